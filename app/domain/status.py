@@ -1,0 +1,81 @@
+"""The states of a delivery, and who moves it from one to the next."""
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The state of a delivery. Every delivery is in exactly one.
+
+    | from                    | to        | who                                                     |
+    |-------------------------|-----------|---------------------------------------------------------|
+    | (new)                   | scheduled | posting a letter                                        |
+    | (new)                   | held      | posting a letter that waits for its confirmation        |
+    | scheduled               | claimed   | the scan                                                |
+    | scheduled               | held      | the operator, a refused first delivery, the reader's    |
+    |                         |           | block, the catch-up limit                               |
+    | claimed                 | sent      | the courier: the server accepted it                     |
+    | claimed                 | scheduled | the courier: refused for now, or given back uncharged;  |
+    |                         |           | the reclaimer: its worker died before the hand-over     |
+    | claimed                 | failed    | the courier: refused for good, or for too long          |
+    | claimed                 | uncertain | the courier or the reclaimer: handed over, no answer    |
+    | uncertain               | scheduled | the policy `resend`, or the operator                    |
+    | uncertain               | sent      | the operator, or an audit against the server's log      |
+    | uncertain               | failed    | the operator                                            |
+    | held, failed            | scheduled | the operator, or the writer who mended what was wrong   |
+    | scheduled, held, failed | cancelled | the writer, the reader, the operator                    |
+    """
+
+    SCHEDULED = "scheduled"
+    CLAIMED = "claimed"
+    SENT = "sent"
+    UNCERTAIN = "uncertain"
+    HELD = "held"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Occasion(StrEnum):
+    """Which promised sending of a letter a delivery is."""
+
+    FIRST = "first"
+    SECOND = "second"
+    RECEIPT = "receipt"
+    REFUSAL = "refusal"
+
+    @property
+    def is_notice(self) -> bool:
+        """Whether this tells the writer about a letter, and so goes before the letters."""
+        return self in (Occasion.RECEIPT, Occasion.REFUSAL)
+
+
+class HeldReason(StrEnum):
+    """Why a delivery waits for somebody."""
+
+    OPERATOR = "operator"
+    FIRST_REFUSED = "first_refused"
+    OVERDUE = "overdue"
+    UNCONFIRMED = "unconfirmed"
+    BLOCKED = "blocked"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    ACCEPTED = "accepted"
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    UNANSWERED = "unanswered"
+
+
+def letter_status(first: Status, second: Status | None) -> Status:
+    """Return the one word for a whole letter: the state of the delivery that is still to come.
+
+    Once neither will move by itself any more, it is the state of the last one that went out, or
+    else of the first.
+    """
+    ended = (Status.SENT, Status.CANCELLED, Status.FAILED)
+    if first not in ended or second is None:
+        return first
+    if second not in ended:
+        return second
+    return Status.SENT if Status.SENT in (first, second) else first

@@ -1,0 +1,25 @@
+"""The errors that a person is meant to read."""
+
+
+class MailboxError(Exception):
+    """Something a person can mend; its text is one line that says how."""
+
+
+class SettingsError(MailboxError):
+    """A setting is wrong or missing."""
+
+
+class DatabaseError(MailboxError):
+    """The database cannot be used as it is."""
+
+
+class KeyMissing(MailboxError):
+    """A value was sealed with a key that the settings do not hold."""
+
+
+class LetterNotFound(MailboxError):
+    """No letter has this token."""
+
+
+class NotWithdrawable(MailboxError):
+    """Nothing of this letter can be called back any more."""

@@ -1,0 +1,87 @@
+"""What is handed over, to whom, and what came of it: the words `mail` and `delivery` share."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.domain.retry import Reply
+from app.domain.status import Occasion
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """The plain values a message is composed of. Addresses are ASCII (IDN domains as A-labels).
+
+    `page_url` is the writer's own page of this letter and stands in notices only: it must never
+    reach the reader of a letter.
+    """
+
+    occasion: Occasion
+    message_id: str
+    recipient_email: str
+    recipient_name: str
+    sender_name: str
+    subject: str
+    body: str
+    language: str
+    timezone: str
+    written_at: datetime
+    send_at: datetime
+    second_send_at: datetime | None
+    page_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A finished message: `sender` is empty for a notice (RFC 5321 §4.5.5), lines end in CRLF."""
+
+    sender: str
+    recipient: str
+    message: bytes
+
+
+HandOver = Callable[[], Awaitable[bool]]
+"""Puts on record that a message is about to be handed over; False: the claim was lost, do not."""
+
+
+class Transport(Protocol):
+    """Carries envelopes. One is shared by all deliveries in flight of a process."""
+
+    async def send(self, envelope: Envelope, hand_over: HandOver) -> Reply:
+        """Hand over one envelope and return the server's last word about it.
+
+        `hand_over` is awaited exactly once, after the server is ready for the text and before
+        its last byte is written; it is not awaited where the server refused before.
+
+        Raises Outage where no connection, greeting, TLS or login could be had (nothing was
+        handed over, nobody is to blame), Dropped where the connection ended or timed out before
+        the hand-over, Unanswered where it did so after, ClaimLost where `hand_over` said False.
+        """
+
+    async def close(self) -> None:
+        """Take leave of the server; what is in flight must have ended."""
+
+
+class TransportError(Exception):
+    """A try at a delivery that brought no reply; its text may be logged and shown."""
+
+
+class Outage(TransportError):
+    """The server cannot be used at all. `ours`: it will not mend itself (login, certificate)."""
+
+    def __init__(self, message: str, *, ours: bool = False) -> None:
+        super().__init__(message)
+        self.ours = ours
+
+
+class Dropped(TransportError):
+    """The connection was lost before the hand-over."""
+
+
+class Unanswered(TransportError):
+    """The message was handed over, and the answer never came."""
+
+
+class ClaimLost(TransportError):
+    """Another worker owns this delivery by now; nothing was handed over."""

@@ -1,0 +1,245 @@
+"""All settings; the only reader of the environment and of `.env`."""
+
+import contextlib
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.domain.schedule import Delay, parse_duration
+from app.errors import SettingsError
+
+KEY_LENGTH = 32
+
+
+def _split(value: object) -> object:
+    """Read `a, b` as two entries."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _delay(value: object) -> object:
+    return Delay.parse(value) if isinstance(value, str) else value
+
+
+def _switch(value: object) -> object:
+    return {"on": True, "off": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta())]
+Arrival = Annotated[Delay, BeforeValidator(_delay)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
+Security = Literal["none", "starttls", "tls"]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+_SCHEMES: dict[str, tuple[Security, int]] = {
+    "smtp": ("none", 25),
+    "smtp+starttls": ("starttls", 587),
+    "smtps": ("tls", 465),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """Where letters are handed over, and how the way there is secured."""
+
+    host: str
+    port: int
+    security: Security
+    username: str
+    password: str
+
+
+class Settings(BaseSettings):
+    """What the operator decides. Each is read from `MAILBOX_` and its name in capitals.
+
+    Durations are ISO 8601 (`P7D`, `PT30S`); switches are `on` or `off`; lists are separated by
+    commas.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MAILBOX_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = "sqlite://var/mailbox.db"
+    smtp_url: str = ""
+    outbox_dir: Path = Path("var/outbox")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    base_url: str = ""
+    sender: str = "Slow Mailbox <letters@localhost.localdomain>"
+    first_delay: Arrival = Delay(days=7)
+    second_delay: Arrival = Delay(days=30)
+    scan_interval: Duration = timedelta(minutes=1)
+    paused: Switch = False
+    smtp_connections: int = Field(10, ge=1, le=1000)
+    on_uncertain: Literal["resend", "hold"] = "resend"
+    lease: Duration = timedelta(seconds=30)
+    catch_up_limit: Duration = timedelta(days=14)
+    timezone: str = "UTC"
+    secret_key: Words = ()
+    secret_key_file: Path | None = None
+    admin_username: str = Field("admin", min_length=1, max_length=64)
+    admin_password: str = ""
+    reply_to: str = ""
+    operator_name: str = ""
+    abuse_address: str = ""
+    allowed_hosts: Words = ()
+    trusted_proxies: Words = ()
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value!r} is no IANA time zone such as Asia/Seoul")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if urlsplit(value).scheme not in ("sqlite", "postgres"):
+            raise ValueError("it must begin with sqlite:// or postgres://")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _known_transport(cls, value: str) -> str:
+        if value:
+            parts = urlsplit(value)
+            if parts.scheme not in _SCHEMES or not parts.hostname:
+                raise ValueError("it must look like smtps://user:password@host:465 (or smtp://, smtp+starttls://)")
+            _ = parts.port  # raises ValueError if it is no port
+            if parts.username and parts.scheme == "smtp":
+                raise ValueError("a password never travels in clear: use smtp+starttls:// or smtps://")
+        return value
+
+    @field_validator("sender")
+    @classmethod
+    def _one_sender(cls, value: str) -> str:
+        address = parseaddr(value)[1]
+        local, at, domain = address.rpartition("@")
+        if not (at and local and domain and address.isascii()) or any(c.isspace() for c in address):
+            raise ValueError("it must look like Slow Mailbox <letters@example.org>")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _whole_url(cls, value: str) -> str:
+        if value:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError("it must look like https://letters.example.org")
+        return value.rstrip("/")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(len(key) < KEY_LENGTH for key in value):
+            raise ValueError(f"a key has at least {KEY_LENGTH} characters; make one with: openssl rand -base64 32")
+        return value
+
+    @model_validator(mode="after")
+    def _second_after_first(self) -> "Settings":
+        if _nominal(self.second_delay) <= _nominal(self.first_delay):
+            raise ValueError("MAILBOX_SECOND_DELAY: it must be longer than MAILBOX_FIRST_DELAY")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """The address under which people reach the pages; every mailed link begins with it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.base_url or f"http://{host}:{self.port}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def smtp(self) -> SmtpServer | None:
+        """The mail server, or None where letters go to the outbox folder."""
+        if not self.smtp_url:
+            return None
+        parts = urlsplit(self.smtp_url)
+        security, default_port = _SCHEMES[parts.scheme]
+        return SmtpServer(
+            host=parts.hostname or "",
+            port=parts.port or default_port,
+            security=security,
+            username=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
+        )
+
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the secret keys, the one to seal with first.
+
+        Without `SECRET_KEY` they are read from the key file, a line each. Where nothing but the
+        outbox is used and no file is named, one is made beside it, so that a newcomer's letters
+        are sealed too.
+
+        Raises SettingsError where the file cannot be read, or a real mail server is set and
+        there is no key: a key that was made in passing is lost as easily.
+        """
+        if self.secret_key:
+            return self.secret_key
+        if self.secret_key_file:
+            return _keys_in(self.secret_key_file)
+        if self.smtp_url:
+            raise SettingsError(
+                "MAILBOX_SECRET_KEY: it is missing, and letters are not sent without one; "
+                "make it with: openssl rand -base64 32"
+            )
+        path = self.outbox_dir.parent / "secret.key"
+        if not path.exists():
+            _make_key(path)
+        return _keys_in(path)
+
+
+def _keys_in(path: Path) -> tuple[str, ...]:
+    try:
+        keys = tuple(path.read_text().split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"MAILBOX_SECRET_KEY_FILE: {path} cannot be read: {error}") from None
+    if not keys or any(len(key) < KEY_LENGTH for key in keys):
+        raise SettingsError(f"MAILBOX_SECRET_KEY_FILE: {path} must hold keys of {KEY_LENGTH} characters, a line each")
+    return keys
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key, whole or not at all: several processes may start at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # mode 0600
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(KEY_LENGTH) + "\n")
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    os.unlink(draft)
+
+
+def _nominal(delay: Delay) -> timedelta:
+    return timedelta(days=delay.days) + delay.elapsed
+
+
+def load_settings() -> Settings:
+    """Read the environment and `.env`.
+
+    Raises SettingsError with one line that names the first wrong setting.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = str(first["msg"]).removeprefix("Value error, ")
+        name = "".join(f"MAILBOX_{str(part).upper()}: " for part in first["loc"][:1])
+        raise SettingsError(f"{name}{message}") from None

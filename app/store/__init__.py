@@ -1,0 +1,1 @@
+"""The ledger: letters, deliveries, attempts, workers. Knows no mail and no web."""

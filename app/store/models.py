@@ -1,0 +1,154 @@
+"""The tables. Their CHECK constraints and partial indexes stand in `migrations/`."""
+
+from tortoise import fields
+from tortoise.models import Model
+
+from app.domain.status import HeldReason, Occasion, Outcome, Status
+
+
+class Letter(Model):
+    """What the writer wrote, and the promise. `*_sealed` opens with `Vault`, bound to `id`.
+
+    A purged letter keeps its dates and its hashes, and has lost what was sealed.
+    """
+
+    id = fields.UUIDField(primary_key=True)
+    token_hash = fields.CharField(64, unique=True)
+    token_sealed = fields.BinaryField(null=True)
+    recipient_email_sealed = fields.BinaryField(null=True)
+    recipient_name_sealed = fields.BinaryField(null=True)
+    sender_email_sealed = fields.BinaryField(null=True)
+    sender_name_sealed = fields.BinaryField(null=True)
+    subject_sealed = fields.BinaryField(null=True)
+    body_sealed = fields.BinaryField(null=True)
+    recipient_mac = fields.CharField(32)
+    sender_mac = fields.CharField(32, null=True)
+    language = fields.CharField(8)
+    timezone = fields.CharField(64)
+    written_at = fields.DatetimeField()
+    send_at = fields.DatetimeField()
+    second_send_at = fields.DatetimeField(null=True)
+    confirmed_at = fields.DatetimeField(null=True)
+    purged_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "letters"
+
+
+class Delivery(Model):
+    """One promised sending of a letter, or of a notice about it. See `domain.status.Status`.
+
+    `promised_at` never changes; `due_at` starts there and moves with each retry. `domain_mac` is
+    that of the domain it goes to. `attempts` counts what was charged to it, since
+    `first_refused_at`. `status_at` is when it entered its state.
+    """
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    letter: fields.ForeignKeyRelation[Letter] = fields.ForeignKeyField(
+        "mailbox.Letter", related_name="deliveries", on_delete=fields.RESTRICT
+    )
+    occasion = fields.CharEnumField(Occasion, max_length=16)
+    notice = fields.BooleanField(default=False)
+    status = fields.CharEnumField(Status, max_length=16)
+    status_at = fields.DatetimeField()
+    promised_at = fields.DatetimeField()
+    due_at = fields.DatetimeField()
+    message_id = fields.CharField(255, unique=True)
+    domain_mac = fields.CharField(32)
+    attempts = fields.IntField(default=0)
+    first_refused_at = fields.DatetimeField(null=True)
+    held_reason = fields.CharEnumField(HeldReason, max_length=16, null=True)
+    sent_at = fields.DatetimeField(null=True)
+    claim_token = fields.UUIDField(null=True)
+    claimed_by: fields.ForeignKeyNullableRelation["Worker"] = fields.ForeignKeyField(
+        "mailbox.Worker", related_name="claims", on_delete=fields.RESTRICT, null=True
+    )
+
+    class Meta:
+        table = "deliveries"
+        unique_together = (("letter", "occasion"),)
+
+
+class Attempt(Model):
+    """One try at a delivery. It is open until `ended_at`; `handed_over_at` tells a claim that may
+    have reached its reader from one that cannot have. `answer` has addresses and tokens taken out.
+    """
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    delivery: fields.ForeignKeyRelation[Delivery] = fields.ForeignKeyField(
+        "mailbox.Delivery", related_name="tries", on_delete=fields.RESTRICT
+    )
+    claim_token = fields.UUIDField()
+    worker_name = fields.CharField(128)
+    handed_over_at = fields.DatetimeField(null=True)
+    ended_at = fields.DatetimeField(null=True)
+    outcome = fields.CharEnumField(Outcome, max_length=16, null=True)
+    code = fields.SmallIntField(null=True)
+    enhanced = fields.CharField(16, default="")
+    answer = fields.CharField(500, default="")
+
+    class Meta:
+        table = "attempts"
+
+
+class Worker(Model):
+    """A process that may claim. It is alive while `beat` moves; `seen_at` is for people to read."""
+
+    id = fields.UUIDField(primary_key=True)
+    name = fields.CharField(128)
+    beat = fields.BigIntField(default=0)
+    started_at = fields.DatetimeField()
+    seen_at = fields.DatetimeField()
+
+    class Meta:
+        table = "workers"
+
+
+class Lease(Model):
+    """Something only one worker may hold, such as the scheduler's leadership."""
+
+    name = fields.CharField(32, primary_key=True)
+    worker: fields.ForeignKeyNullableRelation[Worker] = fields.ForeignKeyField(
+        "mailbox.Worker", related_name="leases", on_delete=fields.RESTRICT, null=True
+    )
+    term = fields.BigIntField(default=0)
+    taken_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "leases"
+
+
+class Secret(Model):
+    """A key of ours, sealed by the operator's: the finder's stays the same when that one rotates."""
+
+    name = fields.CharField(32, primary_key=True)
+    sealed = fields.BinaryField()
+
+    class Meta:
+        table = "secrets"
+
+
+class Account(Model):
+    """Somebody who may enter the admin page."""
+
+    id = fields.IntField(primary_key=True, generated=True)
+    username = fields.CharField(64, unique=True)
+    password_hash = fields.CharField(255)
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        table = "accounts"
+
+
+class Session(Model):
+    """A login. The cookie holds a token, this its hash; logging out deletes the row."""
+
+    token_hash = fields.CharField(64, primary_key=True)
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
+        "mailbox.Account", related_name="sessions", on_delete=fields.CASCADE
+    )
+    created_at = fields.DatetimeField()
+    seen_at = fields.DatetimeField()
+
+    class Meta:
+        table = "sessions"

@@ -1,0 +1,58 @@
+"""Sealing bound to this database: the columns of a letter, and the finder's own key."""
+
+import secrets
+from collections.abc import Mapping
+from uuid import UUID
+
+from app.sealing import Finder, Sealer
+from app.store.models import Letter, Secret
+
+LETTER_COLUMNS = ("token", "recipient_email", "recipient_name", "sender_email", "sender_name", "subject", "body")
+_FINDER = "finder"
+
+
+class Vault:
+    """Seals and opens letters; made by `open_vault`."""
+
+    def __init__(self, sealer: Sealer, finder: Finder) -> None:
+        self._sealer = sealer
+        self.finder = finder
+
+    def seal_letter(self, letter_id: UUID, values: Mapping[str, str]) -> dict[str, bytes]:
+        """Return the sealed columns of a letter for `values`, by column name."""
+        row = letter_id.hex
+        return {
+            f"{column}_sealed": self._sealer.seal(value.encode(), table="letters", column=column, row=row)
+            for column, value in values.items()
+        }
+
+    def open_column(self, letter_id: UUID, column: str, sealed: bytes | None) -> str:
+        """Return one value of a letter, or an empty string where it has been purged.
+
+        Raises KeyMissing where it does not open.
+        """
+        if sealed is None:
+            return ""
+        return self._sealer.open(bytes(sealed), table="letters", column=column, row=letter_id.hex).decode()
+
+    def open_letter(self, letter: Letter) -> dict[str, str]:
+        """Return all sealed values of a letter by name."""
+        return {
+            column: self.open_column(letter.id, column, getattr(letter, f"{column}_sealed"))
+            for column in LETTER_COLUMNS
+        }
+
+
+async def open_vault(sealer: Sealer) -> Vault:
+    """Read the finder's key, or make it in a new database.
+
+    Raises KeyMissing where it was sealed with a key we were not given.
+    """
+    place = {"table": "secrets", "column": "sealed", "row": _FINDER}
+    stored = await Secret.get_or_none(name=_FINDER)
+    if stored is None:
+        fresh = sealer.seal(secrets.token_bytes(32), **place)
+        # Two processes may start on a new database at once: the first to write decides.
+        await Secret.bulk_create([Secret(name=_FINDER, sealed=fresh)], ignore_conflicts=True)
+        stored = await Secret.get(name=_FINDER)
+    return Vault(sealer, Finder(sealer.open(bytes(stored.sealed), **place)))
