@@ -20,15 +20,17 @@ _DATES = {"en": "EEEE, d MMMM y, HH:mm", "ko": "y년 M월 d일 EEEE HH:mm"}
 
 @cache
 def translations(language: str) -> NullTranslations:
-    """Return the catalogue of a language, compiled in memory: no build step, nothing stale."""
-    path = _ROOT / "locale" / language / "LC_MESSAGES" / "messages.po"
-    if not path.exists():
-        return NullTranslations()
-    compiled = io.BytesIO()
-    with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=language))
-    compiled.seek(0)
-    return Translations(compiled)
+    """Return a language's catalogues as one, compiled in memory: no build step, nothing stale."""
+    merged: NullTranslations = NullTranslations()
+    for path in sorted((_ROOT / "locale" / language / "LC_MESSAGES").glob("*.po")):
+        compiled = io.BytesIO()
+        with path.open("rb") as file:
+            write_mo(compiled, read_po(file, locale=language))
+        compiled.seek(0)
+        catalogue = Translations(compiled)
+        catalogue.add_fallback(merged)
+        merged = catalogue
+    return merged
 
 
 @cache
