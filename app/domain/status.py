@@ -9,15 +9,15 @@ class Status(StrEnum):
     | from                    | to        | who                                                     |
     |-------------------------|-----------|---------------------------------------------------------|
     | (new)                   | scheduled | posting a letter                                        |
-    | (new)                   | held      | posting a letter that waits for its confirmation        |
     | scheduled               | claimed   | the scan                                                |
-    | scheduled               | held      | the operator, a refused first delivery, the reader's    |
-    |                         |           | block, the catch-up limit                               |
+    | scheduled               | held      | the operator, a refused first delivery                  |
     | claimed                 | sent      | the courier: the server accepted it                     |
     | claimed                 | scheduled | the courier: refused for now, or given back uncharged;  |
     |                         |           | the reclaimer: its worker died before the hand-over     |
     | claimed                 | failed    | the courier: refused for good, or for too long          |
     | claimed                 | uncertain | the courier or the reclaimer: handed over, no answer    |
+    | claimed                 | held      | the courier, before the hand-over: later than the       |
+    |                         |           | catch-up limit, or to an address known not to exist     |
     | uncertain               | scheduled | the policy `resend`, or the operator                    |
     | uncertain               | sent      | the operator, or an audit against the server's log      |
     | uncertain               | failed    | the operator                                            |
@@ -54,8 +54,7 @@ class HeldReason(StrEnum):
     OPERATOR = "operator"
     FIRST_REFUSED = "first_refused"
     OVERDUE = "overdue"
-    UNCONFIRMED = "unconfirmed"
-    BLOCKED = "blocked"
+    UNDELIVERABLE = "undeliverable"
 
 
 class Outcome(StrEnum):

@@ -28,7 +28,6 @@ class Letter(Model):
     written_at = fields.DatetimeField()
     send_at = fields.DatetimeField()
     second_send_at = fields.DatetimeField(null=True)
-    confirmed_at = fields.DatetimeField(null=True)
     purged_at = fields.DatetimeField(null=True)
 
     class Meta:
@@ -39,8 +38,12 @@ class Delivery(Model):
     """One promised sending of a letter, or of a notice about it. See `domain.status.Status`.
 
     `promised_at` never changes; `due_at` starts there and moves with each retry. `domain_mac` is
-    that of the domain it goes to. `attempts` counts what was charged to it, since
-    `first_refused_at`. `status_at` is when it entered its state.
+    that of the domain it goes to. `attempts` counts the tries that were charged to it,
+    `unanswered` those whose answer was lost. `status_at` is when it entered its state.
+
+    `handed_over_at` stands here and not with the attempt while a claim lasts: a reclaimer and a
+    courier that race for this row then see one another, and a row in another table would be read
+    from an older snapshot (PostgreSQL, READ COMMITTED).
     """
 
     id = fields.BigIntField(primary_key=True, generated=True)
@@ -56,6 +59,7 @@ class Delivery(Model):
     message_id = fields.CharField(255, unique=True)
     domain_mac = fields.CharField(32)
     attempts = fields.IntField(default=0)
+    unanswered = fields.IntField(default=0)
     first_refused_at = fields.DatetimeField(null=True)
     held_reason = fields.CharEnumField(HeldReason, max_length=16, null=True)
     sent_at = fields.DatetimeField(null=True)
@@ -63,6 +67,7 @@ class Delivery(Model):
     claimed_by: fields.ForeignKeyNullableRelation["Worker"] = fields.ForeignKeyField(
         "mailbox.Worker", related_name="claims", on_delete=fields.RESTRICT, null=True
     )
+    handed_over_at = fields.DatetimeField(null=True)
 
     class Meta:
         table = "deliveries"
@@ -70,8 +75,10 @@ class Delivery(Model):
 
 
 class Attempt(Model):
-    """One try at a delivery. It is open until `ended_at`; `handed_over_at` tells a claim that may
-    have reached its reader from one that cannot have. `answer` has addresses and tokens taken out.
+    """One try at a delivery, written when it has ended, in one transaction with what came of it.
+
+    `handed_over_at` is set where the message's text may have reached the server. `answer` is what
+    the server said, with addresses and tokens taken out.
     """
 
     id = fields.BigIntField(primary_key=True, generated=True)
@@ -80,15 +87,27 @@ class Attempt(Model):
     )
     claim_token = fields.UUIDField()
     worker_name = fields.CharField(128)
+    started_at = fields.DatetimeField()
     handed_over_at = fields.DatetimeField(null=True)
-    ended_at = fields.DatetimeField(null=True)
-    outcome = fields.CharEnumField(Outcome, max_length=16, null=True)
+    ended_at = fields.DatetimeField()
+    outcome = fields.CharEnumField(Outcome, max_length=16)
     code = fields.SmallIntField(null=True)
     enhanced = fields.CharField(16, default="")
     answer = fields.CharField(500, default="")
 
     class Meta:
         table = "attempts"
+        unique_together = (("delivery", "claim_token"),)
+
+
+class UndeliverableAddress(Model):
+    """An address that is not written to again, known by its HMAC alone."""
+
+    mac = fields.CharField(32, primary_key=True)
+    since = fields.DatetimeField()
+
+    class Meta:
+        table = "undeliverable_addresses"
 
 
 class Worker(Model):
