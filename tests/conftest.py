@@ -1,0 +1,132 @@
+"""What tests everywhere ask for: a clock, and migrated databases of both kinds, a new one each."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from app.store.database import migrate
+from tests.clock import FrozenClock
+from tests.postgres import LocalPostgres
+
+DATABASES = ("sqlite", "postgres")
+EXTERNAL = "MAILBOX_TEST_DATABASE_URL"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the machine's own `MAILBOX_*` and `.env` out, and `var/` out of the source tree."""
+    for name in [name for name in os.environ if name.startswith("MAILBOX_") and name != EXTERNAL]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture(scope="session")
+def local_postgres() -> Iterator[LocalPostgres]:
+    """Start a PostgreSQL for all tests."""
+    server = LocalPostgres()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def local_postgres_url(local_postgres: LocalPostgres) -> Iterator[str]:
+    """Make a migrated database on the server that a test may stop."""
+    for url in _postgres_database(local_postgres.url("postgres"), "template0"):
+        asyncio.run(migrate(url))
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_admin_url(request: pytest.FixtureRequest) -> str:
+    """Name a database from which others may be made: that of the environment, or our own server's."""
+    if EXTERNAL in os.environ:
+        return os.environ[EXTERNAL]
+    server: LocalPostgres = request.getfixturevalue("local_postgres")
+    return server.url("postgres")
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_admin_url: str) -> Iterator[str]:
+    """Migrate one database; copying it is many times quicker than migrating anew."""
+    name = f"slow_mailbox_test_{os.getpid()}"
+    _execute(postgres_admin_url, f"CREATE DATABASE {name}")
+    asyncio.run(migrate(_with_database(postgres_admin_url, name)))
+    yield name
+    _execute(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_url(postgres_admin_url: str, postgres_template: str) -> Iterator[str]:
+    """Make a migrated PostgreSQL database."""
+    yield from _postgres_database(postgres_admin_url, postgres_template)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "mailbox.db"
+    asyncio.run(migrate(f"sqlite://{path}"))
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Make a migrated SQLite database."""
+    path = tmp_path / "mailbox.db"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite://{path}"
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Make a migrated database, one of each kind in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Make a database without a table, one of each kind in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite://{tmp_path / 'empty.db'}"
+    else:
+        yield from _postgres_database(request.getfixturevalue("postgres_admin_url"), "template0")
+
+
+def _postgres_database(admin_url: str, template: str) -> Iterator[str]:
+    name = f"slow_mailbox_test_{os.getpid()}_{next(_numbers)}"
+    _execute(admin_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    yield _with_database(admin_url, name)
+    _execute(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def _execute(url: str, statement: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())

