@@ -272,12 +272,11 @@ class Migration(migrations.Migration):
                     CONSTRAINT deliveries_counts CHECK (unanswered >= 0 AND attempts >= unanswered)
                 )
                 """,
-                "CREATE INDEX deliveries_due_letter ON deliveries (due_at) WHERE status = 'scheduled' AND NOT notice",
-                "CREATE INDEX deliveries_due_notice ON deliveries (due_at) WHERE status = 'scheduled' AND notice",
+                "CREATE INDEX deliveries_due_letter ON deliveries (due_at, id) WHERE status = 'scheduled' AND NOT notice",
+                "CREATE INDEX deliveries_due_notice ON deliveries (due_at, id) WHERE status = 'scheduled' AND notice",
                 "CREATE INDEX deliveries_claimed ON deliveries (claimed_by_id) WHERE status = 'claimed'",
-                "CREATE INDEX deliveries_uncertain ON deliveries (due_at) WHERE status = 'uncertain'",
-                "CREATE INDEX deliveries_open ON deliveries (due_at, id) WHERE status IN ('scheduled', 'claimed', 'held', 'uncertain')",
-                "CREATE INDEX deliveries_ended ON deliveries (status_at, id) WHERE status IN ('sent', 'failed', 'cancelled')",
+                "CREATE INDEX deliveries_waiting ON deliveries (status, due_at, id) WHERE status IN ('claimed', 'held', 'uncertain')",
+                "CREATE INDEX deliveries_ended ON deliveries (status, status_at, id) WHERE status IN ('sent', 'failed', 'cancelled')",
             ],
         ),
         CreateTable(
