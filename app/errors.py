@@ -23,3 +23,7 @@ class LetterNotFound(MailboxError):
 
 class NotWithdrawable(MailboxError):
     """Nothing of this letter can be called back any more."""
+
+
+class AccountError(MailboxError):
+    """An account cannot be made or changed as asked."""

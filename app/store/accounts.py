@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from argon2 import PasswordHasher
-from argon2.exceptions import VerifyMismatchError
+from argon2.exceptions import VerificationError
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
 
@@ -21,11 +21,11 @@ ABSOLUTE = timedelta(hours=12)
 SHORTEST = 12
 LONGEST = 128
 _NAME_LIMIT = 64
-_SEEN = timedelta(minutes=1)
+_SEEN_EVERY = timedelta(minutes=1)
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another when copied from paper
 
 _hasher = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1)
-# Two threads: hashing leaves the event loop free, and a crowd at the door cannot fill the memory.
+# Two threads: the event loop stays free, and a crowd at the door cannot fill the memory.
 _threads = ThreadPoolExecutor(2, thread_name_prefix="argon2")
 
 
@@ -40,42 +40,141 @@ class AccountView:
 async def ensure_first_account(username: str, password: str, now: datetime) -> str | None:
     """Create an account where there is none at all.
 
-    Returns the password that was made, to be shown once, or None: the given one was taken, or
-    nobody needed an account. Raises AccountError for a name or password that is not good enough.
+    Returns the password that was made because none was given; it is to be shown once. Raises
+    AccountError for a name or a password that is not good enough.
     """
     if await Account.exists():
         return None
     chosen = password or new_password()
-    hashed = await _hash_of(_checked_name(username), _checked_password(chosen))
+    account = await _new_account(username, chosen, now)
     # Several processes may start at once: the first to write decides, and only it shows its password.
-    await Account.bulk_create([_account(username, hashed, now)], ignore_conflicts=True)
-    ours = await Account.exists(username=username, password_hash=hashed)
+    await Account.bulk_create([account], ignore_conflicts=True)
+    ours = await Account.exists(username=username, password_hash=account.password_hash)
     return chosen if ours and not password else None
 
 
 async def create_account(username: str, password: str, now: datetime) -> None:
     """Let somebody in.
 
-    Raises AccountError where the name is taken, or the name or the password is not good enough.
+    Raises AccountError where the name is taken, or it or the password is not good enough.
     """
-    hashed = await _hash_of(_checked_name(username), _checked_password(password))
+    account = await _new_account(username, password, now)
     try:
-        await _account(username, hashed, now).save()
+        await account.save()
     except IntegrityError:
         raise AccountError(f"there is an account {username!r} already") from None
 
 
 async def reset_password(username: str, password: str) -> None:
-    """Give an account another password and end all its sessions.
+    """Give an account another password and end its sessions.
 
     Raises AccountError where there is no such account, or the password is not good enough.
     """
-    hashed = await _hash_of(username, _checked_password(password))
-    if not await Account.filter(username=_checked_name(username)).update(password_hash=hashed):
+    account = await _find(username)
+    if account is None:
         raise AccountError(f"there is no account {username!r}")
-    await Session.filter(account__username=username).delete()
+    hashed = await _hashed(_good_password(password))
+    await Account.filter(id=account.id).update(password_hash=hashed)
+    await Session.filter(account_id=account.id).delete()
 
 
 async def list_accounts() -> list[AccountView]:
     """Return all accounts by name."""
     return [_view(account) for account in await Account.all().order_by("username")]
+
+
+async def sign_in(username: str, password: str, now: datetime) -> str | None:
+    """Return a new session's token, or None: name and password do not belong together.
+
+    An unknown name takes as long as a wrong password.
+    """
+    account = await _find(username)
+    if account is None:
+        await _hashed(password)
+        return None
+    if not await _verified(account.password_hash, password):
+        return None
+    await _rehash(account, password)
+    return await _new_session(account, now)
+
+
+async def account_of(token: str, now: datetime) -> AccountView | None:
+    """Return whose session this is, and keep it from idling; None where it has ended."""
+    living = Session.filter(token_hash=token_hash(token), created_at__gt=now - ABSOLUTE, seen_at__gt=now - IDLE)
+    session = await living.select_related("account").first()
+    if session is None:
+        return None
+    if now - session.seen_at >= _SEEN_EVERY:
+        await Session.filter(token_hash=session.token_hash).update(seen_at=now)
+    return _view(session.account)
+
+
+async def sign_out(token: str) -> None:
+    """End a session. It is dead on the server, whatever the browser keeps."""
+    await Session.filter(token_hash=token_hash(token)).delete()
+
+
+def new_password() -> str:
+    """Return a password of 99 random bits that can be read out and typed."""
+    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(4))
+
+
+async def _new_session(account: Account, now: datetime) -> str | None:
+    token = new_token()
+    await Session.filter(Q(created_at__lte=now - ABSOLUTE) | Q(seen_at__lte=now - IDLE)).delete()
+    await Session.create(token_hash=token_hash(token), account=account, created_at=now, seen_at=now)
+    # A reset that came while the old password was being verified has not seen this session.
+    if not await Account.exists(id=account.id, password_hash=account.password_hash):
+        await sign_out(token)
+        return None
+    return token
+
+
+async def _rehash(account: Account, password: str) -> None:
+    """Hash anew where the parameters were raised since; only now is the password at hand."""
+    if not _hasher.check_needs_rehash(account.password_hash):
+        return
+    old, account.password_hash = account.password_hash, await _hashed(password)
+    await Account.filter(id=account.id, password_hash=old).update(password_hash=account.password_hash)
+
+
+async def _new_account(username: str, password: str, now: datetime) -> Account:
+    if not _good_name(username):
+        raise AccountError(f"{username!r} is no name for an account: 1 to {_NAME_LIMIT} characters, all visible")
+    return Account(username=username, password_hash=await _hashed(_good_password(password)), created_at=now)
+
+
+async def _find(username: str) -> Account | None:
+    # PostgreSQL raises for a NUL in a text; such a name is nobody's.
+    return await Account.get_or_none(username=username) if _good_name(username) else None
+
+
+def _good_name(username: str) -> bool:
+    return 0 < len(username) <= _NAME_LIMIT and username.isprintable() and username == username.strip()
+
+
+def _good_password(password: str) -> str:
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise AccountError(f"a password has {SHORTEST} to {LONGEST} characters, and this one has {len(password)}")
+    return password
+
+
+async def _hashed(password: str) -> str:
+    return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, _one_spelling(password))
+
+
+async def _verified(hashed: str, password: str) -> bool:
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.run_in_executor(_threads, _hasher.verify, hashed, _one_spelling(password))
+    except VerificationError:
+        return False
+
+
+def _one_spelling(password: str) -> str:
+    """Return one form of what keyboards and systems write differently (NIST SP 800-63B §5.1.1.2)."""
+    return unicodedata.normalize("NFKC", password)
+
+
+def _view(account: Account) -> AccountView:
+    return AccountView(account.username, account.created_at)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.backends.base.config_generator import expand_db_url
+from tortoise.backends.base.executor import EXECUTOR_CACHE
 from tortoise.connection import get_connection
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import BaseORMException
@@ -61,6 +62,7 @@ async def connected(url: str) -> AsyncIterator[None]:
     """
     if is_sqlite(url):
         sqlite_path(url).parent.mkdir(parents=True, exist_ok=True)
+    EXECUTOR_CACHE.clear()  # Tortoise keeps statements by the connection's name, whatever the database behind it
     async with TortoiseContext() as context:
         await context.init(tortoise_config(url), _enable_global_fallback=True)
         try:
@@ -100,5 +102,5 @@ def as_parameter(moment: datetime) -> Any:
 
 def as_moment(value: Any) -> datetime:
     """Return a moment that raw SQL gave, aware and in UTC."""
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return moment.astimezone(UTC)  # type: ignore[no-any-return]
+    moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.astimezone(UTC)

@@ -1,0 +1,209 @@
+"""Accounts, passwords and sessions, on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from argon2 import PasswordHasher, extract_parameters
+
+from app.errors import AccountError
+from app.store.accounts import (
+    ABSOLUTE,
+    IDLE,
+    account_of,
+    create_account,
+    ensure_first_account,
+    list_accounts,
+    new_password,
+    reset_password,
+    sign_in,
+    sign_out,
+)
+from app.store.database import connected
+from app.store.models import Account, Session
+from tests.clock import NEW_YEAR as NOW
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = "correct horse battery"
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+async def _database(database_url: str) -> AsyncIterator[None]:
+    async with connected(database_url):
+        yield
+
+
+@pytest.fixture
+async def token() -> str:
+    await create_account("admin", PASSWORD, NOW)
+    return await _signed_in()
+
+
+async def _signed_in(password: str = PASSWORD) -> str:
+    token = await sign_in("admin", password, NOW)
+    assert token
+    return token
+
+
+async def test_a_password_is_made_for_the_first_account_where_none_is_given() -> None:
+    made = await ensure_first_account("admin", "", NOW)
+    assert made
+    assert await sign_in("admin", made, NOW)
+    assert await ensure_first_account("admin", "", NOW) is None
+
+
+async def test_a_given_first_password_is_taken_and_not_told_again() -> None:
+    assert await ensure_first_account("admin", PASSWORD, NOW) is None
+    assert await sign_in("admin", PASSWORD, NOW)
+
+
+async def test_the_first_account_is_for_an_empty_table_only() -> None:
+    await create_account("somebody", PASSWORD, NOW)
+    assert await ensure_first_account("admin", "", NOW) is None
+    assert [account.username for account in await list_accounts()] == ["somebody"]
+
+
+async def test_of_many_that_start_at_once_only_one_shows_a_password_and_it_is_the_right_one() -> None:
+    made = await asyncio.gather(*(ensure_first_account("admin", "", NOW) for _ in range(4)))
+    shown = [password for password in made if password]
+    assert len(shown) == 1
+    assert await sign_in("admin", shown[0], NOW)
+    assert await Account.all().count() == 1
+
+
+@pytest.mark.parametrize("password", ["x" * 11, "x" * 129])
+async def test_a_password_that_is_too_short_or_too_long_is_refused(password: str) -> None:
+    with pytest.raises(AccountError, match="12 to 128"):
+        await create_account("admin", password, NOW)
+    with pytest.raises(AccountError, match="12 to 128"):
+        await ensure_first_account("admin", password, NOW)
+    assert await list_accounts() == []
+
+
+@pytest.mark.parametrize("username", ["", " admin", "ad\0min", "ad\nmin", "x" * 65])
+async def test_a_name_that_cannot_be_seen_or_stored_is_refused_and_nobody_s(username: str) -> None:
+    with pytest.raises(AccountError, match="is no name for an account"):
+        await create_account(username, PASSWORD, NOW)
+    assert await sign_in(username, PASSWORD, NOW) is None
+
+
+async def test_a_name_is_taken_once() -> None:
+    await create_account("admin", PASSWORD, NOW)
+    with pytest.raises(AccountError, match="already"):
+        await create_account("admin", PASSWORD, NOW)
+
+
+async def test_a_password_of_128_characters_in_any_script_and_either_unicode_form() -> None:
+    composed, decomposed = "\ud55c" * 128, "\u1112\u1161\u11ab" * 128
+    await create_account("admin", composed, NOW)
+    assert await sign_in("admin", decomposed, NOW)
+
+
+async def test_only_name_and_password_together_open(token: str) -> None:
+    view = await account_of(token, NOW)
+    assert view
+    assert (view.username, view.created_at) == ("admin", NOW)
+    assert await sign_in("admin", PASSWORD + "x", NOW) is None
+    assert await sign_in("Admin", PASSWORD, NOW) is None
+    assert await account_of("a token of nobody's", NOW) is None
+
+
+async def test_neither_password_nor_token_is_stored(token: str) -> None:
+    account, session = await Account.get(), await Session.get()
+    parameters = extract_parameters(account.password_hash)
+    assert (parameters.type.name, parameters.time_cost) == ("ID", 1)
+    assert parameters.memory_cost >= 46 * 1024  # KiB
+    assert token not in session.token_hash
+
+
+async def test_every_login_has_a_token_of_its_own(token: str) -> None:
+    assert await _signed_in() != token
+
+
+async def test_a_session_ends_after_half_an_hour_without_a_request(token: str) -> None:
+    assert await account_of(token, NOW + IDLE - MINUTE)
+    assert await account_of(token, NOW + 2 * (IDLE - MINUTE))
+    assert await account_of(token, NOW + 3 * (IDLE - MINUTE) + MINUTE) is None
+
+
+async def test_a_session_ends_after_half_a_day_however_busy_it_is(token: str) -> None:
+    now = NOW
+    while now < NOW + ABSOLUTE:
+        assert await account_of(token, now)
+        now += IDLE / 2
+    assert await account_of(token, now) is None
+
+
+async def test_a_session_is_marked_as_seen_once_a_minute(token: str) -> None:
+    await account_of(token, NOW + MINUTE / 2)
+    assert (await Session.get()).seen_at == NOW
+    await account_of(token, NOW + MINUTE)
+    assert (await Session.get()).seen_at == NOW + MINUTE
+
+
+async def test_signing_out_ends_this_session_alone(token: str) -> None:
+    other = await _signed_in()
+    await sign_out(token)
+    assert await account_of(token, NOW) is None
+    assert await account_of(other, NOW)
+
+
+async def test_signing_in_clears_sessions_that_have_ended(token: str) -> None:
+    assert token
+    await sign_in("admin", PASSWORD, NOW + IDLE)
+    assert (await Session.get()).created_at == NOW + IDLE
+
+
+async def test_a_reset_ends_the_account_s_sessions_and_the_old_password(token: str) -> None:
+    await create_account("other", PASSWORD, NOW)
+    others = await sign_in("other", PASSWORD, NOW)
+    assert others
+    fresh = new_password()
+    await reset_password("admin", fresh)
+    assert await account_of(token, NOW) is None
+    assert await sign_in("admin", PASSWORD, NOW) is None
+    assert await sign_in("admin", fresh, NOW)
+    assert await account_of(others, NOW)
+
+
+async def test_a_reset_names_what_is_wrong() -> None:
+    with pytest.raises(AccountError, match="no account 'nobody'"):
+        await reset_password("nobody", PASSWORD)
+    await create_account("admin", PASSWORD, NOW)
+    with pytest.raises(AccountError, match="12 to 128"):
+        await reset_password("admin", "short")
+
+
+async def test_a_reset_during_a_login_wins() -> None:
+    """The login has verified the old password when the reset comes; its session must not live."""
+    await create_account("admin", PASSWORD, NOW)
+    for _ in range(3):
+        login, _reset = await asyncio.gather(sign_in("admin", PASSWORD, NOW), reset_password("admin", PASSWORD + "!"))
+        assert login is None or await account_of(login, NOW) is None
+        await reset_password("admin", PASSWORD)
+
+
+async def test_a_hash_with_older_parameters_is_made_anew_at_the_next_login() -> None:
+    weak = PasswordHasher(time_cost=1, memory_cost=1024).hash(PASSWORD)
+    await Account.create(username="admin", password_hash=weak, created_at=NOW)
+    await _signed_in()
+    assert extract_parameters((await Account.get()).password_hash).memory_cost >= 46 * 1024
+    await _signed_in()
+
+
+async def test_accounts_are_listed_by_name() -> None:
+    await create_account("b", PASSWORD, NOW)
+    await create_account("a", PASSWORD, NOW + MINUTE)
+    assert [(account.username, account.created_at) for account in await list_accounts()] == [
+        ("a", NOW + MINUTE),
+        ("b", NOW),
+    ]
+
+
+async def test_made_passwords_are_long_and_never_the_same() -> None:
+    made = {new_password() for _ in range(100)}
+    assert len(made) == 100
+    assert {len(password) for password in made} == {23}
