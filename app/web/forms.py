@@ -1,0 +1,131 @@
+"""From what was typed to a letter, or to words about what is wrong beside each field: pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zoneinfo import available_timezones
+
+from babel.numbers import format_decimal
+from email_validator import EmailNotValidError, validate_email
+
+from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT, Draft
+from app.rendering import translations
+
+FIELDS = ("recipient_email", "recipient_name", "subject", "body", "sender_name", "sender_email", "timezone")
+ZONES = frozenset(available_timezones()) - {"Factory", "localtime"}
+_ADDRESS_LIMIT = 254  # octets (RFC 5321 §4.5.3.1.3, less the angle brackets)
+# Unicode's control characters and lone surrogates; in a header also the two separators that
+# str.splitlines takes for line ends.
+_FORBIDDEN_IN_HEADER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_FORBIDDEN_IN_BODY = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def N_(message: str) -> str:  # noqa: N802 - gettext's name for a text that is translated later
+    return message
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a field: a text to translate, and the numbers in it."""
+
+    message: str
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+    def words(self, language: str) -> str:
+        written = {name: format_decimal(number, locale=language) for name, number in self.numbers.items()}
+        return translations(language).gettext(self.message) % written
+
+
+MISSING_ADDRESS = Fault(N_("Please say to which e-mail address the letter goes."))
+MISSING_BODY = Fault(N_("The letter is still empty. A line is enough."))
+_NOT_ONE_ADDRESS = Fault(N_("Exactly one e-mail address, please."))
+_NO_ADDRESS = Fault(N_("This does not look like an e-mail address, such as name@example.com."))
+_FOREIGN_LOCAL_PART = Fault(
+    N_(
+        "The part before the @ may hold only unaccented Latin letters, digits and signs: not all mail servers take more."
+    )
+)
+_CONTROLS = Fault(N_("There is a line break or an invisible control character in here. Please type it again."))
+_CONTROLS_IN_BODY = N_(
+    "There is an invisible control character in the letter (number %(place)s of its characters). Please remove it."
+)
+_TOO_LONG = N_("At most %(limit)s characters, please; these are %(length)s.")
+_NO_ZONE = Fault(N_("This is no time zone we know, such as Asia/Seoul."))
+
+
+class Rejected(ValueError):
+    """The form is not right yet; `faults` says what is wrong, by field."""
+
+    def __init__(self, faults: Mapping[str, Fault]) -> None:
+        super().__init__(", ".join(faults))
+        self.faults = faults
+
+    def words(self, language: str) -> dict[str, str]:
+        return {name: fault.words(language) for name, fault in self.faults.items()}
+
+
+def read_draft(values: Mapping[str, str], *, language: str, timezone: str) -> Draft:
+    """Return the letter that was typed; `timezone` stands in where none was given.
+
+    Raises Rejected.
+    """
+    read = {
+        "recipient_email": _address(values.get("recipient_email", "")) or MISSING_ADDRESS,
+        "recipient_name": _line(values.get("recipient_name", ""), NAME_LIMIT),
+        "subject": _line(values.get("subject", ""), SUBJECT_LIMIT),
+        "body": _body(values.get("body", "")),
+        "sender_name": _line(values.get("sender_name", ""), NAME_LIMIT),
+        "sender_email": _address(values.get("sender_email", "")),
+        "timezone": _zone(values.get("timezone", "") or timezone),
+    }
+    faults = {name: value for name, value in read.items() if isinstance(value, Fault)}
+    if faults:
+        raise Rejected(faults)
+    return Draft(language=language, **{name: value for name, value in read.items() if isinstance(value, str)})
+
+
+def _line(text: str, limit: int) -> str | Fault:
+    """Check what will stand in a mail's header; white space alone counts as nothing."""
+    if _FORBIDDEN_IN_HEADER.search(text):
+        return _CONTROLS
+    if len(text) > limit:
+        return Fault(_TOO_LONG, {"limit": limit, "length": len(text)})
+    return text if text.strip() else ""
+
+
+def _address(text: str) -> str | Fault:
+    """Return one address with its domain as A-label (RFC 5890), or an empty string if none was given.
+
+    No DNS is asked: an answer that is slow or wrong today says little about the day of arrival.
+    """
+    if _FORBIDDEN_IN_HEADER.search(text):
+        return _CONTROLS
+    address = text.strip()
+    if not address:
+        return ""
+    if len(address) > _ADDRESS_LIMIT:
+        return Fault(_TOO_LONG, {"limit": _ADDRESS_LIMIT, "length": len(address)})
+    if address.count("@") > 1 or any(sign in address for sign in ",; "):
+        return _NOT_ONE_ADDRESS
+    if not address.partition("@")[0].isascii():
+        return _FOREIGN_LOCAL_PART
+    try:
+        # `test_environment` takes names under .test (RFC 6761 §6.2) and asks no DNS.
+        return validate_email(address, allow_smtputf8=False, test_environment=True).ascii_email or _NO_ADDRESS
+    except EmailNotValidError:
+        return _NO_ADDRESS
+
+
+def _body(text: str) -> str | Fault:
+    """Return the text with LF line ends and otherwise as it was written."""
+    body = text.replace("\r\n", "\n")
+    if not body.strip():
+        return MISSING_BODY
+    if len(body) > BODY_LIMIT:
+        return Fault(_TOO_LONG, {"limit": BODY_LIMIT, "length": len(body)})
+    forbidden = _FORBIDDEN_IN_BODY.search(body)
+    return Fault(_CONTROLS_IN_BODY, {"place": forbidden.start() + 1}) if forbidden else body
+
+
+def _zone(text: str) -> str | Fault:
+    return text if text in ZONES else _NO_ZONE

@@ -1,0 +1,69 @@
+"""The language of a page: the reader's choice, else the browser's, else English."""
+
+import re
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from babel.dates import format_timedelta
+from fastapi import APIRouter, Depends
+from fastapi.responses import RedirectResponse
+from starlette.requests import HTTPConnection
+
+from app.domain.schedule import Delay
+from app.rendering import LANGUAGES
+from app.web.bodies import FormValues
+
+COOKIE = "language"
+VARY = "Accept-Language, Cookie"
+_YEAR = 365 * 24 * 3600  # seconds
+_RANGE = re.compile(r"\s*([a-z]{1,8}|\*)(?:-[a-z0-9-]*)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*", re.IGNORECASE)
+_UNITS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
+
+router = APIRouter(include_in_schema=False)
+
+
+def language_of(connection: HTTPConnection) -> str:
+    """Return one of LANGUAGES for this request."""
+    chosen = connection.cookies.get(COOKIE, "")
+    return chosen if chosen in LANGUAGES else preferred(connection.headers.get("accept-language", ""))
+
+
+Language = Annotated[str, Depends(language_of)]
+
+
+def preferred(accepted: str) -> str:
+    """Return the language an Accept-Language header likes best (RFC 9110 §12.5.4)."""
+    wishes: dict[str, float] = {}
+    for part in accepted.split(",")[:32]:
+        match = _RANGE.fullmatch(part)
+        if match:
+            wishes.setdefault(match[1].lower(), float(match[2] or 1))
+    anything = wishes.get("*", 0.0)
+    return max(LANGUAGES, key=lambda language: wishes.get(language, anything))
+
+
+def delay_words(delay: Delay, language: str) -> str:
+    """Return a delay as people say it: `7 days`, `7일`, `90 minutes`."""
+    span = timedelta(days=delay.days) + delay.elapsed
+    unit = next((unit for unit, seconds in _UNITS.items() if span.total_seconds() % seconds == 0), "second")
+    return format_timedelta(span, unit, threshold=float("inf"), locale=language)  # type: ignore[arg-type]
+
+
+def safe_return(target: str) -> str:
+    """Return a path of our own to go back to; anything else becomes `/` (an open redirect is none)."""
+    if not target.startswith("/") or target.startswith("//") or "\\" in target or not target.isprintable():
+        return "/"
+    parts = urlsplit(target)
+    return "/" if parts.scheme or parts.netloc else target
+
+
+@router.post("/language", name="language")
+async def choose(form: FormValues) -> RedirectResponse:
+    """Remember a language in a cookie and go back."""
+    answer = RedirectResponse(safe_return(form.get("next", "/")), HTTPStatus.SEE_OTHER)
+    language = form.get("language", "")
+    if language in LANGUAGES:
+        answer.set_cookie(COOKIE, language, max_age=_YEAR, httponly=True, samesite="lax")
+    return answer

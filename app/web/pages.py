@@ -1,0 +1,40 @@
+"""What every page is made with: a template, the reader's language, and the mailbox behind it."""
+
+import hashlib
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from fastapi import Depends
+from fastapi.responses import HTMLResponse
+from starlette.requests import Request
+
+from app.rendering import render
+from app.web.language import VARY, language_of
+from app.wiring import Mailbox
+
+STATIC = Path(__file__).parent / "static"
+
+
+def mailbox_of(request: Request) -> Mailbox:
+    return cast(Mailbox, request.app.state.mailbox)
+
+
+OpenMailbox = Annotated[Mailbox, Depends(mailbox_of)]
+
+
+@cache
+def asset(name: str) -> str:
+    """Return a static file's address; it changes with the content, so that browsers may keep it for good."""
+    return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
+
+
+def page(request: Request, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
+    """Fill a template that extends `partials/base.html`.
+
+    The switch of languages leads back to this page if it can be asked for again, else to `/`.
+    """
+    here = request.url.path if request.method == "GET" else "/"
+    text = render(template, language_of(request), asset=asset, here=here, **values)
+    return HTMLResponse(text, status, headers={"Vary": VARY})

@@ -1,0 +1,74 @@
+"""Answers to what went wrong: a kind page for people, JSON under /api. Never a traceback."""
+
+from http import HTTPStatus
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from app.errors import LetterNotFound
+from app.rendering import translations
+from app.web.language import VARY, language_of
+from app.web.pages import page
+
+
+def N_(message: str) -> str:  # noqa: N802 - gettext's name for a text that is translated later
+    return message
+
+
+_WORDS = {
+    400: (N_("We could not read that"), N_("The request was not one a browser sends. Please go back and try again.")),
+    403: (
+        N_("This came from another site"),
+        N_("For your safety only forms on our own pages are taken. Please open the page here and try again."),
+    ),
+    404: (N_("Nothing lies here"), N_("The address may be mistyped, or the letter is no longer kept.")),
+    405: (N_("This page only shows something"), N_("It cannot be used that way. Please begin at the front page.")),
+    409: (
+        N_("It is too late to call it back"),
+        N_("The letter has left already, or is leaving at this very moment."),
+    ),
+    413: (
+        N_("That is too much for one envelope"),
+        N_("Please go back, shorten the letter and try again: what you typed should still be there."),
+    ),
+    415: (N_("We could not read that"), N_("It did not come as a form, or as JSON where JSON is asked for.")),
+    422: (N_("Something is not right yet"), N_("Please look at what is said beside each field.")),
+    503: (
+        N_("The post office is closed for a moment"),
+        N_("Our letter store cannot be reached. Nothing is lost; please try again in a minute."),
+    ),
+}
+_OTHERS = (N_("Something broke on our side"), N_("It is not your doing. Please try again in a while."))
+
+
+def problem(request: Request, status: int, errors: dict[str, str] | None = None) -> Response:
+    """Return the answer for a status: a page, or under /api a problem in JSON (after RFC 9457)."""
+    title, text = _WORDS.get(status, _OTHERS)
+    if not request.url.path.startswith("/api"):
+        return page(request, "pages/problem.html", status, title=title, text=text)
+    words = translations(language_of(request))
+    content = {"status": status, "title": words.gettext(title), "detail": words.gettext(text), "errors": errors or {}}
+    return JSONResponse(content, status, {"Vary": VARY}, "application/problem+json")
+
+
+async def http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    answer = problem(request, error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def not_found(request: Request, _: Exception) -> Response:
+    return problem(request, HTTPStatus.NOT_FOUND)
+
+
+async def too_late(request: Request, _: Exception) -> Response:
+    return problem(request, HTTPStatus.CONFLICT)
+
+
+async def unavailable(request: Request, _: Exception) -> Response:
+    answer = problem(request, HTTPStatus.SERVICE_UNAVAILABLE)
+    answer.headers["Retry-After"] = "60"
+    return answer

@@ -1,0 +1,140 @@
+"""What every request passes before a page sees it, and what every answer carries."""
+
+import ipaddress
+import re
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.settings import Settings
+from app.web.problems import problem
+
+BODY_LIMIT = 1024 * 1024
+"""Bytes of a request's body; a letter of the longest kind, escaped as a form, is a quarter of it."""
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?", re.IGNORECASE)
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+# `strict-origin`, not `no-referrer`: no path, and so no token, ever leaves; but under
+# `no-referrer` browsers send `Origin: null` with our own forms, which then look forged.
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "X-Robots-Tag": "noindex",
+    "Cache-Control": "no-store",
+}
+_TWO_YEARS = "max-age=63072000"
+
+
+class SecurityHeaders:
+    """Puts the headers of P7 on every answer; a page may set one of its own instead."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._headers = dict(_HEADERS)
+        if urlsplit(settings.origin).scheme == "https":
+            self._headers["Strict-Transport-Security"] = _TWO_YEARS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class Gate:
+    """Refuses a foreign Host (P9), a forged request (P4) and a body that is too long (P15)."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        own = urlsplit(settings.origin).hostname or ""
+        self._netloc = urlsplit(settings.origin).netloc.lower()
+        self._hosts = frozenset(host.lower() for host in (*LOOPBACK_NAMES, own, *settings.allowed_hosts))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(Request(scope))
+        if refusal:
+            await problem(Request(scope), refusal)(scope, receive, send)
+            return
+        await self._app(scope, limited(receive, BODY_LIMIT), send)
+
+    def _refusal(self, request: Request) -> HTTPStatus | None:
+        if host_name(request.headers) not in self._hosts:
+            return HTTPStatus.BAD_REQUEST
+        if request.method not in _SAFE and is_forged(request, self._netloc):
+            return HTTPStatus.FORBIDDEN
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal():
+            return HTTPStatus.BAD_REQUEST
+        too_long = len(length) > len(str(BODY_LIMIT)) or int(length) > BODY_LIMIT
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_long else None
+
+
+def host_name(headers: Headers) -> str:
+    """Return the Host's name without its port, or an empty string where there is not exactly one."""
+    hosts = headers.getlist("host")
+    match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    return (match["six"] or match["name"]).lower() if match else ""
+
+
+def is_forged(request: Request, own: str) -> bool:
+    """Return whether another site's page made a browser send this; `own` is our host and port.
+
+    A request with neither header comes from no browser, and passes; not so under /admin, where
+    only browsers have a business.
+    """
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    if origin is not None:
+        return origin.partition("://")[2].lower() not in (own, request.headers["host"].lower())
+    return request.url.path.startswith("/admin")
+
+
+def limited(receive: Receive, limit: int) -> Receive:
+    """Return a `receive` that stops at `limit` bytes: a chunked body does not say its length before.
+
+    Raises HTTPException 413.
+    """
+    seen = 0
+
+    async def receive_within_limit() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return message
+
+    return receive_within_limit
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or an address is this machine's own."""
+    if host in LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
