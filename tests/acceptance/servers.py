@@ -1,0 +1,165 @@
+"""The program as its operator runs it: real processes, on free ports, always ended."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from tests.postgres import free_port
+
+ROOT = Path(__file__).parents[2]
+T = TypeVar("T")
+_ENTRY = (sys.executable, "-c", "from app.cli import main; main()")
+_numbers = count(1)
+
+
+class Server:
+    """A serving process with its children, in a process group of their own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], base: str, log: Path) -> None:
+        self._process = process
+        self._log = log
+        self.base = base
+        self.pid = process.pid
+
+    @property
+    def log(self) -> str:
+        """What it has printed up to now."""
+        return self._log.read_text()
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; the number of a signal, negated, where one ended it."""
+        return self._process.poll()
+
+    def is_up(self) -> bool:
+        """Whether /healthz answers; raises AssertionError with its log where the process has ended."""
+        assert self.exit_code is None, f"it ended with {self.exit_code}:\n{self.log}"
+        try:
+            return httpx.get(f"{self.base}/healthz", timeout=2).is_success
+        except httpx.TransportError:
+            return False
+
+    def terminate(self, within: float = 30) -> int:
+        """Ask the process to stop, as a service manager does; return its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(within)
+
+    def kill(self) -> None:
+        """End the whole group at once, as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait(10)
+        with contextlib.suppress(AssertionError):  # where init reaps no orphans they stay as zombies, which do no harm
+            eventually(self._is_gone, within=2)
+
+    def _is_gone(self) -> bool:
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+
+class Program:
+    """The program with its settings, in a working folder of its own.
+
+    Settings are named without their prefix: `Program(tmp_path, FIRST_DELAY="PT5S")`. Every server
+    that it starts gets a port, so several may run at once, on one database.
+    """
+
+    def __init__(self, folder: Path, source: Path = ROOT, **settings: str) -> None:
+        self.folder = folder
+        self.source = source
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("MAILBOX_")}
+        chosen = {f"MAILBOX_{name}": value for name, value in settings.items()}
+        self.environment = outside | {"PYTHONPATH": str(source), "PYTHONUNBUFFERED": "1"} | chosen
+
+    def run(self, *args: str, within: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run `slow-mailbox` with these arguments to its end; the caller looks at the exit code."""
+        return subprocess.run(
+            (*_ENTRY, *args),
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
+        )
+
+    def audit(self) -> dict[str, Any]:
+        """Return the ledger's sums, which must add up."""
+        ended = self.run("audit")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        sums: dict[str, Any] = json.loads(ended.stdout)
+        return sums
+
+    @contextlib.contextmanager
+    def serve(self, *options: str) -> Iterator[Server]:
+        """Run `slow-mailbox serve` until the block ends; it is entered once /healthz answers."""
+        port = free_port()
+        with self._started(port, *_ENTRY, "serve", "--port", str(port), *options) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def uvicorn(self, *options: str) -> Iterator[Server]:
+        """Run the same under plain `uvicorn`."""
+        port = free_port()
+        factory = ("--factory", "app.web.app:create_app", "--port", str(port))
+        with self._started(port, sys.executable, "-m", "uvicorn", *factory, *options) as server:
+            yield server
+
+    @contextlib.contextmanager
+    def _started(self, port: int, *command: str) -> Iterator[Server]:
+        log = self.folder / f"server-{next(_numbers)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self.environment | {"MAILBOX_PORT": str(port)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        server = Server(process, f"http://127.0.0.1:{port}", log)
+        try:
+            eventually(server.is_up)
+            yield server
+        finally:
+            server.kill()
+
+
+def post_letter(base: str, **fields: str) -> httpx.Response:
+    """Post the form, with a reader and a text where none is given. The answer's redirect is not followed."""
+    return httpx.post(f"{base}/letters", data={"recipient_email": "reader@example.org", "body": "Hello"} | fields)
+
+
+def eventually(question: Callable[[], T], within: float = 30) -> T:
+    """Ask until the answer is true and return it. Only for what other processes do.
+
+    Raises AssertionError with the last answer where `within` seconds were not enough.
+    """
+    deadline = time.monotonic() + within
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"still {answer!r} after {within} s"
+        time.sleep(0.05)
+    return answer
+
+
+def copy_of_the_source(folder: Path) -> Path:
+    """Copy what a running program reads, so that a test may touch it under --reload."""
+    for name in ("app", "migrations", "templates"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
