@@ -275,8 +275,11 @@ class Migration(migrations.Migration):
                 "CREATE INDEX deliveries_due_letter ON deliveries (due_at, id) WHERE status = 'scheduled' AND NOT notice",
                 "CREATE INDEX deliveries_due_notice ON deliveries (due_at, id) WHERE status = 'scheduled' AND notice",
                 "CREATE INDEX deliveries_claimed ON deliveries (claimed_by_id) WHERE status = 'claimed'",
-                "CREATE INDEX deliveries_waiting ON deliveries (status, due_at, id) WHERE status IN ('claimed', 'held', 'uncertain')",
-                "CREATE INDEX deliveries_ended ON deliveries (status, status_at, id) WHERE status IN ('sent', 'failed', 'cancelled')",
+                "CREATE INDEX deliveries_held ON deliveries (due_at, id) WHERE status = 'held'",
+                "CREATE INDEX deliveries_uncertain ON deliveries (due_at, id) WHERE status = 'uncertain'",
+                "CREATE INDEX deliveries_sent ON deliveries (status_at, id) WHERE status = 'sent'",
+                "CREATE INDEX deliveries_failed ON deliveries (status_at, id) WHERE status = 'failed'",
+                "CREATE INDEX deliveries_cancelled ON deliveries (status_at, id) WHERE status = 'cancelled'",
             ],
         ),
         CreateTable(

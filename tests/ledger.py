@@ -1,0 +1,76 @@
+"""A ledger filled by hand: rows in states that the real ways reach only with a mail server's help."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import count
+from uuid import UUID, uuid4
+
+from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.store.leases import register
+from app.store.models import Attempt, Delivery, Letter
+from app.store.vault import LETTER_COLUMNS, Vault
+from tests.clock import NEW_YEAR as NOW
+
+READER, WRITER = "minji@example.org", "jun@example.net"
+
+
+class Ledger:
+    """Puts deliveries into any state, a letter each, past the rules of who moves them there."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._numbers: Iterator[int] = count(1)
+
+    async def letter(self, reader: str = READER) -> UUID:
+        letter_id = uuid4()
+        values = dict.fromkeys(LETTER_COLUMNS, "secret") | {"recipient_email": reader, "sender_email": WRITER}
+        letter = Letter(
+            id=letter_id,
+            token_hash=letter_id.hex,
+            recipient_mac="r",
+            sender_mac="s",
+            language="en",
+            timezone="UTC",
+            written_at=NOW,
+            send_at=NOW + timedelta(days=7),
+            **self._vault.seal_letter(letter_id, values),
+        )
+        await letter.save(force_create=True)
+        return letter_id
+
+    async def add(
+        self, status: Status, at: datetime, *, reader: str = READER, occasion: Occasion = Occasion.FIRST
+    ) -> Delivery:
+        delivery = Delivery(
+            letter_id=await self.letter(reader),
+            occasion=occasion,
+            notice=occasion.is_notice,
+            status=status,
+            status_at=at,
+            promised_at=at,
+            due_at=at,
+            message_id=f"<{next(self._numbers)}@example.org>",
+            domain_mac="d",
+            held_reason=HeldReason.OPERATOR if status is Status.HELD else None,
+            sent_at=at if status is Status.SENT else None,
+        )
+        if status is Status.CLAIMED:
+            worker = uuid4()
+            await register(worker, "worker", NOW)
+            delivery.claim_token, delivery.claimed_by_id = uuid4(), worker
+        await delivery.save()
+        return delivery
+
+    async def attempt(self, delivery: Delivery, outcome: Outcome, code: int | None, answer: str) -> None:
+        await Attempt.create(
+            delivery=delivery,
+            claim_token=uuid4(),
+            worker_name="worker",
+            started_at=NOW,
+            handed_over_at=NOW,
+            ended_at=NOW,
+            outcome=outcome,
+            code=code,
+            enhanced="4.2.1" if code else "",
+            answer=answer,
+        )

@@ -1,0 +1,247 @@
+"""The admin page's questions, on both databases."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from tortoise.transactions import in_transaction
+
+from app.domain.status import Occasion, Outcome, Status
+from app.sealing import Finder, Sealer
+from app.store.database import connected, connection
+from app.store.leases import SCHEDULER, beat, register, retire, take
+from app.store.models import Delivery, Letter
+from app.store.reports import COMING, COUNT_LIMIT, ENDED, Page, list_deliveries, overview
+from app.store.vault import LETTER_COLUMNS, Vault, open_vault
+from tests.clock import NEW_YEAR as NOW
+from tests.ledger import Ledger
+
+pytestmark = pytest.mark.anyio
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+async def vault(database_url: str) -> AsyncIterator[Vault]:
+    async with connected(database_url):
+        yield await open_vault(Sealer(["k" * 32]))
+
+
+@pytest.fixture
+def ledger(vault: Vault) -> Ledger:
+    return Ledger(vault)
+
+
+def _minutes(page: Page) -> list[int]:
+    return [(row.due_at - NOW) // MINUTE for row in page.rows]
+
+
+async def test_what_is_to_come_is_listed_soonest_first_and_what_has_ended_newest_first(
+    vault: Vault, ledger: Ledger
+) -> None:
+    for minute, status in enumerate(Status):
+        await ledger.add(status, NOW + minute * MINUTE)
+    await ledger.add(Status.SCHEDULED, NOW - MINUTE, occasion=Occasion.RECEIPT)
+    coming = await list_deliveries(vault, COMING)
+    ended = await list_deliveries(vault, ENDED)
+    order = list(Status)
+    assert [row.status for row in coming.rows] == [
+        Status.SCHEDULED,
+        *(status for status in order if status in COMING),
+    ]
+    assert [row.status for row in ended.rows] == [status for status in reversed(order) if status in ENDED]
+    assert set(COMING) | set(ENDED) == set(Status)
+
+
+@pytest.mark.parametrize("status", list(Status))
+async def test_one_state_alone(vault: Vault, ledger: Ledger, status: Status) -> None:
+    for each in Status:
+        await ledger.add(each, NOW)
+    page = await list_deliveries(vault, [status])
+    assert [row.status for row in page.rows] == [status]
+    assert (page.previous, page.next) == ("", "")
+
+
+async def test_a_row_tells_whom_masked_and_when_and_nothing_of_the_letter(vault: Vault, ledger: Ledger) -> None:
+    await ledger.add(Status.HELD, NOW)
+    await ledger.add(Status.SCHEDULED, NOW + MINUTE, occasion=Occasion.RECEIPT)
+    letter, receipt = (await list_deliveries(vault, COMING)).rows
+    assert (letter.recipient, letter.occasion, letter.held_reason) == ("m…@example.org", "first", "operator")
+    assert (letter.promised_at, letter.due_at, letter.status_at) == (NOW, NOW, NOW)
+    assert (receipt.recipient, receipt.held_reason) == ("j…@example.net", None)  # a notice goes to the writer
+    assert "secret" not in repr((letter, receipt))
+
+
+async def test_a_letter_that_is_purged_or_sealed_with_a_lost_key_is_listed_without_an_address(
+    vault: Vault, ledger: Ledger
+) -> None:
+    purged = await ledger.add(Status.SENT, NOW)
+    emptied = dict.fromkeys((f"{column}_sealed" for column in LETTER_COLUMNS), None)
+    await Letter.filter(id=purged.letter_id).update(purged_at=NOW, **emptied)  # type: ignore[attr-defined]
+    foreign = Vault(Sealer(["x" * 32]), Finder(b"x" * 32))
+    assert (await list_deliveries(vault, ENDED)).rows[0].recipient == ""
+    await ledger.add(Status.SCHEDULED, NOW)
+    assert (await list_deliveries(foreign, COMING)).rows[0].recipient is None
+
+
+async def test_the_last_error_is_that_of_the_newest_try(vault: Vault, ledger: Ledger) -> None:
+    twice, silent, _ = [await ledger.add(Status.SCHEDULED, NOW + minute * MINUTE) for minute in range(3)]
+    await ledger.attempt(twice, Outcome.TRANSIENT, 421, "go away")
+    await ledger.attempt(twice, Outcome.TRANSIENT, 450, "slow down")
+    await ledger.attempt(silent, Outcome.UNANSWERED, None, "")
+    await Delivery.filter(id=twice.id).update(attempts=2)
+    rows = (await list_deliveries(vault, COMING)).rows
+    assert [row.last_error for row in rows] == ["450 4.2.1 slow down", "unanswered", ""]
+    assert [row.attempts for row in rows] == [2, 0, 0]
+
+
+async def test_what_was_accepted_in_the_end_has_no_error(vault: Vault, ledger: Ledger) -> None:
+    sent = await ledger.add(Status.SENT, NOW)
+    await ledger.attempt(sent, Outcome.TRANSIENT, 450, "slow down")
+    await ledger.attempt(sent, Outcome.ACCEPTED, 250, "ok")
+    assert (await list_deliveries(vault, ENDED)).rows[0].last_error == ""
+
+
+async def test_pages_lead_forth_and_back_through_every_row_once(vault: Vault, ledger: Ledger) -> None:
+    """Several rows share a moment, and a page ends in the middle of them; strands are mixed."""
+    for number in range(10):
+        occasion = Occasion.RECEIPT if number % 3 == 0 else Occasion.FIRST
+        status = Status.HELD if number % 4 == 0 else Status.SCHEDULED
+        await ledger.add(status, NOW + (number // 5) * MINUTE, occasion=occasion)
+    whole = (await list_deliveries(vault, COMING)).rows
+    first = await list_deliveries(vault, COMING, limit=4)
+    second = await list_deliveries(vault, COMING, cursor=first.next, limit=4)
+    third = await list_deliveries(vault, COMING, cursor=second.next, limit=4)
+    assert first.rows + second.rows + third.rows == whole
+    assert (len(whole), first.previous, third.next) == (10, "", "")
+    assert await list_deliveries(vault, COMING, cursor=third.previous, limit=4) == second
+    assert await list_deliveries(vault, COMING, cursor=second.previous, limit=4) == first
+
+
+async def test_pages_of_what_has_ended_lead_back_in_time(vault: Vault, ledger: Ledger) -> None:
+    for minute in range(5):
+        await ledger.add(Status.SENT if minute % 2 else Status.FAILED, NOW + minute * MINUTE)
+    first = await list_deliveries(vault, ENDED, limit=2)
+    second = await list_deliveries(vault, ENDED, cursor=first.next, limit=2)
+    assert _minutes(first) + _minutes(second) == [4, 3, 2, 1]
+    third = await list_deliveries(vault, ENDED, cursor=second.next, limit=2)
+    assert _minutes(third) == [0]
+    assert await list_deliveries(vault, ENDED, cursor=third.previous, limit=2) == second
+
+
+async def test_a_row_that_comes_in_ahead_moves_no_page(vault: Vault, ledger: Ledger) -> None:
+    for minute in range(4):
+        await ledger.add(Status.SENT, NOW + minute * MINUTE)
+    first = await list_deliveries(vault, ENDED, limit=2)
+    await ledger.add(Status.SENT, NOW + 9 * MINUTE)
+    second = await list_deliveries(vault, ENDED, cursor=first.next, limit=2)
+    assert _minutes(second) == [1, 0]
+    assert _minutes(await list_deliveries(vault, ENDED, cursor=second.previous, limit=2)) == [3, 2]
+    back = await list_deliveries(vault, ENDED, cursor=first.next.replace("after", "before"), limit=2)
+    assert _minutes(back) == [9, 3]  # there is no full page before: the first one, whole
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "after-1-2-3", "after--1-1", "after-99999999999999999-1", "after-9-٣"])
+async def test_a_cursor_that_leads_nowhere_means_the_first_page(vault: Vault, ledger: Ledger, cursor: str) -> None:
+    await ledger.add(Status.SCHEDULED, NOW)
+    assert _minutes(await list_deliveries(vault, COMING, cursor=cursor)) == [0]
+
+
+async def test_an_empty_ledger_has_an_empty_page(vault: Vault) -> None:
+    assert await list_deliveries(vault, COMING) == Page((), "", "")
+
+
+async def test_the_overview_names_who_holds_the_lease() -> None:
+    assert (await overview(NOW)).scheduler is None
+    worker = uuid4()
+    await register(worker, "mailhost", NOW)
+    await take(SCHEDULER, worker, NOW)
+    await beat(worker, NOW + MINUTE)
+    found = await overview(NOW)
+    assert (found.scheduler, found.seen_at) == ("mailhost", NOW + MINUTE)
+    await retire(worker)
+    assert (await overview(NOW)).seen_at is None
+
+
+async def test_the_overview_counts_what_is_due_and_what_waits_for_somebody(ledger: Ledger) -> None:
+    await ledger.add(Status.SCHEDULED, NOW + MINUTE)
+    empty = await overview(NOW)
+    assert (empty.due, empty.oldest_due_at) == (0, None)
+    await ledger.add(Status.SCHEDULED, NOW)
+    await ledger.add(Status.SCHEDULED, NOW - 2 * MINUTE)
+    await ledger.add(Status.SCHEDULED, NOW - MINUTE, occasion=Occasion.RECEIPT)
+    for status in (Status.HELD, Status.FAILED, Status.FAILED, Status.UNCERTAIN, Status.SENT):
+        await ledger.add(status, NOW - 9 * MINUTE)
+    found = await overview(NOW)
+    assert (found.due, found.oldest_due_at) == (3, NOW - 2 * MINUTE)
+    assert (found.held, found.uncertain, found.failed) == (1, 1, 2)
+
+
+async def test_counts_stop_beyond_a_thousand(ledger: Ledger) -> None:
+    await _multiply(await ledger.add(Status.SCHEDULED, NOW), COUNT_LIMIT + 5)
+    await _multiply(await ledger.add(Status.HELD, NOW), COUNT_LIMIT + 5)
+    found = await overview(NOW)
+    assert (found.due, found.held) == (COUNT_LIMIT + 1, COUNT_LIMIT + 1)
+
+
+async def _multiply(delivery: Delivery, times: int) -> None:
+    letter = await Letter.get(id=delivery.letter_id)  # type: ignore[attr-defined]
+    letters = [letter.clone(pk=uuid4()) for _ in range(times)]
+    for each in letters:
+        each.token_hash = each.id.hex
+    await Letter.bulk_create(letters)
+    copies = [delivery.clone(pk=None) for _ in range(times)]
+    for copy, each in zip(copies, letters, strict=True):
+        copy.letter_id, copy.message_id = each.id, f"<{each.id}>"
+    await Delivery.bulk_create(copies)
+
+
+@pytest.mark.parametrize("states", [COMING, ENDED, *([status] for status in Status)], ids=" ".join)
+async def test_a_list_is_read_from_its_indexes(
+    vault: Vault, ledger: Ledger, caplog: pytest.LogCaptureFixture, states: Sequence[Status]
+) -> None:
+    await _fill(ledger)
+    page = await list_deliveries(vault, states, limit=2)
+    with caplog.at_level("DEBUG", "tortoise.db_client"):
+        await list_deliveries(vault, states, cursor=page.next, limit=2)
+    await _assert_indexed(_statement(caplog, "AS strands"), "'2026-01-01 09:30:00+00:00', 1")
+
+
+async def test_the_overview_is_read_from_indexes(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    await _fill(ledger)
+    with caplog.at_level("DEBUG", "tortoise.db_client"):
+        await overview(NOW)
+    await _assert_indexed(_statement(caplog, "AS oldest"), "'2026-01-01 09:30:00+00:00'")
+
+
+def _statement(caplog: pytest.LogCaptureFixture, mark: str) -> str:
+    """Return the one statement with this mark, as Tortoise logged it with its values behind a colon."""
+    (message,) = [record.getMessage() for record in caplog.records if mark in record.getMessage()]
+    return message.rpartition(": [")[0]
+
+
+async def _fill(ledger: Ledger) -> None:
+    """Store enough that reading the whole table does not pay, and tell the planner."""
+    for status in (Status.SCHEDULED, Status.SENT):
+        await _multiply(await ledger.add(status, NOW), 3_000)
+    await connection().execute_script("ANALYZE")
+
+
+async def _assert_indexed(statement: str, values: str) -> None:
+    """Show that the plan, on PostgreSQL the generic one, touches `deliveries` by its indexes alone."""
+    if connection().capabilities.dialect == "sqlite":
+        rows = await connection().execute_query_dict(f"EXPLAIN QUERY PLAN {statement}", values.split(", "))
+        plan = [row["detail"] for row in rows]
+        reads = [line for line in plan if " deliveries" in line]
+    else:
+        async with in_transaction() as transaction:
+            await transaction.execute_script("SET LOCAL plan_cache_mode = force_generic_plan")
+            await transaction.execute_script(f"PREPARE statement AS {statement}")
+            rows = await transaction.execute_query_dict(f"EXPLAIN EXECUTE statement ({values})")
+            await transaction.execute_script("DEALLOCATE statement")
+        plan = [row["QUERY PLAN"] for row in rows]
+        reads = [line for line in plan if "Scan" in line and "deliveries" in line and "Bitmap Heap" not in line]
+    assert reads
+    assert all(re.search("(INDEX|using|on) deliveries_", line) for line in reads), plan
