@@ -38,8 +38,8 @@ def _switch(value: object) -> object:
     return {"on": True, "off": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta())]
-Arrival = Annotated[Delay, BeforeValidator(_delay)]
+Duration = Annotated[timedelta, NoDecode, BeforeValidator(_duration), Field(gt=timedelta())]
+Arrival = Annotated[Delay, NoDecode, BeforeValidator(_delay)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
 Security = Literal["none", "starttls", "tls"]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     scan_interval: Duration = timedelta(minutes=1)
     paused: Switch = False
     smtp_connections: int = Field(10, ge=1, le=1000)
+    smtp_messages_per_connection: int = Field(1000, ge=1)
+    rate: int | None = Field(None, ge=1)
+    rate_per_domain: int | None = Field(None, ge=1)
     on_uncertain: Literal["resend", "hold"] = "resend"
     lease: Duration = timedelta(seconds=30)
     catch_up_limit: Duration = timedelta(days=14)
@@ -97,6 +100,7 @@ class Settings(BaseSettings):
     abuse_address: str = ""
     allowed_hosts: Words = ()
     trusted_proxies: Words = ()
+    api_docs: Switch = False
 
     @field_validator("timezone")
     @classmethod
@@ -179,7 +183,6 @@ class Settings(BaseSettings):
             username=unquote(parts.username or ""),
             password=unquote(parts.password or ""),
         )
-
 
     def keys(self) -> tuple[str, ...]:
         """Return the secret keys, the one to seal with first.

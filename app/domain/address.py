@@ -1,5 +1,10 @@
 """Mail addresses, for comparing and for showing without telling."""
 
+import re
+
+_ADDRESS = re.compile(r"[^\s<>]*@[^\s<>]*")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,}")
+
 
 def normalised(address: str) -> str:
     """Return the one spelling under which an address is counted and looked up.
@@ -20,3 +25,8 @@ def masked(address: str) -> str:
     """Return the address with its local part hidden but for its first character."""
     local, _, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain}"
+
+
+def redacted(answer: str) -> str:
+    """Return what a mail server said with addresses, and whatever may be a token, taken out."""
+    return _TOKEN.sub("[…]", _ADDRESS.sub("[address]", answer))

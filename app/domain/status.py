@@ -17,7 +17,8 @@ class Status(StrEnum):
     | claimed                 | failed    | the courier: refused for good, or for too long          |
     | claimed                 | uncertain | the courier or the reclaimer: handed over, no answer    |
     | claimed                 | held      | the courier, before the hand-over: later than the       |
-    |                         |           | catch-up limit, or to an address known not to exist     |
+    |                         |           | catch-up limit, to an address known not to exist, or    |
+    |                         |           | not to be opened                                        |
     | uncertain               | scheduled | the policy `resend`, or the operator                    |
     | uncertain               | sent      | the operator, or an audit against the server's log      |
     | uncertain               | failed    | the operator                                            |
@@ -55,6 +56,7 @@ class HeldReason(StrEnum):
     FIRST_REFUSED = "first_refused"
     OVERDUE = "overdue"
     UNDELIVERABLE = "undeliverable"
+    UNREADABLE = "unreadable"
 
 
 class Outcome(StrEnum):

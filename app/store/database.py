@@ -1,6 +1,7 @@
 """Connecting, migrating, and what differs between SQLite and PostgreSQL."""
 
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +14,31 @@ from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 from tortoise.connection import get_connection
 from tortoise.context import TortoiseContext
-from tortoise.exceptions import BaseORMException
+from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError, TransactionManagementError
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 
 from app.errors import DatabaseError
 
 APP = "mailbox"
-UNAVAILABLE = (BaseORMException, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""What a statement raises when the database is away, full, read-only or out of connections."""
+UNAVAILABLE = (
+    OperationalError,
+    DBConnectionError,
+    TransactionManagementError,
+    sqlite3.OperationalError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Return whether a statement failed because the database is away, full, read-only or too busy.
+
+    An IntegrityError is a fault of ours: trying again mends nothing.
+    """
+    return isinstance(error, UNAVAILABLE) and not isinstance(error, IntegrityError)
+
 
 _SQLITE_PRAGMAS = {
     "journal_mode": "WAL",
@@ -67,7 +85,9 @@ async def connected(url: str) -> AsyncIterator[None]:
         await context.init(tortoise_config(url), _enable_global_fallback=True)
         try:
             await connection().execute_query("SELECT 1")
-        except UNAVAILABLE as error:
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
             raise DatabaseError(f"MAILBOX_DATABASE_URL: the database cannot be reached: {error}") from error
         yield
 

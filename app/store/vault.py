@@ -2,10 +2,12 @@
 
 import secrets
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
+from app.domain.address import domain_of, normalised
 from app.sealing import Finder, Sealer
-from app.store.models import Letter, Secret
+from app.store.models import Secret
 
 LETTER_COLUMNS = ("token", "recipient_email", "recipient_name", "sender_email", "sender_name", "subject", "body")
 _FINDER = "finder"
@@ -16,7 +18,7 @@ class Vault:
 
     def __init__(self, sealer: Sealer, finder: Finder) -> None:
         self._sealer = sealer
-        self.finder = finder
+        self._finder = finder
 
     def seal_letter(self, letter_id: UUID, values: Mapping[str, str]) -> dict[str, bytes]:
         """Return the sealed columns of a letter for `values`, by column name."""
@@ -35,12 +37,18 @@ class Vault:
             return ""
         return self._sealer.open(bytes(sealed), table="letters", column=column, row=letter_id.hex).decode()
 
-    def open_letter(self, letter: Letter) -> dict[str, str]:
-        """Return all sealed values of a letter by name."""
-        return {
-            column: self.open_column(letter.id, column, getattr(letter, f"{column}_sealed"))
-            for column in LETTER_COLUMNS
-        }
+    def open_letter(self, letter: Mapping[str, Any]) -> dict[str, str]:
+        """Return all sealed values of a letter's row by name."""
+        letter_id = UUID(str(letter["id"]))
+        return {column: self.open_column(letter_id, column, letter[f"{column}_sealed"]) for column in LETTER_COLUMNS}
+
+    def address_mac(self, address: str) -> str:
+        """Return what an address is found by."""
+        return self._finder.address(normalised(address))
+
+    def domain_mac(self, address: str) -> str:
+        """Return what the domain of an address is found by."""
+        return self._finder.domain(domain_of(address))
 
 
 async def open_vault(sealer: Sealer) -> Vault:

@@ -1,0 +1,177 @@
+"""The command line: `slow-mailbox`."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+import typer
+import uvicorn
+
+from app.clock import SystemClock
+from app.doctor import Level, examine
+from app.domain.status import Status
+from app.errors import MailboxError
+from app.log import configure_logging
+from app.settings import Settings, load_settings
+from app.store import accounts, deliveries
+from app.store.audit import audit as read_ledger
+from app.store.database import connected, migrate as apply_migrations
+from app.web.lifespan import greet
+from app.wiring import build_station, open_mailbox
+
+T = TypeVar("T")
+_OUT_OF_ORDER = 2
+_GRACE = 30  # seconds uvicorn gives open requests
+
+cli = typer.Typer(
+    help="Letters that arrive 7 days later, and again 30 days later.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+admin = typer.Typer(help="The accounts of the admin page.", no_args_is_help=True)
+cli.add_typer(admin, name="admin")
+
+
+def main() -> None:
+    """Run a command; what a person can mend is said in one line."""
+    os.umask(0o077)  # the database and the outbox are nobody else's
+    configure_logging()
+    try:
+        cli()
+    except MailboxError as error:
+        typer.echo(f"slow-mailbox: {error}", err=True)
+        sys.exit(_OUT_OF_ORDER)
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [default: MAILBOX_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [default: MAILBOX_PORT]")] = None,
+    *,
+    reload: Annotated[bool, typer.Option("--reload", help="Start anew when the source changes")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests")] = 1,
+) -> None:
+    """Serve the pages, and deliver what is due."""
+    if host is not None:
+        os.environ["MAILBOX_HOST"] = host  # the workers read it again
+    if port is not None:
+        os.environ["MAILBOX_PORT"] = str(port)
+    settings = load_settings()
+    asyncio.run(_prepare(settings))
+    uvicorn.run(
+        "app.web.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        reload=reload,
+        reload_dirs=["app", "templates"] if reload else None,
+        workers=workers,
+        access_log=False,  # it writes paths, and ours hold tokens
+        log_config=None,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=_GRACE,
+    )
+
+
+async def _prepare(settings: Settings) -> None:
+    """Find out now whether we can start: an error inside a lifespan is a traceback, or a hang."""
+    async with open_mailbox(settings, SystemClock()) as mailbox:
+        typer.echo(f"Write a letter at {settings.origin}/")
+        typer.echo(
+            f"Letters land in {settings.outbox_dir} and are shown at {settings.origin}/outbox"
+            if mailbox.outbox
+            else "Letters are handed to the mail server of MAILBOX_SMTP_URL"
+        )
+        typer.echo(f"The admin page is {settings.origin}/admin (another password: slow-mailbox admin reset)")
+        await greet(mailbox)
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database up to date."""
+    applied = asyncio.run(apply_migrations(load_settings().database_url))
+    typer.echo("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
+
+
+@cli.command()
+def scan() -> None:
+    """Deliver until nothing is due, and report as JSON. Exit code 1 if anything failed."""
+    report = asyncio.run(_scan(load_settings()))
+    typer.echo(json.dumps(report))
+    raise typer.Exit(int(any(report[status] for status in (Status.FAILED, Status.UNCERTAIN, Status.SCHEDULED))))
+
+
+async def _scan(settings: Settings) -> dict[str, int]:
+    async with open_mailbox(settings, SystemClock()) as mailbox, build_station(mailbox, leads=False) as station:
+        await station.scan.run()
+        await station.flights.all_landed()
+        settled = station.courier.settled
+    return {status.value: settled[status] for status in Status if status is not Status.CLAIMED}
+
+
+@cli.command()
+def audit() -> None:
+    """Sum the ledger as JSON. Exit code 1 if it does not add up."""
+    ledger = asyncio.run(_connected(load_settings(), read_ledger))
+    typer.echo(json.dumps(asdict(ledger) | {"adds_up": ledger.adds_up}, indent=2))
+    raise typer.Exit(int(not ledger.adds_up))
+
+
+@cli.command()
+def doctor() -> None:
+    """Check the settings, the database and the mail server, and say what to mend."""
+    findings = asyncio.run(examine(load_settings(), SystemClock()))
+    for finding in findings:
+        typer.echo(f"{finding.level.value:8} {finding.subject}: {finding.text}")
+    raise typer.Exit(int(any(finding.level is Level.PROBLEM for finding in findings)))
+
+
+@cli.command()
+def hold(
+    due_since: Annotated[datetime, typer.Option(help="A moment such as 2026-11-21T08:00:00+00:00; UTC if not said")],
+) -> None:
+    """Hold what is scheduled and was due since a moment: after a backup was restored."""
+    clock = SystemClock()
+    since = due_since.astimezone() if due_since.tzinfo else due_since.replace(tzinfo=clock.now().tzinfo)
+    held = asyncio.run(_connected(load_settings(), lambda: deliveries.hold_due_since(since, clock.now())))
+    typer.echo(json.dumps({"held": held}))
+
+
+@admin.command("create")
+def admin_create(username: str) -> None:
+    """Make an account; the password is asked for twice."""
+    password = _new_password()
+    asyncio.run(
+        _connected(load_settings(), lambda: accounts.create_account(username, password, SystemClock().now()))
+    )
+
+
+@admin.command("reset")
+def admin_reset(username: str) -> None:
+    """Give an account another password, and end its sessions."""
+    password = _new_password()
+    asyncio.run(_connected(load_settings(), lambda: accounts.reset_password(username, password)))
+
+
+@admin.command("list")
+def admin_list() -> None:
+    """List the accounts."""
+    for account in asyncio.run(_connected(load_settings(), accounts.list_accounts)):
+        typer.echo(f"{account.username}\tsince {account.created_at:%Y-%m-%d}")
+
+
+def _new_password() -> str:
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+async def _connected(settings: Settings, question: Callable[[], Awaitable[T]]) -> T:
+    async with connected(settings.database_url):
+        return await question()

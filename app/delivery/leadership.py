@@ -1,0 +1,62 @@
+"""The guard: of all processes on all hosts, one runs the scheduler."""
+
+from datetime import timedelta
+
+import structlog
+
+from app.clock import Clock
+from app.delivery.membership import Membership
+from app.delivery.scheduler import Scheduler
+from app.store import leases
+
+log = structlog.get_logger()
+
+
+class Leadership:
+    """Holds the scheduler's lease, or waits for it.
+
+    The lease saves work, it is not what keeps letters from being sent twice: the claims are.
+    """
+
+    def __init__(self, membership: Membership, scheduler: Scheduler, lease: timedelta, clock: Clock) -> None:
+        self._membership = membership
+        self._scheduler = scheduler
+        # Trusted for less than it lasts: we have stopped before anybody can take us for dead.
+        self._trust = lease.total_seconds() * 2 / 3
+        self._clock = clock
+        self._until = float("-inf")
+        self._resigned = False
+
+    async def pulse(self, returned: int) -> None:
+        """Take the lease if it is free, and start or stop the scheduler by whether we hold it.
+
+        `returned` claims of dead workers are not left to wait for the next minute.
+        """
+        if self._resigned:
+            return
+        asked_at = self._clock.monotonic()
+        worker = self._membership.id
+        held = await leases.holds(leases.SCHEDULER, worker)
+        if held or await leases.take(leases.SCHEDULER, worker, self._clock.now()):
+            self._until = asked_at + self._trust
+        else:
+            self._until = float("-inf")
+        self.check()
+        self._scheduler.rearm()
+        if returned:
+            self._scheduler.scan_now()
+
+    def check(self) -> None:
+        """Start or stop the scheduler; without a database, by what we knew last."""
+        leading = self._clock.monotonic() < self._until
+        if leading and not self._scheduler.running:
+            self._scheduler.start()
+        elif not leading and self._scheduler.running:
+            self._scheduler.stop()
+
+    async def resign(self) -> None:
+        """Stop the scheduler for good, and free the lease so that another takes over at once."""
+        self._resigned = True
+        self._until = float("-inf")
+        self.check()
+        await leases.free(leases.SCHEDULER, self._membership.id)

@@ -1,0 +1,70 @@
+"""This process among the workers: its own beat, and whose beat has stood still."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import structlog
+
+from app.clock import Clock
+from app.store import claims, leases
+
+log = structlog.get_logger()
+
+
+class Watch:
+    """Finds out whose beat stands still, on our own monotonic clock.
+
+    Only time during which we looked counts: after a gap (the database was away, this process was
+    stopped) everybody gets the whole lease again.
+    """
+
+    def __init__(self, lease: timedelta) -> None:
+        self._lease = lease.total_seconds()
+        self._seen: dict[UUID, tuple[int, float]] = {}
+        self._looked_at = float("-inf")
+
+    def still(self, beats: Mapping[UUID, int], now: float) -> list[tuple[UUID, int]]:
+        """Return the workers whose beat has not moved for a lease, with that beat."""
+        unbroken = now - self._looked_at < self._lease / 2
+        self._looked_at = now
+        known = self._seen if unbroken else {}
+        self._seen = {
+            worker: known[worker] if known.get(worker, (None,))[0] == beat else (beat, now)
+            for worker, beat in beats.items()
+        }
+        return [(worker, beat) for worker, (beat, since) in self._seen.items() if now - since >= self._lease]
+
+
+class Membership:
+    """Enters this process among the workers, shows that it lives, and relieves the dead."""
+
+    def __init__(self, name: str, lease: timedelta, clock: Clock) -> None:
+        self.id = uuid4()
+        self.name = name
+        self._watch = Watch(lease)
+        self._clock = clock
+
+    async def join(self) -> None:
+        await leases.register(self.id, self.name, self._clock.now())
+
+    async def pulse(self) -> int:
+        """Beat once and take back what dead workers held. Returns how many claims that were.
+
+        Our own beat is written first: where writing fails (the disk is full, the database is
+        read-only) nobody else can beat either, and nobody must be taken for dead.
+        """
+        if not await leases.beat(self.id, self._clock.now()):
+            log.warning("taken for dead: this process stood still for longer than the lease", worker=self.name)
+            self.id = uuid4()
+            await self.join()
+        beats = {worker: beat for worker, beat in (await leases.beats()).items() if worker != self.id}
+        returned = 0
+        for worker, beat in self._watch.still(beats, self._clock.monotonic()):
+            taken = await claims.reclaim(worker, beat, self._clock.now())
+            log.warning("reclaimed", dead_worker=str(worker), claims=taken)
+            returned += taken
+        return returned
+
+    async def leave(self) -> None:
+        await leases.retire(self.id)

@@ -1,0 +1,68 @@
+"""From a claimed row to a finished message: the one place where a sealed letter is opened to be sent."""
+
+from datetime import datetime
+from uuid import UUID
+
+from app.domain.status import Occasion
+from app.mail.compose import Composer
+from app.mail.envelope import Envelope, Mail
+from app.store.claims import Claimed
+from app.store.database import as_moment
+from app.store.letters import new_delivery
+from app.store.models import Delivery
+from app.store.vault import Vault
+
+
+class Packer:
+    """Opens letters and has them composed."""
+
+    def __init__(self, vault: Vault, composer: Composer, origin: str, message_domain: str) -> None:
+        """Take the origin under which the letters' own pages are found, and our Message-IDs' domain."""
+        self._vault = vault
+        self._composer = composer
+        self._origin = origin
+        self._message_domain = message_domain
+
+    def pack(self, claimed: Claimed, now: datetime) -> Envelope:
+        """Return what is handed over for a claim.
+
+        Raises KeyMissing where the letter does not open, ValueError where it makes no message.
+        """
+        return self._composer.compose(self._mail(claimed), now)
+
+    def _mail(self, claimed: Claimed) -> Mail:
+        letter = claimed.letter
+        values = self._vault.open_letter(letter)
+        second = letter["second_send_at"]
+        to_writer = claimed.occasion.is_notice
+        return Mail(
+            occasion=claimed.occasion,
+            message_id=claimed.message_id,
+            recipient_email=values["sender_email" if to_writer else "recipient_email"],
+            recipient_name=values["sender_name" if to_writer else "recipient_name"],
+            sender_name=values["sender_name"],
+            subject=values["subject"],
+            body=values["body"],
+            language=letter["language"],
+            timezone=letter["timezone"],
+            written_at=as_moment(letter["written_at"]),
+            send_at=as_moment(letter["send_at"]),
+            second_send_at=as_moment(second) if second else None,
+            page_url=f"{self._origin}/letters/{values['token']}" if to_writer else "",
+        )
+
+    def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:
+        """Return the notice that tells the writer of a refused first letter, if we know how to."""
+        letter = claimed.letter
+        if claimed.occasion is not Occasion.FIRST or not letter["sender_mac"]:
+            return None
+        letter_id = UUID(str(letter["id"]))
+        address = self._vault.open_column(letter_id, "sender_email", letter["sender_email_sealed"])
+        return new_delivery(
+            letter_id,
+            Occasion.REFUSAL,
+            now,
+            now,
+            domain_mac=self._vault.domain_mac(address),
+            message_domain=self._message_domain,
+        )

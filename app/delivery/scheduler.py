@@ -1,0 +1,70 @@
+"""APScheduler's AsyncIOScheduler, with the one job that scans."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from app.clock import Clock
+
+log = structlog.get_logger()
+_JOB = "scan"
+
+
+class Scheduler:
+    """Scans at once when it starts, and every interval from then on. Started by the leader alone."""
+
+    def __init__(
+        self, scan: Callable[[], Awaitable[None]], interval: timedelta, clock: Clock, worker_name: str
+    ) -> None:
+        self._scan = scan
+        self._interval = interval
+        self._clock = clock
+        self._worker_name = worker_name
+        self._scheduler: AsyncIOScheduler | None = None
+        self._ran_at = 0.0
+
+    @property
+    def running(self) -> bool:
+        return self._scheduler is not None
+
+    def start(self) -> None:
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._scheduler.add_job(
+            self._run,
+            IntervalTrigger(seconds=self._interval.total_seconds()),
+            id=_JOB,
+            next_run_time=self._clock.now(),
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,  # APScheduler's default of 1 s silently drops what is later
+        )
+        self._ran_at = self._clock.monotonic()
+        self._scheduler.start()
+        log.info("scheduler started", worker=self._worker_name)
+
+    def stop(self) -> None:
+        """Start no scan any more. One that runs is not broken off: see `Scan.run`."""
+        if self._scheduler:
+            self._scheduler.shutdown(wait=False)
+            self._scheduler = None
+            log.info("scheduler stopped", worker=self._worker_name)
+
+    def scan_now(self) -> None:
+        if self._scheduler:
+            self._scheduler.modify_job(_JOB, next_run_time=self._clock.now())
+
+    def rearm(self) -> None:
+        """Scan if the last start is too long ago on the monotonic clock.
+
+        APScheduler waits for a time of day: a clock set back an hour would silence it for one.
+        """
+        if self._scheduler and self._clock.monotonic() - self._ran_at > 2 * self._interval.total_seconds():
+            self._ran_at = self._clock.monotonic()
+            self.scan_now()
+
+    async def _run(self) -> None:
+        self._ran_at = self._clock.monotonic()
+        await self._scan()

@@ -1,0 +1,109 @@
+"""All of this process that delivers, from entering among the workers to leaving them."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from datetime import timedelta
+from types import TracebackType
+
+import structlog
+
+from app.delivery.courier import Courier
+from app.delivery.flights import Flights
+from app.delivery.leadership import Leadership
+from app.delivery.membership import Membership
+from app.delivery.scan import Scan
+from app.store.database import is_unavailable
+
+log = structlog.get_logger()
+GRACE = 30.0
+"""Seconds that deliveries in flight may take to end, once the program stops."""
+_SLOWEST_BEAT = 2.0  # seconds; so that a dead leader is relieved within the lease and 5 s
+
+
+class Station:
+    """An async context: inside it this process beats, and with a `leadership` it may lead."""
+
+    def __init__(
+        self,
+        *,
+        membership: Membership,
+        leadership: Leadership | None,
+        scan: Scan,
+        flights: Flights,
+        courier: Courier,
+        lease: timedelta,
+    ) -> None:
+        self.scan = scan
+        self.flights = flights
+        self.courier = courier
+        self._membership = membership
+        self._leadership = leadership
+        self._interval = min(lease.total_seconds() / 6, _SLOWEST_BEAT)
+        self._closing = asyncio.Event()
+        self._beating: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Station":
+        await self._membership.join()
+        await self._pulse()
+        self._beating = asyncio.create_task(self._beat())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish what is in flight within the grace time, give the rest back, and leave."""
+        self.stop()
+        if self._stopping:
+            await self._stopping
+        await self.flights.all_landed(GRACE)
+        await self.courier.all_recorded()
+        self._closing.set()
+        if self._beating:
+            await self._beating
+        with _while_the_database_is_there():
+            await self._membership.leave()
+
+    def stop(self) -> None:
+        """Claim nothing any more, and let another process lead. May be called from a signal."""
+        self.scan.stop()
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._resign())
+
+    async def _resign(self) -> None:
+        if self._leadership:
+            with _while_the_database_is_there():
+                await self._leadership.resign()
+
+    async def _beat(self) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._closing.wait()
+                return
+            await self._pulse()
+
+    async def _pulse(self) -> None:
+        try:
+            returned = await self._membership.pulse()
+            if self._leadership:
+                await self._leadership.pulse(returned)
+        except Exception as error:
+            if is_unavailable(error):
+                log.warning("the database is away", error=type(error).__name__)
+            else:
+                log.error("a beat failed in an unforeseen way", exc_info=error)
+            if self._leadership:
+                self._leadership.check()
+
+
+@contextlib.contextmanager
+def _while_the_database_is_there() -> Iterator[None]:
+    """Leave undone what the others will find out by our silence."""
+    try:
+        yield
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        log.warning("the database is away; the others will find out", error=type(error).__name__)

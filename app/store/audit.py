@@ -1,0 +1,82 @@
+"""Is every letter accounted for? Sums the ledger, and looks for what cannot be."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tortoise.transactions import in_transaction
+
+from app.domain.status import Status
+from app.store.database import connection
+
+# Each must find nothing. The constraints forbid what one row can show; these join rows.
+_IMPOSSIBLE = {
+    "letters without exactly the deliveries their dates promise": """
+        SELECT COUNT(*) AS n FROM letters
+        WHERE (SELECT COUNT(*) FROM deliveries WHERE letter_id = letters.id AND NOT notice)
+            <> CASE WHEN second_send_at IS NULL THEN 1 ELSE 2 END
+    """,
+    "deliveries whose promise is not their letter's": """
+        SELECT COUNT(*) AS n FROM deliveries JOIN letters ON letters.id = letter_id
+        WHERE (occasion = 'first' AND promised_at <> send_at)
+            OR (occasion = 'second' AND (second_send_at IS NULL OR promised_at <> second_send_at))
+    """,
+    "sent deliveries without an accepted attempt": """
+        SELECT COUNT(*) AS n FROM deliveries WHERE status = 'sent'
+            AND NOT EXISTS (SELECT 1 FROM attempts WHERE delivery_id = deliveries.id AND outcome = 'accepted')
+    """,
+    "accepted attempts of deliveries that are not sent": """
+        SELECT COUNT(*) AS n FROM attempts JOIN deliveries ON deliveries.id = delivery_id
+        WHERE outcome = 'accepted' AND status <> 'sent'
+    """,
+    "uncertain deliveries without an unanswered attempt": """
+        SELECT COUNT(*) AS n FROM deliveries WHERE status = 'uncertain'
+            AND NOT EXISTS (SELECT 1 FROM attempts WHERE delivery_id = deliveries.id AND outcome = 'unanswered')
+    """,
+    "claims without a worker": """
+        SELECT COUNT(*) AS n FROM deliveries WHERE status = 'claimed'
+            AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = claimed_by_id)
+    """,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The sums: letters, deliveries by state, and how often each impossible thing was found."""
+
+    letters: int
+    deliveries: int
+    by_status: dict[str, int]
+    ever_unanswered: int
+    impossible: dict[str, int]
+
+    @property
+    def adds_up(self) -> bool:
+        return sum(self.by_status.values()) == self.deliveries and not any(self.impossible.values())
+
+
+async def audit() -> Audit:
+    """Read the whole ledger as it stands at one moment; on a large one this takes its time."""
+    async with in_transaction() as snapshot:
+        if snapshot.capabilities.dialect == "postgres":
+            await snapshot.execute_script("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        return await _sums()
+
+
+async def _sums() -> Audit:
+    states = await connection().execute_query_dict(
+        "SELECT status, COUNT(*) AS n, SUM(CASE WHEN unanswered > 0 THEN 1 ELSE 0 END) AS lost"
+        " FROM deliveries GROUP BY status"
+    )
+    by_status = {status.value: 0 for status in Status} | {row["status"]: row["n"] for row in states}
+    return Audit(
+        letters=await _count("SELECT COUNT(*) AS n FROM letters"),
+        deliveries=await _count("SELECT COUNT(*) AS n FROM deliveries"),
+        by_status=by_status,
+        ever_unanswered=sum(row["lost"] for row in states),
+        impossible={what: await _count(query) for what, query in _IMPOSSIBLE.items()},
+    )
+
+
+async def _count(query: str) -> int:
+    rows: list[dict[str, Any]] = await connection().execute_query_dict(query)
+    return int(rows[0]["n"])

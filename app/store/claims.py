@@ -1,0 +1,154 @@
+"""Claiming what is due, putting the hand-over on record, and taking back what a dead worker held."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from tortoise.expressions import F
+from tortoise.transactions import in_transaction
+
+from app.domain.status import Occasion, Outcome, Status
+from app.store.database import as_moment, as_parameter, connection
+from app.store.models import Delivery, Lease, UndeliverableAddress, Worker
+from app.store.statements import as_text, as_uuid, statements
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that is ours to carry. `token` fences the claim; `letter` is its row, still sealed.
+
+    `undeliverable`: the reader's address is known not to exist.
+    """
+
+    id: int
+    token: UUID
+    claimed_at: datetime
+    occasion: Occasion
+    message_id: str
+    due_at: datetime
+    attempts: int
+    unanswered: int
+    first_refused_at: datetime | None
+    domain_mac: str
+    letter: Row
+    undeliverable: bool
+
+
+async def claim(
+    worker: UUID, token: UUID, now: datetime, limit: int, *, notices: bool, closed: Sequence[str] = ()
+) -> list[Claimed]:
+    """Take exclusive ownership of at most `limit` due notices, or due letters, oldest first.
+
+    Two workers that claim at once never get the same one: PostgreSQL skips the rows another is
+    taking, SQLite lets one write at a time. Letters to the domains in `closed` are left where
+    they are. `token` is new, and the caller's: if no answer comes, `unclaim` undoes it.
+    """
+    statement = statements().claim.format(kind="notice" if notices else "NOT notice")
+    moment = as_parameter(now)
+    rows = await connection().execute_query_dict(
+        statement, [moment, as_uuid(token), as_uuid(worker), moment, json.dumps(closed), limit]
+    )
+    if not rows:
+        return []
+    letters = await _letters_of(rows)
+    dead = await _undeliverable(letters.values())
+    taken = [_claimed(row, token, now, letters[str(row["letter_id"])], dead) for row in rows]
+    return sorted(taken, key=lambda claimed: (claimed.due_at, claimed.id))
+
+
+async def _letters_of(rows: Sequence[Row]) -> dict[str, Row]:
+    wanted = json.dumps(sorted({str(row["letter_id"]) for row in rows}))
+    letters = await connection().execute_query_dict(statements().open_letters, [wanted])
+    return {str(letter["id"]): letter for letter in letters}
+
+
+async def _undeliverable(letters: Iterable[Row]) -> set[str]:
+    macs = {letter["recipient_mac"] for letter in letters} | {letter["sender_mac"] for letter in letters}
+    known = await UndeliverableAddress.filter(mac__in=macs - {None})
+    return {address.mac for address in known}
+
+
+def _claimed(row: Row, token: UUID, now: datetime, letter: Row, dead: set[str]) -> Claimed:
+    occasion = Occasion(row["occasion"])
+    refused = row["first_refused_at"]
+    return Claimed(
+        id=row["id"],
+        token=token,
+        claimed_at=now,
+        occasion=occasion,
+        message_id=row["message_id"],
+        due_at=as_moment(row["due_at"]),
+        attempts=row["attempts"],
+        unanswered=row["unanswered"],
+        first_refused_at=as_moment(refused) if refused else None,
+        domain_mac=row["domain_mac"],
+        letter=letter,
+        undeliverable=letter["sender_mac" if occasion.is_notice else "recipient_mac"] in dead,
+    )
+
+
+async def unclaim(token: UUID, now: datetime) -> int:
+    """Free what a claim took whose answer never came. Returns how many that were."""
+    mine = Delivery.filter(claim_token=token, status=Status.CLAIMED, handed_over_at=None)
+    return await mine.update(status=Status.SCHEDULED, status_at=now, claim_token=None, claimed_by_id=None)
+
+
+async def hand_over(claims: Sequence[Claimed], now: datetime) -> set[int]:
+    """Put on record that these messages' last bytes are about to be written.
+
+    Returns the ids of those that are still ours; the others must not be written.
+    """
+    mine = json.dumps([{"id": claimed.id, "token": str(claimed.token)} for claimed in claims])
+    rows = await connection().execute_query_dict(statements().hand_over, [as_parameter(now), mine])
+    return {row["id"] for row in rows}
+
+
+async def reclaim(worker: UUID, beat: int, now: datetime) -> int:
+    """Take back the claims of a worker whose beat has stood still at `beat`, and strike it off.
+
+    What it had not handed over is scheduled again, uncharged; what it had is uncertain. A worker
+    that has moved its beat since is left alone. Returns how many claims were taken back.
+    """
+    async with in_transaction() as transaction:
+        locked = await transaction.execute_query_dict(statements().lock_worker, [as_uuid(worker), beat])
+        if not locked:
+            return 0
+        rows = await transaction.execute_query_dict(statements().lock_claims, [as_uuid(worker)])
+        await _take_back(rows, locked[0]["name"], now)
+        await Lease.filter(worker_id=worker).update(worker_id=None)
+        await Worker.filter(id=worker).delete()
+    return len(rows)
+
+
+async def _take_back(rows: Sequence[Row], worker_name: str, now: datetime) -> None:
+    handed_over = [row for row in rows if row["handed_over_at"]]
+    untouched = [row["id"] for row in rows if not row["handed_over_at"]]
+    freed = {"status_at": now, "claim_token": None, "claimed_by_id": None, "handed_over_at": None}
+    if untouched:
+        await Delivery.filter(id__in=untouched).update(status=Status.SCHEDULED, **freed)
+    if handed_over:
+        await Delivery.filter(id__in=[row["id"] for row in handed_over]).update(
+            status=Status.UNCERTAIN, due_at=now, attempts=F("attempts") + 1, unanswered=F("unanswered") + 1, **freed
+        )
+        attempts = [_lost_attempt(row, worker_name, now) for row in handed_over]
+        await connection().execute_query(statements().record_attempts, [json.dumps(attempts)])
+
+
+def _lost_attempt(row: Row, worker_name: str, now: datetime) -> dict[str, Any]:
+    return {
+        "delivery_id": row["id"],
+        "claim_token": str(row["claim_token"]),
+        "worker_name": worker_name,
+        "started_at": as_text(as_moment(row["status_at"])),
+        "handed_over_at": as_text(as_moment(row["handed_over_at"])),
+        "ended_at": as_text(now),
+        "outcome": Outcome.UNANSWERED,
+        "code": None,
+        "enhanced": "",
+        "answer": "the worker was gone before the server's answer was on record",
+    }

@@ -1,0 +1,31 @@
+"""The edges that no claim is needed for: what the policy and the operator decide."""
+
+from datetime import datetime
+
+from app.domain.status import HeldReason, Status
+from app.store.database import as_parameter, connection
+from app.store.models import Delivery
+from app.store.statements import statements
+
+RESEND_LIMIT = 5
+"""How often an unanswered delivery is sent again before it waits for the operator."""
+
+
+async def resend_uncertain(now: datetime) -> int:
+    """Schedule again what was handed over without an answer, under its own Message-ID.
+
+    Each of these may double a letter, so after RESEND_LIMIT the delivery stays uncertain until
+    the operator decides. Returns how many.
+    """
+    moment = as_parameter(now)
+    resent, _ = await connection().execute_query(statements().resend, [moment, moment, RESEND_LIMIT])
+    return resent
+
+
+async def hold_due_since(since: datetime, now: datetime) -> int:
+    """Hold what is scheduled and was due at `since` or later, up to now. Returns how many.
+
+    After a backup is restored, these may have gone out since it was taken.
+    """
+    doubtful = Delivery.filter(status=Status.SCHEDULED, due_at__gte=since, due_at__lte=now)
+    return await doubtful.update(status=Status.HELD, status_at=now, held_reason=HeldReason.OPERATOR)

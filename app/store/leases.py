@@ -1,0 +1,54 @@
+"""Workers, their beats, and the leases they hold."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from tortoise.expressions import F
+
+from app.store.models import Delivery, Lease, Worker
+
+SCHEDULER = "scheduler"
+
+
+async def register(worker: UUID, name: str, now: datetime) -> None:
+    """Enter a process among the workers; only then may it claim."""
+    await Worker.create(id=worker, name=name, started_at=now, seen_at=now)
+
+
+async def beat(worker: UUID, now: datetime) -> bool:
+    """Show that a worker is alive. False: it was taken for dead and struck off."""
+    return bool(await Worker.filter(id=worker).update(beat=F("beat") + 1, seen_at=now))
+
+
+async def beats() -> Mapping[UUID, int]:
+    """Return every worker's beat."""
+    return dict(await Worker.all().values_list("id", "beat"))
+
+
+async def retire(worker: UUID) -> bool:
+    """Strike off a worker that stops, and free its leases.
+
+    False: it still has claims, and is left for the others to find dead.
+    """
+    await Lease.filter(worker_id=worker).update(worker_id=None)
+    if await Delivery.filter(claimed_by_id=worker, status="claimed").exists():
+        return False
+    await Worker.filter(id=worker).delete()
+    return True
+
+
+async def take(name: str, worker: UUID, now: datetime) -> bool:
+    """Take a lease that nobody holds. Of several who try at once, one gets it."""
+    free = Lease.filter(name=name, worker_id=None)
+    return bool(await free.update(worker_id=worker, term=F("term") + 1, taken_at=now))
+
+
+async def holds(name: str, worker: UUID) -> bool:
+    """Return whether a worker holds a lease."""
+    return await Lease.filter(name=name, worker_id=worker).exists()
+
+
+async def free(name: str, worker: UUID) -> None:
+    """Give a lease up, if it is ours."""
+    await Lease.filter(name=name, worker_id=worker).update(worker_id=None)

@@ -1,0 +1,209 @@
+"""Posting a letter, looking it up by its link, calling it back."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from tortoise.transactions import in_transaction
+
+from app.domain.letter import Draft
+from app.domain.retry import Reply
+from app.domain.schedule import Delay, arrival
+from app.domain.status import HeldReason, Occasion, Status, letter_status
+from app.errors import LetterNotFound, NotWithdrawable
+from app.sealing import new_token, token_hash
+from app.store.models import Attempt, Delivery, Letter
+from app.store.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What the writer gets back. `token` is known to nobody else, and not stored in clear."""
+
+    token: str
+    send_at: datetime
+    second_send_at: datetime | None
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """Where one delivery stands; `last_reply` is what the mail server said last, if anything."""
+
+    occasion: Occasion
+    status: Status
+    status_at: datetime
+    promised_at: datetime
+    due_at: datetime
+    sent_at: datetime | None
+    held_reason: HeldReason | None
+    attempts: int
+    last_reply: Reply | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLetter:
+    """A letter as its own page shows it. `deliveries` are those to its reader, first and second."""
+
+    draft: Draft
+    written_at: datetime
+    send_at: datetime
+    second_send_at: datetime | None
+    deliveries: tuple[DeliveryState, ...]
+
+    @property
+    def status(self) -> Status:
+        states = {delivery.occasion: delivery.status for delivery in self.deliveries}
+        return letter_status(states[Occasion.FIRST], states.get(Occasion.SECOND))
+
+
+class Letters:
+    """The writer's side of the ledger."""
+
+    def __init__(self, vault: Vault, *, first_delay: Delay, second_delay: Delay, message_domain: str) -> None:
+        """Take when letters arrive, and the domain of our Message-IDs (that of our sender)."""
+        self._vault = vault
+        self._first_delay = first_delay
+        self._second_delay = second_delay
+        self._message_domain = message_domain
+
+    async def post(self, draft: Draft, now: datetime) -> Posted:
+        """Store a letter together with its deliveries, all or nothing."""
+        zone = ZoneInfo(draft.timezone)
+        token = new_token()
+        letter = self._letter(draft, token, now)
+        letter.send_at = arrival(now, self._first_delay, zone)
+        letter.second_send_at = arrival(now, self._second_delay, zone)
+        async with in_transaction():
+            await letter.save(force_create=True)
+            await Delivery.bulk_create(self._deliveries(letter, draft, now))
+        return Posted(token, letter.send_at, letter.second_send_at, Status.SCHEDULED)
+
+    def _letter(self, draft: Draft, token: str, now: datetime) -> Letter:
+        letter_id = _row_id(now)
+        sealed = self._vault.seal_letter(
+            letter_id,
+            {
+                "token": token,
+                "recipient_email": draft.recipient_email,
+                "recipient_name": draft.recipient_name,
+                "sender_email": draft.sender_email,
+                "sender_name": draft.sender_name,
+                "subject": draft.subject,
+                "body": draft.body,
+            },
+        )
+        return Letter(
+            id=letter_id,
+            token_hash=token_hash(token),
+            recipient_mac=self._vault.address_mac(draft.recipient_email),
+            sender_mac=self._vault.address_mac(draft.sender_email) if draft.sender_email else None,
+            language=draft.language,
+            timezone=draft.timezone,
+            written_at=now,
+            **sealed,
+        )
+
+    def _deliveries(self, letter: Letter, draft: Draft, now: datetime) -> list[Delivery]:
+        wanted = [(Occasion.FIRST, letter.send_at, draft.recipient_email)]
+        if letter.second_send_at:
+            wanted.append((Occasion.SECOND, letter.second_send_at, draft.recipient_email))
+        if draft.sender_email:
+            wanted.append((Occasion.RECEIPT, now, draft.sender_email))
+        return [
+            new_delivery(
+                letter.id,
+                occasion,
+                due_at,
+                now,
+                domain_mac=self._vault.domain_mac(address),
+                message_domain=self._message_domain,
+            )
+            for occasion, due_at, address in wanted
+        ]
+
+    async def find(self, token: str) -> StoredLetter:
+        """Return the letter of a link.
+
+        Raises LetterNotFound where there is none, KeyMissing where it cannot be opened.
+        """
+        letter = await self._by_token(token)
+        deliveries = await Delivery.filter(letter_id=letter["id"], notice=False).order_by("promised_at")
+        attempts = await Attempt.filter(delivery_id__in=[delivery.id for delivery in deliveries]).order_by("id")
+        last = {attempt.delivery_id: _reply(attempt) for attempt in attempts}  # type: ignore[attr-defined]
+        values = self._vault.open_letter(letter)
+        values.pop("token")
+        return StoredLetter(
+            draft=Draft(timezone=letter["timezone"], language=letter["language"], **values),
+            written_at=letter["written_at"],
+            send_at=letter["send_at"],
+            second_send_at=letter["second_send_at"],
+            deliveries=tuple(_state(delivery, last.get(delivery.id)) for delivery in deliveries),
+        )
+
+    async def withdraw(self, token: str, now: datetime) -> None:
+        """Cancel all of a letter that has not left yet. Twice is the same as once.
+
+        Raises LetterNotFound where there is no such letter, and NotWithdrawable where it has
+        arrived already, or is being handed to the mail server at this moment.
+        """
+        letter = await self._by_token(token)
+        promised = Delivery.filter(letter_id=letter["id"], notice=False)
+        waiting = promised.filter(status__in=[Status.SCHEDULED, Status.HELD, Status.FAILED])
+        if await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None):
+            return
+        if await promised.exclude(status=Status.CANCELLED).exists():
+            raise NotWithdrawable("this letter has left already, or is leaving at this moment")
+
+    async def _by_token(self, token: str) -> dict[str, Any]:
+        letters = await Letter.filter(token_hash=token_hash(token), purged_at=None).values()
+        if not letters:
+            raise LetterNotFound("there is no letter under this link")
+        return letters[0]
+
+
+def new_delivery(
+    letter_id: UUID, occasion: Occasion, due_at: datetime, now: datetime, *, domain_mac: str, message_domain: str
+) -> Delivery:
+    """Return a delivery that has not been stored yet. Its Message-ID is its own for ever (E3)."""
+    return Delivery(
+        letter_id=letter_id,
+        occasion=occasion,
+        notice=occasion.is_notice,
+        status=Status.SCHEDULED,
+        status_at=now,
+        promised_at=due_at,
+        due_at=due_at,
+        message_id=f"<{new_token()}@{message_domain}>",
+        domain_mac=domain_mac,
+    )
+
+
+def _row_id(now: datetime) -> UUID:
+    """Return a UUID of version 7 (RFC 9562 §5.7): rows written together lie together in the index."""
+    milliseconds = int(now.timestamp() * 1000)
+    value = milliseconds << 80 | int.from_bytes(os.urandom(10))
+    return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
+
+
+def _reply(attempt: Attempt) -> Reply | None:
+    if attempt.code is None:
+        return None
+    return Reply(attempt.code, attempt.enhanced, attempt.answer, "body" if attempt.handed_over_at else "rcpt")
+
+
+def _state(delivery: Delivery, last_reply: Reply | None) -> DeliveryState:
+    return DeliveryState(
+        occasion=delivery.occasion,
+        status=delivery.status,
+        status_at=delivery.status_at,
+        promised_at=delivery.promised_at,
+        due_at=delivery.due_at,
+        sent_at=delivery.sent_at,
+        held_reason=delivery.held_reason,
+        attempts=delivery.attempts,
+        last_reply=last_reply,
+    )

@@ -1,0 +1,151 @@
+"""How a claim ends: one function for each edge out of `claimed`, and `settle`, which records them.
+
+Every ending is fenced by its claim's token: a row that no longer carries it is left alone, and
+`settle` tells which ones were.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tortoise.transactions import in_transaction
+
+from app.domain.address import redacted
+from app.domain.retry import Reply
+from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.store.claims import Claimed
+from app.store.database import connection
+from app.store.models import Delivery, UndeliverableAddress
+from app.store.statements import as_text, statements
+
+_ANSWER_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What happened while a delivery was carried. `reply` is None where the server said nothing."""
+
+    started_at: datetime
+    handed_over_at: datetime | None
+    ended_at: datetime
+    reply: Reply | None
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A claim's end: the state it goes to, and what is written beside it."""
+
+    claimed: Claimed
+    status: Status
+    at: datetime
+    due_at: datetime | None = None
+    held_reason: HeldReason | None = None
+    outcome: Outcome | None = None
+    tried: Try | None = None
+    undeliverable: bool = False
+    notice: Delivery | None = None
+
+
+def sent(claimed: Claimed, tried: Try) -> Ending:
+    """The server accepted it."""
+    return Ending(claimed, Status.SENT, tried.ended_at, outcome=Outcome.ACCEPTED, tried=tried)
+
+
+def refused_for_now(claimed: Claimed, tried: Try, due_at: datetime) -> Ending:
+    """Refused, or dropped before the hand-over; tried again at `due_at`. This is charged."""
+    return Ending(claimed, Status.SCHEDULED, tried.ended_at, due_at, outcome=Outcome.TRANSIENT, tried=tried)
+
+
+def refused_for_good(
+    claimed: Claimed, tried: Try, *, undeliverable: bool = False, notice: Delivery | None = None
+) -> Ending:
+    """Refused for ever, or for too long. `undeliverable`: nobody is to write there again."""
+    return Ending(
+        claimed,
+        Status.FAILED,
+        tried.ended_at,
+        outcome=Outcome.PERMANENT,
+        tried=tried,
+        undeliverable=undeliverable,
+        notice=notice,
+    )
+
+
+def unanswered(claimed: Claimed, tried: Try, due_at: datetime) -> Ending:
+    """Handed over, and the answer never came; where the policy resends, it does so at `due_at`."""
+    return Ending(claimed, Status.UNCERTAIN, tried.ended_at, due_at, outcome=Outcome.UNANSWERED, tried=tried)
+
+
+def given_back(claimed: Claimed, now: datetime, due_at: datetime | None = None) -> Ending:
+    """Nobody's fault and not charged: an outage, a rate, or stopping. It keeps its place in line."""
+    return Ending(claimed, Status.SCHEDULED, now, due_at)
+
+
+def held_back(claimed: Claimed, now: datetime, reason: HeldReason) -> Ending:
+    """Not even tried: a person must look at it first."""
+    return Ending(claimed, Status.HELD, now, held_reason=reason)
+
+
+async def settle(endings: Sequence[Ending], worker_name: str) -> set[int]:
+    """Record how claims ended, with their attempts and what follows, all or nothing.
+
+    Returns the ids of those that were still ours; nothing was changed of the others.
+    """
+    async with in_transaction() as transaction:
+        ended = json.dumps([_row(ending) for ending in endings])
+        settled: set[int] = {row["id"] for row in await transaction.execute_query_dict(statements().settle, [ended])}
+        ours = [ending for ending in endings if ending.claimed.id in settled]
+        attempts = [_attempt(ending, ending.tried, worker_name) for ending in ours if ending.tried]
+        if attempts:
+            await connection().execute_query(statements().record_attempts, [json.dumps(attempts)])
+        for ending in ours:
+            if ending.status is Status.FAILED:
+                await _follow_failure(ending)
+    return settled
+
+
+async def _follow_failure(ending: Ending) -> None:
+    """Hold the second delivery if the first was refused, tell the writer, remember a dead address."""
+    letter = ending.claimed.letter
+    if ending.undeliverable:
+        mac = letter["sender_mac" if ending.claimed.occasion.is_notice else "recipient_mac"]
+        await UndeliverableAddress.bulk_create([UndeliverableAddress(mac=mac, since=ending.at)], ignore_conflicts=True)
+    if ending.claimed.occasion is Occasion.FIRST:
+        second = Delivery.filter(letter_id=letter["id"], occasion=Occasion.SECOND, status=Status.SCHEDULED)
+        await second.update(status=Status.HELD, status_at=ending.at, held_reason=HeldReason.FIRST_REFUSED)
+    if ending.notice:
+        await Delivery.bulk_create([ending.notice], ignore_conflicts=True)
+
+
+def _row(ending: Ending) -> dict[str, Any]:
+    return {
+        "id": ending.claimed.id,
+        "token": str(ending.claimed.token),
+        "status": ending.status,
+        "status_at": as_text(ending.at),
+        "due_at": as_text(ending.due_at),
+        "sent_at": as_text(ending.at) if ending.status is Status.SENT else None,
+        "held_reason": ending.held_reason,
+        "charged": int(ending.outcome is not None),
+        "lost": int(ending.outcome is Outcome.UNANSWERED),
+        "refused_at": as_text(ending.at) if ending.outcome is Outcome.TRANSIENT else None,
+    }
+
+
+def _attempt(ending: Ending, tried: Try, worker_name: str) -> dict[str, Any]:
+    reply = tried.reply
+    return {
+        "delivery_id": ending.claimed.id,
+        "claim_token": str(ending.claimed.token),
+        "worker_name": worker_name,
+        "started_at": as_text(tried.started_at),
+        "handed_over_at": as_text(tried.handed_over_at),
+        "ended_at": as_text(tried.ended_at),
+        "outcome": ending.outcome,
+        "code": reply.code if reply else None,
+        "enhanced": reply.enhanced[:16] if reply else "",
+        "answer": redacted(reply.text if reply else tried.remark)[:_ANSWER_LIMIT],
+    }

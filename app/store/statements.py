@@ -1,0 +1,167 @@
+"""The ledger's own SQL: what a queryset cannot say, for each database side by side.
+
+States are literals, not parameters: with a parameter PostgreSQL's generic plan does not use the
+partial indexes. A group of rows travels as one JSON parameter, so that both databases take the
+same text in and give the same rows back.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, overload
+from uuid import UUID
+
+from app.store.database import connection
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """One database's wording. See `deliveries.py` for what each one is for."""
+
+    claim: str
+    open_letters: str
+    hand_over: str
+    settle: str
+    record_attempts: str
+    lock_worker: str
+    lock_claims: str
+    resend: str
+
+
+_ATTEMPT = (
+    "delivery_id, claim_token, worker_name, started_at, handed_over_at, ended_at, outcome, code, enhanced, answer"
+)
+_CLAIMED = "id, letter_id, occasion, message_id, due_at, attempts, unanswered, first_refused_at, domain_mac"
+
+# `{kind}` is `notice` or `NOT notice`, each with a partial index of its own.
+SQLITE = Statements(
+    claim=f"""
+        UPDATE deliveries
+        SET status = 'claimed', status_at = ?, claim_token = ?, claimed_by_id = ?
+        WHERE id IN (
+            SELECT id FROM deliveries
+            WHERE status = 'scheduled' AND {{kind}} AND due_at <= ?
+                AND domain_mac NOT IN (SELECT value FROM json_each(?))
+            ORDER BY due_at LIMIT ?
+        )
+        RETURNING {_CLAIMED}
+    """,
+    open_letters="SELECT * FROM letters WHERE id IN (SELECT value FROM json_each(?))",
+    hand_over="""
+        UPDATE deliveries
+        SET handed_over_at = ?
+        FROM (SELECT value ->> 'id' AS id, value ->> 'token' AS token FROM json_each(?)) AS mine
+        WHERE deliveries.id = mine.id AND status = 'claimed' AND claim_token = mine.token
+        RETURNING deliveries.id
+    """,
+    settle="""
+        UPDATE deliveries
+        SET status = ended.status, status_at = ended.status_at, due_at = COALESCE(ended.due_at, deliveries.due_at),
+            sent_at = ended.sent_at, held_reason = ended.held_reason,
+            attempts = attempts + ended.charged, unanswered = unanswered + ended.lost,
+            first_refused_at = COALESCE(first_refused_at, ended.refused_at),
+            claim_token = NULL, claimed_by_id = NULL, handed_over_at = NULL
+        FROM (
+            SELECT value ->> 'id' AS id, value ->> 'token' AS token, value ->> 'status' AS status,
+                   value ->> 'status_at' AS status_at, value ->> 'due_at' AS due_at,
+                   value ->> 'sent_at' AS sent_at, value ->> 'held_reason' AS held_reason,
+                   value ->> 'charged' AS charged, value ->> 'lost' AS lost, value ->> 'refused_at' AS refused_at
+            FROM json_each(?)
+        ) AS ended
+        WHERE deliveries.id = ended.id AND deliveries.status = 'claimed' AND claim_token = ended.token
+        RETURNING deliveries.id
+    """,
+    record_attempts=f"""
+        INSERT INTO attempts ({_ATTEMPT})
+        SELECT value ->> 'delivery_id', value ->> 'claim_token', value ->> 'worker_name', value ->> 'started_at',
+               value ->> 'handed_over_at', value ->> 'ended_at', value ->> 'outcome', value ->> 'code',
+               value ->> 'enhanced', value ->> 'answer'
+        FROM json_each(?)
+    """,
+    # A write, so that this transaction owns the database before it reads (SQLite begins deferred).
+    lock_worker="UPDATE workers SET beat = beat WHERE id = ? AND beat = ? RETURNING name",
+    lock_claims="""
+        SELECT id, claim_token, handed_over_at, status_at FROM deliveries
+        WHERE claimed_by_id = ? AND status = 'claimed'
+    """,
+    resend="""
+        UPDATE deliveries SET status = 'scheduled', status_at = ?
+        WHERE status = 'uncertain' AND due_at <= ? AND unanswered <= ?
+    """,
+)
+
+POSTGRES = Statements(
+    claim=f"""
+        WITH due AS (
+            SELECT id AS due_id FROM deliveries
+            WHERE status = 'scheduled' AND {{kind}} AND due_at <= $4
+                AND NOT jsonb_exists($5::jsonb, domain_mac)
+            ORDER BY due_at LIMIT $6
+            FOR UPDATE SKIP LOCKED
+        )
+        UPDATE deliveries
+        SET status = 'claimed', status_at = $1, claim_token = $2, claimed_by_id = $3
+        FROM due WHERE id = due_id
+        RETURNING {_CLAIMED}
+    """,
+    open_letters="""
+        SELECT letters.* FROM letters
+        JOIN jsonb_array_elements_text($1::jsonb) AS wanted ON letters.id = wanted::uuid
+    """,
+    hand_over="""
+        UPDATE deliveries
+        SET handed_over_at = $1
+        FROM jsonb_to_recordset($2::jsonb) AS mine (id bigint, token uuid)
+        WHERE deliveries.id = mine.id AND status = 'claimed' AND claim_token = mine.token
+        RETURNING deliveries.id
+    """,
+    settle="""
+        UPDATE deliveries
+        SET status = ended.status, status_at = ended.status_at, due_at = COALESCE(ended.due_at, deliveries.due_at),
+            sent_at = ended.sent_at, held_reason = ended.held_reason,
+            attempts = attempts + ended.charged, unanswered = unanswered + ended.lost,
+            first_refused_at = COALESCE(first_refused_at, ended.refused_at),
+            claim_token = NULL, claimed_by_id = NULL, handed_over_at = NULL
+        FROM jsonb_to_recordset($1::jsonb) AS ended (
+            id bigint, token uuid, status text, status_at timestamptz, due_at timestamptz, sent_at timestamptz,
+            held_reason text, charged int, lost int, refused_at timestamptz
+        )
+        WHERE deliveries.id = ended.id AND deliveries.status = 'claimed' AND claim_token = ended.token
+        RETURNING deliveries.id
+    """,
+    record_attempts=f"""
+        INSERT INTO attempts ({_ATTEMPT})
+        SELECT {_ATTEMPT} FROM jsonb_to_recordset($1::jsonb) AS ended (
+            delivery_id bigint, claim_token uuid, worker_name text, started_at timestamptz,
+            handed_over_at timestamptz, ended_at timestamptz, outcome text, code smallint, enhanced text, answer text
+        )
+    """,
+    # FOR UPDATE also stops the worker's own claims: their foreign key needs a share of this row.
+    lock_worker="SELECT name FROM workers WHERE id = $1 AND beat = $2 FOR UPDATE",
+    lock_claims="""
+        SELECT id, claim_token, handed_over_at, status_at FROM deliveries
+        WHERE claimed_by_id = $1 AND status = 'claimed' FOR UPDATE
+    """,
+    resend="""
+        UPDATE deliveries SET status = 'scheduled', status_at = $1
+        WHERE status = 'uncertain' AND due_at <= $2 AND unanswered <= $3
+    """,
+)
+
+
+def statements() -> Statements:
+    """Return the wording of the connected database."""
+    return SQLITE if connection().capabilities.dialect == "sqlite" else POSTGRES
+
+
+def as_uuid(value: UUID) -> Any:
+    """Return a UUID as raw SQL takes it."""
+    return str(value) if connection().capabilities.dialect == "sqlite" else value
+
+
+@overload
+def as_text(moment: datetime) -> str: ...
+@overload
+def as_text(moment: datetime | None) -> str | None: ...
+def as_text(moment: datetime | None) -> str | None:
+    """Return a moment as it travels in a JSON parameter: the text that SQLite keeps."""
+    return moment.isoformat(" ") if moment else None

@@ -1,0 +1,76 @@
+"""What runs beside the pages: the mailbox is opened, the station delivers, and signals are heard first."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import FrameType
+
+from fastapi import FastAPI
+
+from app.clock import Clock
+from app.settings import Settings
+from app.store.accounts import ensure_first_account
+from app.wiring import Mailbox, build_station, open_mailbox
+
+Lifespan = Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]
+
+
+def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
+    """Return the lifespan of an application: it may lead, and then its scheduler runs."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_mailbox(settings, clock) as mailbox:
+            await greet(mailbox)
+            async with build_station(mailbox, leads=True) as station:
+                app.state.mailbox, app.state.station = mailbox, station
+                with _stopping_at_signals(station.stop):
+                    yield
+
+    return lifespan
+
+
+async def greet(mailbox: Mailbox) -> None:
+    """Make the first account where there is none, and say once how to get in."""
+    settings = mailbox.settings
+    made = await ensure_first_account(settings.admin_username, settings.admin_password, mailbox.clock.now())
+    if made:
+        print(  # noqa: T201 - a password belongs on the terminal and not in a log
+            f"The admin page is {settings.origin}/admin, user name {settings.admin_username}, password {made}\n"
+            "This password is shown only now; another is set by: slow-mailbox admin reset "
+            f"{settings.admin_username}",
+            flush=True,
+        )
+
+
+@contextlib.contextmanager
+def _stopping_at_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Hear SIGTERM and SIGINT before uvicorn does.
+
+    uvicorn waits for open requests before it ends the lifespan; until then we would go on
+    claiming. The second of the same kind ends the process at once, as if nobody listened: the
+    ledger recovers from that as from any kill.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop()
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+        else:
+            os.kill(os.getpid(), number)
+
+    for number in before:
+        signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,134 @@
+"""Builds the concrete parts from the settings; nothing else names a concrete transport."""
+
+import contextlib
+import os
+import random
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email.utils import parseaddr
+
+from app.clock import Clock
+from app.delivery.breaker import Breaker
+from app.delivery.courier import Courier
+from app.delivery.flights import Flights
+from app.delivery.leadership import Leadership
+from app.delivery.membership import Membership
+from app.delivery.pace import Pace
+from app.delivery.packing import Packer
+from app.delivery.scan import Scan
+from app.delivery.scheduler import Scheduler
+from app.delivery.station import Station
+from app.domain.address import domain_of
+from app.errors import DatabaseError
+from app.mail.compose import Composer
+from app.mail.envelope import Transport
+from app.mail.outbox import Outbox
+from app.mail.smtp import SmtpTransport
+from app.sealing import Sealer
+from app.settings import Settings
+from app.store.database import connected, missing_migrations
+from app.store.letters import Letters
+from app.store.vault import Vault, open_vault
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """The program's parts. `outbox` is None where a mail server is set."""
+
+    settings: Settings
+    clock: Clock
+    vault: Vault
+    letters: Letters
+    transport: Transport
+    outbox: Outbox | None
+
+
+@contextlib.asynccontextmanager
+async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbox]:
+    """Connect to the database and build the parts.
+
+    Raises DatabaseError where the database is away or lacks a migration, SettingsError where a
+    key is missing, KeyMissing where the database was sealed with another one.
+    """
+    sealer = Sealer(settings.keys())
+    async with connected(settings.database_url):
+        if missing := await missing_migrations(settings.database_url):
+            raise DatabaseError(f"the database lacks {', '.join(missing)}; run: slow-mailbox migrate")
+        vault = await open_vault(sealer)
+        outbox = None if settings.smtp else Outbox(settings.outbox_dir, clock)
+        transport = outbox or _smtp(settings, clock)
+        try:
+            yield Mailbox(settings, clock, vault, _letters(settings, vault), transport, outbox)
+        finally:
+            await transport.close()
+
+
+def _letters(settings: Settings, vault: Vault) -> Letters:
+    return Letters(
+        vault,
+        first_delay=settings.first_delay,
+        second_delay=settings.second_delay,
+        message_domain=_message_domain(settings),
+    )
+
+
+def _smtp(settings: Settings, clock: Clock) -> SmtpTransport:
+    if settings.smtp is None:
+        raise ValueError("no mail server is set")
+    return SmtpTransport(
+        settings.smtp,
+        connections=settings.smtp_connections,
+        messages_per_connection=settings.smtp_messages_per_connection,
+        clock=clock,
+    )
+
+
+def _message_domain(settings: Settings) -> str:
+    return domain_of(parseaddr(settings.sender)[1])
+
+
+def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
+    """Build what delivers in this process; where it `leads` it may run the scheduler."""
+    settings, clock = mailbox.settings, mailbox.clock
+    membership = Membership(f"{socket.gethostname()}:{os.getpid()}", settings.lease, clock)
+    flights = Flights(settings.smtp_connections)
+    breaker = Breaker(clock, random.random)
+    pace = Pace(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain)
+    courier = Courier(
+        packer=_packer(mailbox),
+        transport=mailbox.transport,
+        breaker=breaker,
+        pace=pace,
+        membership=membership,
+        clock=clock,
+        catch_up_limit=settings.catch_up_limit,
+        jitter=random.random,
+    )
+    scan = Scan(
+        courier=courier,
+        flights=flights,
+        breaker=breaker,
+        pace=pace,
+        membership=membership,
+        clock=clock,
+        on_uncertain=settings.on_uncertain,
+        paused=settings.paused,
+    )
+    scheduler = Scheduler(scan.run, settings.scan_interval, clock, membership.name)
+    return Station(
+        membership=membership,
+        leadership=Leadership(membership, scheduler, settings.lease, clock) if leads else None,
+        scan=scan,
+        flights=flights,
+        courier=courier,
+        lease=settings.lease,
+    )
+
+
+def _packer(mailbox: Mailbox) -> Packer:
+    settings = mailbox.settings
+    composer = Composer(
+        settings.sender, settings.reply_to, settings.origin, settings.operator_name, settings.abuse_address
+    )
+    return Packer(mailbox.vault, composer, settings.origin, _message_domain(settings))
