@@ -41,9 +41,7 @@ MISSING_BODY = Fault(N_("The letter is still empty. A line is enough."))
 _NOT_ONE_ADDRESS = Fault(N_("Exactly one e-mail address, please."))
 _NO_ADDRESS = Fault(N_("This does not look like an e-mail address, such as name@example.com."))
 _FOREIGN_LOCAL_PART = Fault(
-    N_(
-        "The part before the @ may hold only unaccented Latin letters, digits and signs: not all mail servers take more."
-    )
+    N_("Before the @ only unaccented Latin letters, digits and signs, please: not all mail servers take more.")
 )
 _CONTROLS = Fault(N_("There is a line break or an invisible control character in here. Please type it again."))
 _CONTROLS_IN_BODY = N_(
@@ -98,22 +96,26 @@ def _address(text: str) -> str | Fault:
 
     No DNS is asked: an answer that is slow or wrong today says little about the day of arrival.
     """
-    if _FORBIDDEN_IN_HEADER.search(text):
+    address = text.strip(" ")
+    fault = _address_fault(address)
+    if fault or not address:
+        return fault or ""
+    try:
+        # `test_environment` takes names under .test (RFC 6761 §6.2) and asks no DNS.
+        return validate_email(address, allow_smtputf8=False, strict=True, test_environment=True).ascii_email or _NO_ADDRESS
+    except EmailNotValidError:
+        return _NO_ADDRESS
+
+
+def _address_fault(address: str) -> Fault | None:
+    """Return what can be said more clearly than the validator says it."""
+    if _FORBIDDEN_IN_HEADER.search(address):
         return _CONTROLS
-    address = text.strip()
-    if not address:
-        return ""
     if len(address) > _ADDRESS_LIMIT:
         return Fault(_TOO_LONG, {"limit": _ADDRESS_LIMIT, "length": len(address)})
     if address.count("@") > 1 or any(sign in address for sign in ",; "):
         return _NOT_ONE_ADDRESS
-    if not address.partition("@")[0].isascii():
-        return _FOREIGN_LOCAL_PART
-    try:
-        # `test_environment` takes names under .test (RFC 6761 §6.2) and asks no DNS.
-        return validate_email(address, allow_smtputf8=False, test_environment=True).ascii_email or _NO_ADDRESS
-    except EmailNotValidError:
-        return _NO_ADDRESS
+    return None if address.partition("@")[0].isascii() else _FOREIGN_LOCAL_PART
 
 
 def _body(text: str) -> str | Fault:

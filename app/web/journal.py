@@ -1,15 +1,18 @@
 """One line in the log for every request, and an answer where a page broke."""
 
-import time
 import traceback
 from http import HTTPStatus
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.clock import Clock
+from app.store.database import is_unavailable
 from app.web.problems import problem
 
+_FRAMES = 8
 _log = structlog.get_logger()
 
 
@@ -20,33 +23,34 @@ class Journal:
     answered as GET without the body, which every page would have to say for itself otherwise.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
         self._app = app
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started = self._clock.monotonic()
         status = 0
         is_head = scope["method"] == "HEAD"
-        inner = scope | {"method": "GET"} if is_head else scope
+        inner = {**scope, "method": "GET"} if is_head else scope
 
         async def noting_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message | {"body": b""} if is_head and message["type"] == "http.response.body" else message)
+                status = int(message["status"])
+            await send({**message, "body": b""} if is_head and message["type"] == "http.response.body" else message)
 
         try:
             await self._app(inner, receive, noting_send)
         except ClientDisconnect:
             pass  # nobody is there to read an answer; the line below says so with status 0
-        except Exception as error:
-            _log.error("page broke", method=scope["method"], route=_route(inner), **_whereabouts(error))
+        except Exception as error:  # noqa: BLE001 - the last resort: whatever broke gets an answer
+            note(error, _route(inner))
             if not status:
-                await problem(Request(inner), HTTPStatus.INTERNAL_SERVER_ERROR)(inner, receive, noting_send)
-        milliseconds = round((time.perf_counter() - started) * 1000, 1)
+                await _problem_of(error, Request(inner))(inner, receive, noting_send)
+        milliseconds = round((self._clock.monotonic() - started) * 1000, 1)
         _log.info("request", method=scope["method"], route=_route(inner), status=status, ms=milliseconds)
 
 
@@ -54,10 +58,14 @@ def _route(scope: Scope) -> str:
     return getattr(scope.get("route"), "name", None) or "-"
 
 
-def _whereabouts(error: BaseException) -> dict[str, object]:
-    """Return what an error is and where; not its text, which may quote what somebody wrote."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return {
-        "error": type(error).__qualname__,
-        "at": [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames[-8:]],
-    }
+def note(error: BaseException, route: str) -> None:
+    """Log what an error is and where; not its text, which may quote what somebody wrote."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    at = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
+    event = "store unavailable" if is_unavailable(error) else "page broke"
+    _log.error(event, route=route, error=type(error).__qualname__, at=at)
+
+
+def _problem_of(error: BaseException, request: Request) -> Response:
+    away = is_unavailable(error)
+    return problem(request, HTTPStatus.SERVICE_UNAVAILABLE if away else HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -2,20 +2,14 @@
 
 from http import HTTPStatus
 
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from app.errors import LetterNotFound
 from app.rendering import translations
+from app.web.forms import N_
 from app.web.language import VARY, language_of
 from app.web.pages import page
-
-
-def N_(message: str) -> str:  # noqa: N802 - gettext's name for a text that is translated later
-    return message
-
 
 _WORDS = {
     400: (N_("We could not read that"), N_("The request was not one a browser sends. Please go back and try again.")),
@@ -40,21 +34,25 @@ _WORDS = {
         N_("Our letter store cannot be reached. Nothing is lost; please try again in a minute."),
     ),
 }
+_SOON = "60"  # seconds
 _OTHERS = (N_("Something broke on our side"), N_("It is not your doing. Please try again in a while."))
 
 
 def problem(request: Request, status: int, errors: dict[str, str] | None = None) -> Response:
     """Return the answer for a status: a page, or under /api a problem in JSON (after RFC 9457)."""
     title, text = _WORDS.get(status, _OTHERS)
-    if not request.url.path.startswith("/api"):
-        return page(request, "pages/problem.html", status, title=title, text=text)
-    words = translations(language_of(request))
-    content = {"status": status, "title": words.gettext(title), "detail": words.gettext(text), "errors": errors or {}}
-    return JSONResponse(content, status, {"Vary": VARY}, "application/problem+json")
+    if request.url.path.startswith("/api"):
+        words = translations(language_of(request)).gettext
+        content = {"status": status, "title": words(title), "detail": words(text), "errors": errors or {}}
+        answer: Response = JSONResponse(content, status, {"Vary": VARY}, "application/problem+json")
+    else:
+        answer = page(request, "pages/problem.html", status, title=title, text=text)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = _SOON
+    return answer
 
 
-async def http_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def http_problem(request: Request, error: HTTPException) -> Response:
     answer = problem(request, error.status_code)
     answer.headers.update(error.headers or {})
     return answer
@@ -66,9 +64,3 @@ async def not_found(request: Request, _: Exception) -> Response:
 
 async def too_late(request: Request, _: Exception) -> Response:
     return problem(request, HTTPStatus.CONFLICT)
-
-
-async def unavailable(request: Request, _: Exception) -> Response:
-    answer = problem(request, HTTPStatus.SERVICE_UNAVAILABLE)
-    answer.headers["Retry-After"] = "60"
-    return answer

@@ -1,0 +1,144 @@
+"""The same as the pages do, in JSON."""
+
+from datetime import datetime
+from http import HTTPStatus
+
+from fastapi import APIRouter, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+
+from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT
+from app.domain.status import HeldReason, Occasion, Status
+from app.rendering import translations
+from app.store.letters import DeliveryState
+from app.web.forms import MISSING_ADDRESS, MISSING_BODY, N_, Rejected, read_draft
+from app.web.language import Language, language_of
+from app.web.pages import OpenMailbox
+from app.web.problems import problem
+
+_MISSING = {"recipient_email": MISSING_ADDRESS.message, "body": MISSING_BODY.message}
+_WRONG_KIND = {
+    "missing": N_("This is missing."),
+    "extra_forbidden": N_("There is no such field."),
+    "string_type": N_("This must be text."),
+    "string_unicode": N_("This holds half a character (a lone surrogate)."),
+}
+_NO_JSON = N_("This is no JSON object.")
+
+
+class LetterIn(BaseModel):
+    """A letter to be posted; its language is that of Accept-Language."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipient_email: str = Field(description="One address; a domain may be internationalised.")
+    body: str = Field(
+        description=f"Plain text, 1 to {BODY_LIMIT} characters; CRLF becomes LF, nothing else is changed."
+    )
+    subject: str = Field("", description=f"At most {SUBJECT_LIMIT} characters.")
+    recipient_name: str = Field("", description=f"At most {NAME_LIMIT} characters.")
+    sender_name: str = Field("", description=f"At most {NAME_LIMIT} characters.")
+    sender_email: str = Field("", description="A receipt goes here, and only here.")
+    timezone: str = Field("", description="An IANA name such as Asia/Seoul; unset: the operator's.")
+
+
+class PostedOut(BaseModel):
+    """Keep `token`: it is the only way back to the letter."""
+
+    token: str
+    url: str
+    send_at: datetime
+    second_send_at: datetime | None
+    status: Status
+
+
+class DeliveryOut(BaseModel):
+    """Where one arrival stands. `due_at` moves with each retry, `promised_at` never does."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    occasion: Occasion
+    status: Status
+    promised_at: datetime
+    due_at: datetime
+    sent_at: datetime | None
+    held_reason: HeldReason | None
+    attempts: int
+
+
+class LetterOut(PostedOut):
+    deliveries: list[DeliveryOut]
+
+
+class ProblemOut(BaseModel):
+    """What went wrong (after RFC 9457); `errors` is by field."""
+
+    status: int
+    title: str
+    detail: str
+    errors: dict[str, str]
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, object]]:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+router = APIRouter(prefix="/api/letters", tags=["letters"], responses=_problems(400, 403, 413, 503))
+
+
+@router.post("", name="api post letter", status_code=HTTPStatus.CREATED, responses=_problems(422))
+async def post(letter: LetterIn, mailbox: OpenMailbox, language: Language, response: Response) -> PostedOut:
+    """Post a letter."""
+    draft = read_draft(letter.model_dump(), language=language, timezone=mailbox.settings.timezone)
+    posted = await mailbox.letters.post(draft, mailbox.clock.now())
+    url = f"{mailbox.settings.origin}/letters/{posted.token}"
+    response.headers["Location"] = f"/api/letters/{posted.token}"
+    return PostedOut(
+        token=posted.token,
+        url=url,
+        send_at=posted.send_at,
+        second_send_at=posted.second_send_at,
+        status=posted.status,
+    )
+
+
+@router.get("/{token}", name="api letter", responses=_problems(404))
+async def show(token: str, mailbox: OpenMailbox) -> LetterOut:
+    """Say where a letter is; never what it says."""
+    letter = await mailbox.letters.find(token)
+    return LetterOut(
+        token=token,
+        url=f"{mailbox.settings.origin}/letters/{token}",
+        send_at=letter.send_at,
+        second_send_at=letter.second_send_at,
+        status=letter.status,
+        deliveries=[_delivery(state) for state in letter.deliveries],
+    )
+
+
+@router.delete("/{token}", name="api withdraw", status_code=HTTPStatus.NO_CONTENT, responses=_problems(404, 409))
+async def withdraw(token: str, mailbox: OpenMailbox) -> None:
+    """Cancel what has not left yet; twice is the same as once."""
+    await mailbox.letters.withdraw(token, mailbox.clock.now())
+
+
+def _delivery(state: DeliveryState) -> DeliveryOut:
+    return DeliveryOut.model_validate(state)
+
+
+async def rejected(request: Request, error: Rejected) -> Response:
+    """Answer 422 for a letter that read_draft refused."""
+    return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, error.words(language_of(request)))
+
+
+async def wrong_kind(request: Request, error: RequestValidationError) -> Response:
+    """Answer 422 for a body that is no letter at all."""
+    words = translations(language_of(request))
+    errors = {}
+    for fault in error.errors():
+        name = next((str(part) for part in fault["loc"][1:2] if not isinstance(part, int)), "")
+        message = _MISSING.get(name) if fault["type"] == "missing" else None
+        errors[name] = words.gettext(message or _WRONG_KIND.get(fault["type"], _NO_JSON))
+    return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, errors)

@@ -1,0 +1,81 @@
+"""The whole program as an ASGI application."""
+
+import os
+import sys
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from app.clock import Clock, SystemClock
+from app.errors import LetterNotFound, NotWithdrawable, SettingsError
+from app.log import configure_logging
+from app.settings import Settings, load_settings
+from app.web import admin, api, language, letters, operations, outbox
+from app.web.forms import Rejected
+from app.web.journal import Journal
+from app.web.lifespan import lifespan_of
+from app.web.pages import STATIC
+from app.web.problems import http_problem, not_found, too_late
+from app.web.security import Gate, SecurityHeaders
+from app.web.throttle import LoginThrottle
+
+_WRONG_SETTINGS = 2  # the exit code, as for wrong arguments
+
+
+class LastingFiles(StaticFiles):
+    """Static files that browsers may keep: their addresses change with their content."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return answer
+
+
+def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
+    """Build the application; `uvicorn --factory app.web.app:create_app` calls it without arguments.
+
+    A wrong setting ends the program with one line on stderr.
+    """
+    settings, clock = settings or _begin(), clock or SystemClock()
+    app = FastAPI(
+        title="Slow Mailbox",
+        version="1",
+        lifespan=lifespan_of(settings, clock),
+        openapi_url="/openapi.json" if settings.api_docs else None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(SecurityHeaders, settings=settings),
+            Middleware(Journal, clock=clock),
+            Middleware(Gate, settings=settings),
+        ],
+        exception_handlers={
+            HTTPException: http_problem,
+            LetterNotFound: not_found,
+            NotWithdrawable: too_late,
+            Rejected: api.rejected,
+            RequestValidationError: api.wrong_kind,
+        },
+    )
+    for part in (letters, api, language, outbox, operations, admin):
+        app.include_router(part.router)
+    app.state.login_throttle = LoginThrottle(clock)
+    app.mount("/static", LastingFiles(directory=STATIC), name="static")
+    return app
+
+
+def _begin() -> Settings:
+    """Do for a process that uvicorn started what `slow-mailbox serve` does for its own."""
+    os.umask(0o077)  # the database and the outbox are nobody else's
+    configure_logging()
+    try:
+        return load_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"slow-mailbox: {error}\n")
+        raise SystemExit(_WRONG_SETTINGS) from None

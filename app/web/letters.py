@@ -1,0 +1,120 @@
+"""The writer's pages: the form, the postmark page, and calling a letter back."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import Request
+
+from app.domain.status import Status
+from app.errors import NotWithdrawable
+from app.rendering import translations
+from app.store.database import is_unavailable
+from app.store.letters import StoredLetter
+from app.web.arrivals import expected, place_of, postmark_day, zone_options
+from app.web.bodies import FormValues
+from app.web.forms import FIELDS, N_, ZONES, Rejected, read_draft
+from app.web.journal import note
+from app.web.language import Language, language_of
+from app.web.outbox import is_open
+from app.web.pages import OpenMailbox, mailbox_of, page
+
+router = APIRouter(include_in_schema=False)
+
+_CLOSED = N_("Our letter store cannot be reached just now. What you wrote is kept below: please try again in a minute.")
+_WAITING = (Status.SCHEDULED, Status.HELD, Status.FAILED)
+
+
+@router.get("/", name="form")
+async def form(request: Request) -> HTMLResponse:
+    answer = _form(request, {})
+    # The browser may keep the page for its back button: what was typed without a script is in it.
+    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.headers["X-Robots-Tag"] = "all"
+    return answer
+
+
+@router.get("/letters", name="letters")
+async def letters() -> RedirectResponse:
+    """Lead back to the form whoever reloads the address of a form with errors."""
+    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+
+
+@router.post("/letters", name="post letter")
+async def post(request: Request, mailbox: OpenMailbox, language: Language, typed: FormValues) -> Response:
+    try:
+        draft = read_draft(typed, language=language, timezone=mailbox.settings.timezone)
+        posted = await mailbox.letters.post(draft, mailbox.clock.now())
+    except Rejected as rejected:
+        return _form(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        note(error, "post letter")
+        notice = translations(language).gettext(_CLOSED)
+        return _form(request, typed, HTTPStatus.SERVICE_UNAVAILABLE, notice=notice)
+    return RedirectResponse(f"/letters/{posted.token}", HTTPStatus.SEE_OTHER)
+
+
+@router.get("/letters/{token}", name="letter")
+async def show(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
+    return _letter(request, token, await mailbox.letters.find(token))
+
+
+@router.get("/letters/{token}/withdraw", name="ask to withdraw")
+async def ask_to_withdraw(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
+    letter = await mailbox.letters.find(token)
+    if not _can_be_withdrawn(letter):
+        raise NotWithdrawable("nothing of this letter waits here any more")
+    return page(request, "pages/withdraw.html", token=token, letter=letter, waiting=_WAITING)
+
+
+@router.post("/letters/{token}/withdraw", name="withdraw")
+async def withdraw(mailbox: OpenMailbox, token: str) -> RedirectResponse:
+    await mailbox.letters.withdraw(token, mailbox.clock.now())
+    return RedirectResponse(f"/letters/{token}", HTTPStatus.SEE_OTHER)
+
+
+def _form(
+    request: Request,
+    typed: Mapping[str, str],
+    status: int = HTTPStatus.OK,
+    *,
+    errors: Mapping[str, str] | None = None,
+    notice: str = "",
+) -> HTMLResponse:
+    mailbox, language = mailbox_of(request), language_of(request)
+    zone = typed.get("timezone", "")
+    shown_zone = zone if zone in ZONES else mailbox.settings.timezone
+    return page(
+        request,
+        "pages/write.html",
+        status,
+        typed={name: typed.get(name, "") for name in FIELDS},
+        errors=errors or {},
+        notice=notice,
+        zone=shown_zone,
+        place=place_of(shown_zone, language),
+        zone_options=zone_options(language),
+        arrivals=expected(mailbox.settings, mailbox.clock.now(), shown_zone, language),
+    )
+
+
+def _letter(request: Request, token: str, letter: StoredLetter) -> HTMLResponse:
+    language = language_of(request)
+    return page(
+        request,
+        "pages/letter.html",
+        token=token,
+        letter=letter,
+        now=mailbox_of(request).clock.now(),
+        can_be_withdrawn=_can_be_withdrawn(letter),
+        postmark_day=lambda moment: postmark_day(moment, letter.draft.timezone, language),
+        place=place_of(letter.draft.timezone, language),
+        outbox_open=is_open(request),
+    )
+
+
+def _can_be_withdrawn(letter: StoredLetter) -> bool:
+    return any(delivery.status in _WAITING for delivery in letter.deliveries)

@@ -1,0 +1,182 @@
+"""What was typed becomes a letter exactly, or words beside the field: by examples and by property."""
+
+import contextlib
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT, Draft
+from app.web.bodies import Unreadable, read_multipart, read_urlencoded
+from app.web.forms import FIELDS, Rejected, read_draft
+
+GOOD = {"recipient_email": "sujin@example.org", "body": "Hello"}
+HEADER_FIELDS = ("recipient_email", "recipient_name", "subject", "sender_name", "sender_email")
+CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
+LONE = st.integers(0xD800, 0xDFFF).map(chr)
+
+
+def read(**values: str) -> Draft:
+    return read_draft(GOOD | values, language="en", timezone="Asia/Seoul")
+
+
+def faults(**values: str) -> dict[str, str]:
+    with pytest.raises(Rejected) as caught:
+        read(**values)
+    return caught.value.words("en")
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("sujin@example.org", "sujin@example.org"),
+        (" sujin+sea@example.org ", "sujin+sea@example.org"),
+        ("Su.Jin@EXAMPLE.org", "Su.Jin@example.org"),
+        ("sujin@우체통.한국", "sujin@xn--vo5b23i2ve.xn--3e0b707e"),
+        ("sujin@bücher.example", "sujin@xn--bcher-kva.example"),
+        ("reader@mail.test", "reader@mail.test"),
+    ],
+)
+def test_an_address_is_kept_with_its_domain_as_a_label(typed: str, kept: str) -> None:
+    assert read(recipient_email=typed).recipient_email == kept
+
+
+@pytest.mark.parametrize("name", ["recipient_email", "sender_email"])
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("a@example.org, b@example.org", "Exactly one"),
+        ("a@example.org;b@example.org", "Exactly one"),
+        ("a@example.org b@example.org", "Exactly one"),
+        ("a@b@example.org", "Exactly one"),
+        ("수진@example.org", "Before the @"),
+        ("a@example.org\r\nBcc: b@example.org", "line break"),
+        ("a@example.org\n", "line break"),
+        ("a\r@example.org", "line break"),
+        ("a\0@example.org", "line break"),
+        ("a\u2028@example.org", "line break"),
+        ("nobody", "does not look like"),
+        ("@example.org", "does not look like"),
+        ("nobody@", "does not look like"),
+        ("a@localhost", "does not look like"),
+        ("a@[127.0.0.1]", "does not look like"),
+        ('"a"@example.org', "does not look like"),
+        ("<a@example.org>", "does not look like"),
+        ("a@-example.org", "does not look like"),
+        ("a" * 250 + "@example.org", "At most 254"),
+        ("a" * 65 + "@example.org", "does not look like"),
+    ],
+)
+def test_anything_but_one_address_is_refused(name: str, typed: str, words: str) -> None:
+    assert words in faults(**{name: typed})[name]
+
+
+@pytest.mark.parametrize("name", HEADER_FIELDS)
+@pytest.mark.parametrize("sign", [*CONTROLS, "\u2028", "\u2029", "\ud800"])
+def test_controls_are_refused_in_every_header_field(name: str, sign: str) -> None:
+    typed = f"su{sign}jin@example.org" if name.endswith("email") else f"su{sign}jin"
+    assert list(faults(**{name: typed})) == [name]
+
+
+@pytest.mark.parametrize("sign", sorted(set(CONTROLS) - set("\t\n")))
+def test_controls_are_refused_in_the_letter(sign: str) -> None:
+    assert "number 3 of its characters" in faults(body=f"ab{sign}c")["body"]
+
+
+def test_a_tab_and_line_ends_are_no_controls() -> None:
+    assert read(body="a\tb\r\nc\r\n\n").body == "a\tb\nc\n\n"
+
+
+@pytest.mark.parametrize("body", ["", " ", "\r\n\r\n", "\t \n", "\u3000"])
+def test_an_empty_letter_is_refused(body: str) -> None:
+    assert "still empty" in faults(body=body)["body"]
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("body", BODY_LIMIT), ("subject", SUBJECT_LIMIT), ("recipient_name", NAME_LIMIT), ("sender_name", NAME_LIMIT)],
+)
+def test_the_longest_text_fits_and_one_more_character_does_not(name: str, limit: int) -> None:
+    assert getattr(read(**{name: "😀" * limit}), name) == "😀" * limit
+    assert (
+        f"At most {limit:,} characters, please; these are {limit + 1:,}." == faults(**{name: "가" * (limit + 1)})[name]
+    )
+
+
+def test_a_line_end_of_two_bytes_counts_once() -> None:
+    assert len(read(body="a\r\n" * (BODY_LIMIT // 2)).body) == BODY_LIMIT
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ".\n..\n.",
+        "From here\n>From there",
+        "שלום \u202eעולם\u202c",
+        "각 vs 각",  # composed and decomposed: neither is touched
+        "👨‍👩‍👧‍👦 <b>&amp;</b> {{ 7 * 7 }} %(x)s",
+        "  leading and trailing  \n",
+    ],
+)
+def test_a_letter_is_kept_exactly(body: str) -> None:
+    assert read(body=body).body == body
+
+
+def test_time_zone_and_language_go_with_the_letter() -> None:
+    assert read().timezone == "Asia/Seoul"
+    assert read(timezone="Europe/Lisbon").timezone == "Europe/Lisbon"
+    assert read_draft(GOOD, language="ko", timezone="UTC").language == "ko"
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "asia/seoul", "../etc/passwd", "Asia/Seoul\n", "localtime", " "])
+def test_an_unknown_time_zone_is_refused(zone: str) -> None:
+    assert "no time zone" in faults(timezone=zone)["timezone"]
+
+
+def test_everything_wrong_is_said_at_once_and_in_both_languages() -> None:
+    with pytest.raises(Rejected) as caught:
+        read_draft({"timezone": "x", "subject": "\0"}, language="en", timezone="UTC")
+    english, korean = caught.value.words("en"), caught.value.words("ko")
+    assert list(english) == list(korean) == ["recipient_email", "subject", "body", "timezone"]
+    assert all(re.search("[가-힣]", words) for words in korean.values())
+
+
+anything = st.text(st.one_of(st.characters(exclude_categories=()), LONE, st.sampled_from(CONTROLS + "@,;\r\n")))
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(FIELDS, anything)))
+def test_whatever_is_typed_becomes_a_letter_or_words(values: dict[str, str]) -> None:
+    try:
+        draft = read_draft(values, language="ko", timezone="UTC")
+    except Rejected as rejected:
+        words = rejected.words("ko")
+    else:
+        check(draft)
+        words = {"": "none"}
+    assert all(words.values())
+
+
+def check(draft: Draft) -> None:
+    for name in HEADER_FIELDS:
+        assert not set(getattr(draft, name)) & set(CONTROLS)
+    assert draft.recipient_email.isascii()
+    assert draft.recipient_email.count("@") == 1
+
+
+@given(st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1).filter(str.strip))
+def test_every_letter_of_plain_characters_is_kept_exactly(body: str) -> None:
+    assert read(body=body).body == body
+
+
+@given(st.from_regex(r"[a-z0-9]{1,20}@[a-z0-9]{1,20}\.(org|kr)", fullmatch=True))
+def test_plain_addresses_are_taken(address: str) -> None:
+    assert read(recipient_email=address).recipient_email == address
+
+
+@given(st.binary())
+def test_any_bytes_are_a_form_or_unreadable(body: bytes) -> None:
+    with contextlib.suppress(Unreadable):
+        assert isinstance(read_urlencoded(body), list)
+    with contextlib.suppress(Unreadable):
+        assert isinstance(read_multipart("multipart/form-data; boundary=x", body), list)
