@@ -74,3 +74,15 @@ class Ledger:
             enhanced="4.2.1" if code else "",
             answer=answer,
         )
+
+    async def multiply(self, delivery: Delivery, times: int) -> None:
+        """Add as many deliveries like this one, a letter each."""
+        letter = await Letter.get(deliveries__id=delivery.id)
+        letters = [letter.clone(pk=uuid4()) for _ in range(times)]
+        for each in letters:
+            each.token_hash = each.id.hex
+        await Letter.bulk_create(letters)
+        copies = [delivery.clone(pk=None) for _ in range(times)]
+        for copy, each in zip(copies, letters, strict=True):
+            copy.letter_id, copy.message_id = each.id, f"<{each.id}>"
+        await Delivery.bulk_create(copies)

@@ -180,22 +180,10 @@ async def test_the_overview_counts_what_is_due_and_what_waits_for_somebody(ledge
 
 
 async def test_counts_stop_beyond_a_thousand(ledger: Ledger) -> None:
-    await _multiply(await ledger.add(Status.SCHEDULED, NOW), COUNT_LIMIT + 5)
-    await _multiply(await ledger.add(Status.HELD, NOW), COUNT_LIMIT + 5)
+    await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW), COUNT_LIMIT + 5)
+    await ledger.multiply(await ledger.add(Status.HELD, NOW), COUNT_LIMIT + 5)
     found = await overview(NOW)
     assert (found.due, found.held) == (COUNT_LIMIT + 1, COUNT_LIMIT + 1)
-
-
-async def _multiply(delivery: Delivery, times: int) -> None:
-    letter = await Letter.get(id=delivery.letter_id)  # type: ignore[attr-defined]
-    letters = [letter.clone(pk=uuid4()) for _ in range(times)]
-    for each in letters:
-        each.token_hash = each.id.hex
-    await Letter.bulk_create(letters)
-    copies = [delivery.clone(pk=None) for _ in range(times)]
-    for copy, each in zip(copies, letters, strict=True):
-        copy.letter_id, copy.message_id = each.id, f"<{each.id}>"
-    await Delivery.bulk_create(copies)
 
 
 @pytest.mark.parametrize("states", [COMING, ENDED, *([status] for status in Status)], ids=" ".join)
@@ -225,7 +213,7 @@ def _statement(caplog: pytest.LogCaptureFixture, mark: str) -> str:
 async def _fill(ledger: Ledger) -> None:
     """Store enough that reading the whole table does not pay, and tell the planner."""
     for status in (Status.SCHEDULED, Status.SENT):
-        await _multiply(await ledger.add(status, NOW), 3_000)
+        await ledger.multiply(await ledger.add(status, NOW), 3_000)
     await connection().execute_script("ANALYZE")
 
 

@@ -1,0 +1,64 @@
+"""The admin page's cookies: the session, and that a browser has signed in before."""
+
+import hashlib
+from urllib.parse import urlsplit
+
+from itsdangerous import BadSignature, URLSafeSerializer
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.sealing import new_token
+from app.settings import Settings
+
+SESSION = "session"
+_KNOWN = "known"
+_HALF_A_YEAR = 180 * 24 * 3600  # seconds
+
+
+def read_cookie(request: Request, settings: Settings, name: str) -> str:
+    return request.cookies.get(_full_name(settings, name), "")
+
+
+def set_cookie(answer: Response, settings: Settings, name: str, value: str, max_age: int | None = None) -> None:
+    """Set a cookie that no script reads and no other site's form sends along (RFC 6265bis §4.1.3)."""
+    answer.set_cookie(
+        _full_name(settings, name),
+        value,
+        max_age=max_age,
+        secure=_is_secure(settings),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def drop_cookie(answer: Response, settings: Settings, name: str) -> None:
+    set_cookie(answer, settings, name, "", max_age=0)
+
+
+def mark_as_known(answer: Response, settings: Settings, username: str) -> None:
+    """Let a browser prove later that its owner has signed in here: strangers' tries do not slow it then."""
+    set_cookie(answer, settings, _KNOWN, _signer(settings).dumps([username, new_token()]), _HALF_A_YEAR)
+
+
+def known_browser(request: Request, settings: Settings, username: str) -> str:
+    """Return the mark of a browser on which this account has signed in before, or an empty string."""
+    try:
+        owner, mark = _signer(settings).loads(read_cookie(request, settings, _KNOWN))
+    except BadSignature:
+        return ""
+    return str(mark) if owner == username else ""
+
+
+def _signer(settings: Settings) -> URLSafeSerializer:
+    keys = [*reversed(settings.keys())]  # itsdangerous signs with the last, we seal with the first
+    kwargs = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
+    return URLSafeSerializer(keys, salt="slow-mailbox known browser", signer_kwargs=kwargs)
+
+
+def _full_name(settings: Settings, name: str) -> str:
+    """`__Host-` binds a cookie to this host and to https; browsers refuse it over plain http."""
+    return f"__Host-{name}" if _is_secure(settings) else name
+
+
+def _is_secure(settings: Settings) -> bool:
+    return urlsplit(settings.origin).scheme == "https"

@@ -1,0 +1,116 @@
+"""What the admin page shows, and what it never shows."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from babel.messages.extract import extract_from_dir
+
+from app.domain.status import Occasion, Outcome, Status
+from app.rendering import translations
+from app.store.models import Delivery
+from app.web.throttle import FREE_TRIES
+from tests.clock import NEW_YEAR as NOW
+from tests.web.admin.desk import Desk, sign_in
+
+pytestmark = pytest.mark.anyio
+
+TEMPLATES = Path(__file__).parents[3] / "templates" / "admin"
+
+
+async def test_the_desk_shows_what_comes_next_and_what_ended_last(desk: Desk, operator: httpx.AsyncClient) -> None:
+    await desk.ledger.add(Status.SCHEDULED, NOW + timedelta(days=7))
+    await desk.ledger.add(Status.SENT, NOW - timedelta(hours=3), reader="ann@example.net")
+    text = (await operator.get("/admin")).text
+    assert text.index("Next to be sent") < text.index("m…@example.org") < text.index("Ended last")
+    assert text.index("Ended last") < text.index("a…@example.net")
+    assert "Thu 8 Jan 2026, 18:30" in text
+    assert "in 7 days" in text
+    assert "Asia/Seoul (+09:00)" in text
+    assert "Not running" in text
+
+
+async def test_neither_a_letter_nor_an_address_is_on_the_page(desk: Desk, operator: httpx.AsyncClient) -> None:
+    for status in Status:
+        await desk.ledger.add(status, NOW)
+        await desk.ledger.add(status, NOW, occasion=Occasion.RECEIPT)
+    pages = [await operator.get(f"/admin{path}") for path in ("", "/deliveries", "/deliveries?show=ended")]
+    for page in pages:
+        assert "m…@example.org" in page.text
+        assert not re.search("secret|minji|jun@", page.text)
+        assert page.headers["cache-control"] == "no-store"
+        assert page.headers["x-robots-tag"] == "noindex"
+
+
+async def test_what_a_server_said_is_shown_as_text(desk: Desk, operator: httpx.AsyncClient) -> None:
+    failed = await desk.ledger.add(Status.FAILED, NOW)
+    await desk.ledger.attempt(failed, Outcome.PERMANENT, 550, "<script>alert(1)</script>")
+    await Delivery.filter(id=failed.id).update(attempts=17)
+    text = (await operator.get("/admin")).text
+    assert "550 4.2.1 &lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert ">17</td>" in text
+
+
+async def test_pages_are_turned_by_links_that_lead_through_every_row(desk: Desk, operator: httpx.AsyncClient) -> None:
+    for hour in range(120):
+        await desk.ledger.add(Status.SCHEDULED, NOW + timedelta(hours=hour))
+    seen, link = [], "/admin/deliveries?show=scheduled"
+    while link:
+        text = (await operator.get(link)).text
+        seen += re.findall(r'<time datetime="([^"]*)"', text)
+        following = re.search('rel="next" href="([^"]*)"', text)
+        link = following[1].replace("&amp;", "&") if following else ""
+    assert len(seen) == len(set(seen)) == 120
+    assert seen == sorted(seen)
+    assert 'rel="prev"' in text
+
+
+async def test_one_state_alone_can_be_asked_for(desk: Desk, operator: httpx.AsyncClient) -> None:
+    for status in Status:
+        await desk.ledger.add(status, NOW)
+    for status in Status:
+        text = (await operator.get(f"/admin/deliveries?show={status}")).text
+        assert re.findall('data-state="([^"]*)"', text) == [status]
+        assert text.count("aria-current=page") == 1
+
+
+async def test_a_list_that_does_not_exist_is_not_found_and_a_wrong_cursor_means_the_first_page(
+    operator: httpx.AsyncClient,
+) -> None:
+    assert (await operator.get("/admin/deliveries?show=secret")).status_code == 404
+    assert (await operator.get("/admin/deliveries?at=nonsense")).status_code == 200
+
+
+async def test_a_count_without_end_is_told_as_such(desk: Desk, operator: httpx.AsyncClient) -> None:
+    first = await desk.ledger.add(Status.HELD, NOW)
+    await desk.ledger.multiply(first, 1_001)
+    assert "<strong>1,000+</strong> Held" in (await operator.get("/admin")).text
+
+
+@pytest.mark.parametrize("path", ["/admin", "/admin/deliveries", "/admin/deliveries?show=ended"])
+async def test_every_word_is_korean_for_a_korean(desk: Desk, operator: httpx.AsyncClient, path: str) -> None:
+    for status in Status:
+        await desk.ledger.add(status, NOW - timedelta(hours=1))
+    text = (await operator.get(path, headers={"Accept-Language": "ko"})).text
+    assert '<html lang="ko">' in text
+    main = re.sub("<[^>]*>", " ", text[text.index("<main") :])
+    words = set(re.findall("[A-Za-z]{2,}", main)) - {"example", "org", "Asia", "Seoul"}
+    assert not words
+
+
+async def test_the_login_is_korean_for_a_korean(desk: Desk) -> None:
+    async with desk.browser(**{"Accept-Language": "ko"}) as browser:
+        for _ in range(FREE_TRIES):
+            refused = await sign_in(browser, "a wrong password")
+        waiting = await sign_in(browser)
+    assert "이름과 비밀번호가 맞지 않습니다." in refused.text
+    assert "2초 뒤에 다시" in waiting.text
+
+
+async def test_every_text_of_the_admin_templates_is_translated() -> None:
+    methods = [("**.html", "jinja2.ext:babel_extract")]
+    texts = {str(text) for _, _, text, _, _ in extract_from_dir(TEMPLATES, methods)}
+    assert len(texts) > 50
+    assert [text for text in texts if translations("ko").gettext(text) == text] == []
