@@ -13,14 +13,16 @@ import typer
 import uvicorn
 
 from app.clock import SystemClock
-from app.doctor import Level, examine
+from app.doctor import examine
+from app.doctor.findings import Level
 from app.domain.status import Status
 from app.errors import MailboxError
 from app.log import configure_logging
 from app.settings import Settings, load_settings
 from app.store import accounts, deliveries
 from app.store.audit import audit as read_ledger
-from app.store.database import connected, migrate as apply_migrations
+from app.store.database import connected
+from app.store.database import migrate as apply_migrations
 from app.web.lifespan import greet
 from app.wiring import build_station, open_mailbox
 
@@ -113,7 +115,7 @@ async def _scan(settings: Settings) -> dict[str, int]:
     async with open_mailbox(settings, SystemClock()) as mailbox, build_station(mailbox, leads=False) as station:
         await station.scan.run()
         await station.flights.all_landed()
-        settled = station.courier.settled
+        settled = station.records.settled
     return {status.value: settled[status] for status in Status if status is not Status.CLAIMED}
 
 

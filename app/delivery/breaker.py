@@ -1,18 +1,20 @@
 """Leaves a mail server alone while it cannot be used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from app.clock import Clock
 
 _FIRST_PAUSE = timedelta(seconds=10).total_seconds()
 _LONGEST_PAUSE = timedelta(minutes=5).total_seconds()
+_MOST_DOUBLINGS = 10
 
 
 class Breaker:
     """Opens at an outage, for longer each time, and closes at the first sign of life.
 
-    Once its pause is over one delivery may try (`seats` is 1) before the rest follow.
+    Once its pause is over, one delivery tries the server before the rest follow.
     """
 
     def __init__(self, clock: Clock, jitter: Callable[[], float]) -> None:
@@ -21,6 +23,7 @@ class Breaker:
         self._jitter = jitter
         self._pauses = 0
         self._until = 0.0
+        self._probing = False
         self.trouble = ""
 
     @property
@@ -31,7 +34,18 @@ class Breaker:
         """Return how many of the free seats may be taken now."""
         if not self.trouble:
             return free
-        return 0 if self.is_open else min(free, 1)
+        return 0 if self.is_open or self._probing else min(free, 1)
+
+    @contextmanager
+    def crossing(self) -> Iterator[None]:
+        """Send inside this block. After an outage the first one in keeps the others waiting."""
+        probes = bool(self.trouble) and not self._probing
+        self._probing = self._probing or probes
+        try:
+            yield
+        finally:
+            if probes:
+                self._probing = False
 
     def trip(self, trouble: str) -> bool:
         """Open because of `trouble`; True if this was news. Those in flight together count once."""
@@ -40,12 +54,12 @@ class Breaker:
         news = not self.trouble
         pause = min(_FIRST_PAUSE * 2**self._pauses, _LONGEST_PAUSE)
         self._until = self._clock.monotonic() + pause * (0.75 + self._jitter() / 2)
-        self._pauses = min(self._pauses + 1, 10)
+        self._pauses = min(self._pauses + 1, _MOST_DOUBLINGS)
         self.trouble = trouble
         return news
 
     def reset(self) -> bool:
-        """Close, because the server answered; True if it was open."""
-        was_open = bool(self.trouble)
+        """Close, because the server answered; True if there had been trouble."""
+        had_trouble = bool(self.trouble)
         self._pauses, self._until, self.trouble = 0, 0.0, ""
-        return was_open
+        return had_trouble

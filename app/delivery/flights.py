@@ -1,8 +1,14 @@
 """The deliveries in flight of this process, side by side, one seat each."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+_LAST_WORDS = 5.0
+"""Seconds for one that is called back to put its end on record."""
 
 
 class Flights:
@@ -11,26 +17,22 @@ class Flights:
     def __init__(self, seats: int) -> None:
         self._seats = seats
         self._flying: set[asyncio.Task[Any]] = set()
-        self._landed = asyncio.Event()
 
     @property
     def free(self) -> int:
         return self._seats - len(self._flying)
 
-    def start(self, flight: Coroutine[Any, Any, Any]) -> None:
+    def start(self, flight: Coroutine[Any, Any, Any], landed: Callable[[], object]) -> None:
+        """Take a seat for a flight; `landed` is called once it is free again."""
         task = asyncio.create_task(flight)
         self._flying.add(task)
-        task.add_done_callback(self._land)
+        task.add_done_callback(lambda task: self._land(task, landed))
 
-    def _land(self, task: asyncio.Task[Any]) -> None:
+    def _land(self, task: asyncio.Task[Any], landed: Callable[[], object]) -> None:
         self._flying.discard(task)
-        self._landed.set()
-
-    async def next_landing(self) -> None:
-        """Wait until one of those in flight has landed; return at once if there is none."""
-        if self._flying:
-            self._landed.clear()
-            await self._landed.wait()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a flight crashed", exc_info=error)
+        landed()
 
     async def all_landed(self, grace: float | None = None) -> None:
         """Wait until nothing is in flight. After `grace` seconds those still out are called back."""
@@ -39,4 +41,4 @@ class Flights:
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late)
+                await asyncio.wait(late, timeout=_LAST_WORDS)

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from app.store.database import is_unavailable
+
 T = TypeVar("T")
 
 
@@ -25,7 +27,10 @@ class Group(Generic[T]):
         self._writer: asyncio.Task[None] | None = None
 
     async def add(self, item: T) -> bool:
-        """Have `item` written, and return whether it was. Raises what the statement raised."""
+        """Have `item` written, and return whether it was. Raises what the statement raised.
+
+        An item whose adder is cancelled is written all the same.
+        """
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, written))
         if self._writer is None:
@@ -49,10 +54,18 @@ class Group(Generic[T]):
         try:
             keys = await self._write([item for item, _ in group])
         except Exception as error:  # noqa: BLE001 - each of them is told
-            for _, written in group:
-                if not written.done():
+            if len(group) > 1 and not is_unavailable(error):
+                for one in group:  # one of them does not fit; the others are not to suffer for it
+                    await self._write_one([one])
+            else:
+                for written in _awaited(group):
                     written.set_exception(error)
-        else:
-            for item, written in group:
-                if not written.done():
-                    written.set_result(self._key(item) in keys)
+            return
+        for item, written in group:
+            if not written.done():
+                written.set_result(self._key(item) in keys)
+
+
+def _awaited(group: Sequence[tuple[T, asyncio.Future[bool]]]) -> list[asyncio.Future[bool]]:
+    """Return those that somebody still waits for."""
+    return [written for _, written in group if not written.done()]

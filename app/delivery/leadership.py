@@ -1,15 +1,12 @@
 """The guard: of all processes on all hosts, one runs the scheduler."""
 
+import asyncio
 from datetime import timedelta
-
-import structlog
 
 from app.clock import Clock
 from app.delivery.membership import Membership
 from app.delivery.scheduler import Scheduler
 from app.store import leases
-
-log = structlog.get_logger()
 
 
 class Leadership:
@@ -26,29 +23,31 @@ class Leadership:
         self._clock = clock
         self._until = float("-inf")
         self._resigned = False
+        self._asking = asyncio.Lock()
 
     async def pulse(self, returned: int) -> None:
         """Take the lease if it is free, and start or stop the scheduler by whether we hold it.
 
         `returned` claims of dead workers are not left to wait for the next minute.
         """
-        if self._resigned:
-            return
-        asked_at = self._clock.monotonic()
-        worker = self._membership.id
-        held = await leases.holds(leases.SCHEDULER, worker)
-        if held or await leases.take(leases.SCHEDULER, worker, self._clock.now()):
-            self._until = asked_at + self._trust
-        else:
-            self._until = float("-inf")
+        async with self._asking:
+            if self._resigned:
+                return
+            asked_at = self._clock.monotonic()
+            self._until = asked_at + self._trust if await self._holds() else float("-inf")
         self.check()
         self._scheduler.rearm()
         if returned:
             self._scheduler.scan_now()
 
+    async def _holds(self) -> bool:
+        worker = self._membership.id
+        held = await leases.holds(leases.SCHEDULER, worker)
+        return held or await leases.take(leases.SCHEDULER, worker, self._clock.now())
+
     def check(self) -> None:
         """Start or stop the scheduler; without a database, by what we knew last."""
-        leading = self._clock.monotonic() < self._until
+        leading = not self._resigned and self._clock.monotonic() < self._until
         if leading and not self._scheduler.running:
             self._scheduler.start()
         elif not leading and self._scheduler.running:
@@ -57,6 +56,6 @@ class Leadership:
     async def resign(self) -> None:
         """Stop the scheduler for good, and free the lease so that another takes over at once."""
         self._resigned = True
-        self._until = float("-inf")
         self.check()
-        await leases.free(leases.SCHEDULER, self._membership.id)
+        async with self._asking:  # a pulse that is about to take it would take it after us
+            await leases.free(leases.SCHEDULER, self._membership.id)

@@ -1,29 +1,37 @@
 """How fast, and how many at once, to the whole world and to each domain."""
 
-from collections import Counter
+from math import inf
 
 from app.clock import Clock
 
 _MINUTE = 60.0
-_QUICK = 2.0  # seconds; a domain that takes longer is slow
+_QUICK = 2.0  # seconds; a domain whose letters take longer is slow
 _REST = 5 * _MINUTE
 _REMEMBERED = 10_000  # domains; beyond it the oldest are forgotten, and prove themselves again
 
 
 class Meter:
-    """A token bucket: `per_minute` a minute, and no more than a tenth of that at once."""
+    """A token bucket: `per_minute` a minute, and no more than a second's worth of it at once."""
 
     def __init__(self, per_minute: int, now: float) -> None:
         self._gap = _MINUTE / per_minute
-        self._burst = max(1.0, per_minute / 10)
-        self._next = now - self._burst * self._gap
+        self._slack = max(self._gap, 1.0)
+        self._next = now - self._slack
 
     def left(self, now: float) -> int:
         """Return how many may go now."""
-        return int(min((now - self._next) / self._gap, self._burst) + 1e-9)
+        return int(min(now - self._next, self._slack) / self._gap + 1e-9)
+
+    def is_full(self, now: float) -> bool:
+        """Whether it has limited nobody of late."""
+        return now - self._next >= self._slack
+
+    def opens_in(self, now: float) -> float:
+        """Return the seconds until the next may go."""
+        return max(0.0, self._next + self._gap - now)
 
     def take(self, now: float) -> None:
-        self._next = max(self._next, now - self._burst * self._gap) + self._gap
+        self._next = max(self._next, now - self._slack) + self._gap
 
 
 class Pace:
@@ -41,8 +49,7 @@ class Pace:
         self._over_all = Meter(rate, clock.monotonic()) if rate else None
         self._meters: dict[str, Meter] = {}
         self._resting: dict[str, float] = {}
-        self._flying: Counter[str] = Counter()
-        self._since: dict[str, float] = {}
+        self._flying: dict[str, list[float]] = {}  # when those in flight began, the oldest first
         self._quick: dict[str, None] = {}
 
     def seats(self, free: int) -> int:
@@ -54,38 +61,43 @@ class Pace:
         now = self._clock.monotonic()
         self._resting = {domain: until for domain, until in self._resting.items() if until > now}
         metered = {domain for domain, meter in self._meters.items() if meter.left(now) < 1}
-        return sorted(self._resting.keys() | metered | {domain for domain in self._flying if self._crowded(domain)})
+        crowded = {domain for domain in self._flying if self._crowded(domain, now)}
+        return sorted(self._resting.keys() | metered | crowded)
 
-    def _crowded(self, domain: str) -> bool:
-        if self._flying[domain] < self._few:
-            return False
-        return domain not in self._quick or self._clock.monotonic() - self._since[domain] > _QUICK
+    def wait(self) -> float | None:
+        """Return after how many seconds more may leave than now.
 
-    def start(self, domain: str) -> bool:
-        """Take a seat for a domain's letter; False: not now."""
+        inf: once one of those in flight has landed; None: nobody has to wait, or only for a
+        domain that rests.
+        """
+        now = self._clock.monotonic()
+        meters = [*self._meters.values(), *([self._over_all] if self._over_all else [])]
+        spent = [meter.opens_in(now) for meter in meters if meter.left(now) < 1]
+        if spent:
+            return min(spent)
+        return inf if any(self._crowded(domain, now) for domain in self._flying) else None
+
+    def start(self, domain: str) -> float | None:
+        """Take a seat for a domain's letter, and return what `finish` asks for; None: not now."""
         now = self._clock.monotonic()
         meter = self._meter(domain, now)
-        if self._crowded(domain) or self._resting.get(domain, now) > now or (meter and meter.left(now) < 1):
-            return False
+        if self._crowded(domain, now) or self._resting.get(domain, now) > now or (meter and meter.left(now) < 1):
+            return None
         if meter:
             meter.take(now)
         if self._over_all:
             self._over_all.take(now)
-        if not self._flying[domain]:
-            self._since[domain] = now
-        self._flying[domain] += 1
-        return True
+        self._flying.setdefault(domain, []).append(now)
+        return now
 
-    def finish(self, domain: str) -> None:
-        """Leave a seat that `start` took."""
-        now = self._clock.monotonic()
-        quick = now - self._since[domain] <= _QUICK
-        self._since[domain] = now  # a landing is a sign of life for the others in flight
-        self._flying[domain] -= 1
-        if not self._flying[domain]:
-            del self._flying[domain], self._since[domain]
+    def finish(self, domain: str, since: float) -> None:
+        """Leave the seat that was taken at `since`."""
+        flying = self._flying[domain]
+        flying.remove(since)
+        if not flying:
+            del self._flying[domain]
         self._quick.pop(domain, None)
-        if quick:
+        if self._clock.monotonic() - since <= _QUICK:
             self._quick[domain] = None
         if len(self._quick) > _REMEMBERED:
             del self._quick[next(iter(self._quick))]
@@ -94,9 +106,13 @@ class Pace:
         """Leave a domain alone for a while: it said that it gets too much."""
         self._resting[domain] = self._clock.monotonic() + _REST
 
+    def _crowded(self, domain: str, now: float) -> bool:
+        flying = self._flying.get(domain, [])
+        return len(flying) >= self._few and (domain not in self._quick or now - flying[0] > _QUICK)
+
     def _meter(self, domain: str, now: float) -> Meter | None:
         if not self._rate_per_domain:
             return None
-        if len(self._meters) > _REMEMBERED:  # a full bucket limits nothing: forget it
-            self._meters = {known: meter for known, meter in self._meters.items() if meter.left(now) < 1}
+        if len(self._meters) > _REMEMBERED:  # a full one is as good as a new one: forget it
+            self._meters = {known: meter for known, meter in self._meters.items() if not meter.is_full(now)}
         return self._meters.setdefault(domain, Meter(self._rate_per_domain, now))

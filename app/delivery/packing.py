@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from app.domain.address import masked
 from app.domain.status import Occasion
 from app.mail.compose import Composer
 from app.mail.envelope import Envelope, Mail
@@ -49,6 +50,7 @@ class Packer:
             send_at=as_moment(letter["send_at"]),
             second_send_at=as_moment(second) if second else None,
             page_url=f"{self._origin}/letters/{values['token']}" if to_writer else "",
+            reader=masked(values["recipient_email"]) if to_writer else "",
         )
 
     def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:

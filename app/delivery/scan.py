@@ -1,6 +1,9 @@
 """The minute's work: claim what is due and start it on its way."""
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable
+from math import inf
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -13,15 +16,16 @@ from app.delivery.flights import Flights
 from app.delivery.membership import Membership
 from app.delivery.pace import Pace
 from app.store import claims, deliveries
+from app.store.database import is_unavailable
 
 log = structlog.get_logger()
 
 
 class Scan:
-    """Claims as long as anything is due, never more than can start.
+    """Claims as long as anything is due that may leave, never more than can start.
 
-    It ends when nothing is due any more, not when everything has landed: a letter that waits ten
-    minutes for its answer must not hold up what falls due meanwhile.
+    It waits for a free seat and for the rates, not for the last landing: a letter that is stuck
+    for ten minutes holds up nothing but its own domain.
     """
 
     def __init__(
@@ -45,76 +49,116 @@ class Scan:
         self._resends = on_uncertain == "resend"
         self._stopped = paused
         self._one_at_a_time = asyncio.Lock()
-        self._doubtful: list[UUID] = []
+        self._background: asyncio.Task[None] | None = None
+        self._stirred = asyncio.Event()  # something changed: a landing, a new minute, the end
+        self._asked = False
+        self._doubtful: set[UUID] = set()
+
+    def start(self) -> None:
+        """Scan in the background; a scan that runs already looks again at what is due.
+
+        The background is ours: what runs in APScheduler's own is cancelled at its shutdown.
+        """
+        self._asked = True
+        self._stirred.set()
+        if self._background is None or self._background.done():
+            self._background = asyncio.create_task(_logged(self.run()))
 
     async def run(self) -> None:
-        """Scan once. What is claimed here lands later: see `Flights.all_landed`.
+        """Scan until nothing is due that may leave. What was claimed lands later (`Flights.all_landed`).
 
-        Shielded: APScheduler cancels its jobs at shutdown, and a claim that was cancelled between
-        the database and us would have no owner.
+        Raises what the database raises. During an outage of the mail server it ends at once.
         """
-        await asyncio.shield(asyncio.ensure_future(self._run()))
+        async with self._one_at_a_time:
+            self._asked = True
+            while not self._stopped and not self._breaker.is_open:
+                self._stirred.clear()
+                await self._resend_if_asked()
+                if await self._start_due():
+                    continue
+                wait = self._wait()
+                if wait is None:
+                    return
+                await self._stir(wait)
 
     async def run_notices(self) -> None:
-        """Start the notices that are due, unless a scan runs: it takes them first anyway."""
-        if not self._one_at_a_time.locked():
-            async with self._one_at_a_time:
-                await self._start(await self._claim(notices=True, limit=self._seats()))
+        """Start the notices that are due. A scan that runs takes them first anyway."""
+        if self._one_at_a_time.locked():
+            self._stirred.set()
+            return
+        async with self._one_at_a_time:
+            await _logged(self._claim_and_start(notices=True, limit=self._seats()))
 
     def stop(self) -> None:
         """Claim nothing any more."""
         self._stopped = True
+        self._stirred.set()
 
-    async def _run(self) -> None:
+    async def ended(self) -> None:
+        """Wait until a scan that was stopped has started its last delivery."""
         async with self._one_at_a_time:
-            if self._stopped:
-                return
-            if self._resends and (count := await deliveries.resend_uncertain(self._clock.now())):
-                log.warning("sending again what was never answered", deliveries=count)
-            while seats := await self._seats_when_free():
-                claimed = await self._claim_due(seats)
-                if not claimed:
-                    return
+            pass
 
-    async def _claim_due(self, seats: int) -> int:
+    async def free_doubtful(self) -> None:
+        """Give back what may have been claimed by a statement whose answer never came."""
+        for token in list(self._doubtful):
+            await claims.unclaim(token, self._clock.now())
+            self._doubtful.discard(token)
+
+    async def _resend_if_asked(self) -> None:
+        if self._asked and self._resends and (count := await deliveries.resend_uncertain(self._clock.now())):
+            log.warning("sending again what was never answered", deliveries=count)
+        self._asked = False
+
+    async def _start_due(self) -> int:
         """Claim and start notices first, letters with what seats are left. Returns how many."""
-        notices = await self._claim(notices=True, limit=seats)
-        await self._start(notices)
-        letters = await self._claim(notices=False, limit=seats - len(notices))
-        await self._start(letters)
-        return len(notices) + len(letters)
+        seats = self._seats()
+        notices = await self._claim_and_start(notices=True, limit=seats)
+        return notices + await self._claim_and_start(notices=False, limit=seats - notices)
 
     def _seats(self) -> int:
-        if self._stopped:
-            return 0
-        return self._pace.seats(self._breaker.seats(self._flights.free))
+        return 0 if self._stopped else self._pace.seats(self._breaker.seats(self._flights.free))
 
-    async def _seats_when_free(self) -> int:
-        """Return how many may be claimed, once that is at least one; 0 where it will not be soon."""
-        while not self._stopped and not self._flights.free:
-            await self._flights.next_landing()
-        return self._seats()
+    def _wait(self) -> float | None:
+        """Return how many seconds to wait for more: inf for a landing, None where nothing is due."""
+        return self._pace.wait() if self._breaker.seats(self._flights.free) else inf
+
+    async def _stir(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if seconds == inf else seconds):
+                await self._stirred.wait()
+
+    async def _claim_and_start(self, *, notices: bool, limit: int) -> int:
+        claimed = await self._claim(notices=notices, limit=limit) if limit > 0 else []
+        for one in claimed:
+            self._flights.start(self._courier.carry(one), self._stirred.set)
+        await asyncio.sleep(0)  # they take their seats in `Pace`, and pages of this process are answered
+        return len(claimed)
 
     async def _claim(self, *, notices: bool, limit: int) -> list[claims.Claimed]:
-        if limit < 1:
-            return []
-        await self._free_doubtful()
+        await self.free_doubtful()
         token = uuid4()
         try:
-            return await claims.claim(
+            claimed = await claims.claim(
                 self._membership.id, token, self._clock.now(), limit, notices=notices, closed=self._pace.closed()
             )
         except BaseException:
             # It may have been written, and only the answer lost: these would have no owner.
-            self._doubtful.append(token)
+            self._doubtful.add(token)
             raise
+        if self._stopped:
+            self._doubtful.add(token)
+            await self.free_doubtful()
+            return []
+        return claimed
 
-    async def _free_doubtful(self) -> None:
-        while self._doubtful:
-            await claims.unclaim(self._doubtful[0], self._clock.now())
-            self._doubtful.pop(0)
 
-    async def _start(self, claimed: list[claims.Claimed]) -> None:
-        for one in claimed:
-            self._flights.start(self._courier.carry(one))
-        await asyncio.sleep(0)  # a kind neighbour: pages of this process are answered between claims
+async def _logged(scan: Awaitable[object]) -> None:
+    """Await a scan that nobody waits for; the next one tries again."""
+    try:
+        await scan
+    except Exception as error:
+        if is_unavailable(error):
+            log.warning("the database is away; the next scan tries again", error=type(error).__name__)
+        else:
+            log.exception("a scan failed in an unforeseen way")

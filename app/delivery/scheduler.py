@@ -1,6 +1,6 @@
 """APScheduler's AsyncIOScheduler, with the one job that scans."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -16,9 +16,8 @@ _JOB = "scan"
 class Scheduler:
     """Scans at once when it starts, and every interval from then on. Started by the leader alone."""
 
-    def __init__(
-        self, scan: Callable[[], Awaitable[None]], interval: timedelta, clock: Clock, worker_name: str
-    ) -> None:
+    def __init__(self, scan: Callable[[], None], interval: timedelta, clock: Clock, worker_name: str) -> None:
+        """Take what starts a scan in the background: a job that ran for minutes would miss its next turn."""
         self._scan = scan
         self._interval = interval
         self._clock = clock
@@ -34,7 +33,7 @@ class Scheduler:
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._scheduler.add_job(
             self._run,
-            IntervalTrigger(seconds=self._interval.total_seconds()),
+            IntervalTrigger(seconds=self._interval.total_seconds(), timezone="UTC"),
             id=_JOB,
             next_run_time=self._clock.now(),
             max_instances=1,
@@ -46,7 +45,7 @@ class Scheduler:
         log.info("scheduler started", worker=self._worker_name)
 
     def stop(self) -> None:
-        """Start no scan any more. One that runs is not broken off: see `Scan.run`."""
+        """Start no scan any more. One that runs is not broken off: see `Scan.start`."""
         if self._scheduler:
             self._scheduler.shutdown(wait=False)
             self._scheduler = None
@@ -67,4 +66,4 @@ class Scheduler:
 
     async def _run(self) -> None:
         self._ran_at = self._clock.monotonic()
-        await self._scan()
+        self._scan()

@@ -8,16 +8,17 @@ from types import TracebackType
 
 import structlog
 
-from app.delivery.courier import Courier
 from app.delivery.flights import Flights
 from app.delivery.leadership import Leadership
 from app.delivery.membership import Membership
+from app.delivery.records import Records
 from app.delivery.scan import Scan
 from app.store.database import is_unavailable
 
 log = structlog.get_logger()
 GRACE = 30.0
 """Seconds that deliveries in flight may take to end, once the program stops."""
+_LAST_WORDS = 5.0  # seconds for the endings of what was called back then
 _SLOWEST_BEAT = 2.0  # seconds; so that a dead leader is relieved within the lease and 5 s
 
 
@@ -31,22 +32,24 @@ class Station:
         leadership: Leadership | None,
         scan: Scan,
         flights: Flights,
-        courier: Courier,
+        records: Records,
         lease: timedelta,
+        grace: float = GRACE,
     ) -> None:
         self.scan = scan
         self.flights = flights
-        self.courier = courier
+        self.records = records
         self._membership = membership
         self._leadership = leadership
         self._interval = min(lease.total_seconds() / 6, _SLOWEST_BEAT)
+        self._grace = grace
         self._closing = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Station":
         await self._membership.join()
-        await self._pulse()
+        await self.pulse()
         self._beating = asyncio.create_task(self._beat())
         return self
 
@@ -57,12 +60,14 @@ class Station:
         self.stop()
         if self._stopping:
             await self._stopping
-        await self.flights.all_landed(GRACE)
-        await self.courier.all_recorded()
+        await self.scan.ended()
+        await self.flights.all_landed(self._grace)
+        await self.records.complete(_LAST_WORDS)
         self._closing.set()
         if self._beating:
             await self._beating
         with _while_the_database_is_there():
+            await self.scan.free_doubtful()
             await self._membership.leave()
 
     def stop(self) -> None:
@@ -71,22 +76,11 @@ class Station:
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._resign())
 
-    async def _resign(self) -> None:
-        if self._leadership:
-            with _while_the_database_is_there():
-                await self._leadership.resign()
-
-    async def _beat(self) -> None:
-        while not self._closing.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
-                    await self._closing.wait()
-                return
-            await self._pulse()
-
-    async def _pulse(self) -> None:
+    async def pulse(self) -> None:
+        """Beat once, relieve the dead, and lead if nobody else does."""
         try:
             returned = await self._membership.pulse()
+            await self.scan.free_doubtful()
             if self._leadership:
                 await self._leadership.pulse(returned)
         except Exception as error:
@@ -96,6 +90,29 @@ class Station:
                 log.error("a beat failed in an unforeseen way", exc_info=error)
             if self._leadership:
                 self._leadership.check()
+
+    async def _resign(self) -> None:
+        if self._leadership:
+            with _while_the_database_is_there():
+                await self._leadership.resign()
+
+    async def _beat(self) -> None:
+        """Pulse every interval. While a pulse hangs in the database, our trust in the lease runs out all the same."""
+        pulse: asyncio.Task[None] | None = None
+        while not await self._closed_within(self._interval):
+            if self._leadership:
+                self._leadership.check()
+            if pulse is None or pulse.done():
+                pulse = asyncio.create_task(self.pulse())
+        if pulse:
+            pulse.cancel()
+            await asyncio.wait([pulse])
+
+    async def _closed_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        return self._closing.is_set()
 
 
 @contextlib.contextmanager

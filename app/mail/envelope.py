@@ -13,8 +13,10 @@ from app.domain.status import Occasion
 class Mail:
     """The plain values a message is composed of. Addresses are ASCII (IDN domains as A-labels).
 
-    `page_url` is the writer's own page of this letter and stands in notices only: it must never
-    reach the reader of a letter.
+    A notice goes to its writer: `recipient_email` is then theirs. Only notices use `page_url`, the
+    writer's own page of this letter, which must never reach its reader; `reader`, the masked
+    address the letter is for; and, where it was refused, `reason`, the server's words without
+    addresses.
     """
 
     occasion: Occasion
@@ -30,6 +32,8 @@ class Mail:
     send_at: datetime
     second_send_at: datetime | None
     page_url: str = ""
+    reader: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What runs beside the pages: the mailbox is opened, the station delivers, and signals are heard first."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -56,11 +57,12 @@ def _stopping_at_signals(stop: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def hear(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        stop()
+        loop.call_soon_threadsafe(stop)
         handler = before[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)

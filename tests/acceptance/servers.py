@@ -98,6 +98,26 @@ class Program:
             check=False,
         )
 
+    @contextlib.contextmanager
+    def start(self, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run `slow-mailbox` with these arguments beside the test, until the block ends."""
+        log = self.folder / f"command-{next(_numbers)}.log"
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(
+                (*_ENTRY, *args),
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                process.kill()
+
     def audit(self) -> dict[str, Any]:
         """Return the ledger's sums, which must add up."""
         ended = self.run("audit")

@@ -1,0 +1,97 @@
+"""From what befell a delivery to how its claim ends, and what that means for the letters behind it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from app.delivery.breaker import Breaker
+from app.delivery.pace import Pace
+from app.delivery.packing import Packer
+from app.domain.retry import Delivered, Failed, Ours, Reply, RetryAt, decide, dropped
+from app.mail.envelope import Dropped, Outage, TransportError, Unanswered
+from app.store import settlements
+from app.store.claims import Claimed
+from app.store.settlements import Ending, Try
+
+log = structlog.get_logger()
+
+
+class Judge:
+    """Knows the rules of `domain.retry`, and tells breaker and pace what the server wants."""
+
+    def __init__(self, packer: Packer, breaker: Breaker, pace: Pace, jitter: Callable[[], float]) -> None:
+        self._packer = packer
+        self._breaker = breaker
+        self._pace = pace
+        self._jitter = jitter
+
+    def replied(self, claimed: Claimed, reply: Reply, tried: Try) -> Ending:
+        """Return what a server's reply leads to."""
+        decision = decide(
+            reply,
+            attempts=claimed.attempts + 1,
+            first_refused_at=claimed.first_refused_at,
+            now=tried.ended_at,
+            jitter=self._jitter(),
+        )
+        if isinstance(decision, Ours):
+            self._trip(f"the mail server does not accept us: {reply.code} {reply.text}")
+            return settlements.given_back(claimed, tried.ended_at)
+        if isinstance(decision, RetryAt) and decision.slow == "server":
+            self._trip(f"the mail server asks for a pause: {reply.code} {reply.text}")
+            return settlements.refused_for_now(claimed, tried, decision.at)
+        if self._breaker.reset():
+            log.info("the mail server answers again")
+        if isinstance(decision, Delivered):
+            return settlements.sent(claimed, tried)
+        if isinstance(decision, RetryAt) and decision.slow == "domain":
+            self._pace.rest(claimed.domain_mac)
+        return self._refused(claimed, decision, tried)
+
+    def without_reply(self, claimed: Claimed, error: TransportError, tried: Try) -> Ending:
+        """Return what follows where no reply came."""
+        match error:
+            case Outage():
+                self._trip(str(error))
+            case Unanswered():
+                return self._unanswered(claimed, tried)
+            case Dropped():  # nothing of the text was written, even if the hand-over is on record
+                return self._refused(claimed, self._dropped(claimed, tried), replace(tried, handed_over_at=None))
+        # An outage; or the hand-over could not be put on record, or not as ours any more.
+        return settlements.given_back(claimed, tried.ended_at)
+
+    def broken_off(self, claimed: Claimed, error: BaseException, tried: Try) -> Ending:
+        """Return what follows where we gave up ourselves: called back at the end, or by a fault of ours."""
+        called_back = isinstance(error, asyncio.CancelledError)
+        if not called_back:
+            log.error("a delivery failed in an unforeseen way", delivery=claimed.id, exc_info=error)
+        if tried.handed_over_at:
+            return self._unanswered(claimed, tried)
+        if called_back:
+            return settlements.given_back(claimed, tried.ended_at)
+        return self._refused(claimed, self._dropped(claimed, tried), tried)
+
+    def _dropped(self, claimed: Claimed, tried: Try) -> RetryAt | Failed:
+        return dropped(
+            attempts=claimed.attempts + 1,
+            first_refused_at=claimed.first_refused_at,
+            now=tried.ended_at,
+            jitter=self._jitter(),
+        )
+
+    def _unanswered(self, claimed: Claimed, tried: Try) -> Ending:
+        decision = self._dropped(claimed, tried)
+        return settlements.unanswered(claimed, tried, decision.at if isinstance(decision, RetryAt) else tried.ended_at)
+
+    def _refused(self, claimed: Claimed, decision: RetryAt | Failed, tried: Try) -> Ending:
+        if isinstance(decision, RetryAt):
+            return settlements.refused_for_now(claimed, tried, decision.at)
+        log.warning("a delivery failed for good", delivery=claimed.id, reason=decision.reason)
+        notice = self._packer.refusal_notice(claimed, tried.ended_at)
+        return settlements.refused_for_good(claimed, tried, undeliverable=decision.blocks_address, notice=notice)
+
+    def _trip(self, trouble: str) -> None:
+        if self._breaker.trip(trouble):
+            log.error("the mail server cannot be used; letters wait", trouble=trouble)

@@ -1,0 +1,106 @@
+"""A kind of message with everything in its place but the letter's own values.
+
+`EmailMessage`, Jinja and css-inline take some milliseconds for one message. So they write each
+kind once, with a mark where a value belongs; the marks become the fields of a %-format, which a
+letter fills in microseconds. No mark is ever looked for in a person's text.
+"""
+
+import re
+from binascii import b2a_base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+
+from css_inline import CSSInliner
+from markupsafe import escape
+
+from app.domain.status import Occasion
+from app.mail import headers
+from app.rendering import render
+
+_LINE = 76  # RFC 2045 §6.8
+_POLICY = policy.SMTP.clone(max_line_length=_LINE)
+_BOUNDARY = "=_slow_mailbox"  # never a line of base64: two hyphens stand before it
+_STYLES = CSSInliner(load_remote_stylesheets=False)
+_MARK = re.compile("\ue000([a-z_]+)\ue001")
+_OPEN_FIELD = re.compile(rb"(?m)^(Date|To|Subject|Message-ID): [^\r]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """The %-formats of one kind of message; each wants the values that its template names."""
+
+    subject: str
+    text: str
+    html: str
+    message: bytes
+
+    def fill(self, values: Mapping[str, str], *, to: bytes, date: str, message_id: str) -> bytes:
+        """Return the finished message.
+
+        `values` are plain text with LF line ends. `to`, `date` and `message_id` stand in their
+        fields as they are.
+        """
+        values = {**values, "title": self.subject % values}
+        return self.message % {
+            b"Date": date.encode(),
+            b"To": to,
+            b"Subject": headers.unstructured(values["title"]),
+            b"Message-ID": message_id.encode(),
+            b"text": _base64(self.text % values),
+            b"html": _base64(self.html % {name: escape(value) for name, value in values.items()}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Stationery:
+    """What is the same in every mail of an operator: who sends it, and `values` of the templates."""
+
+    sender: Address
+    reply_to: str
+    values: Mapping[str, str]
+
+    def skeleton(self, occasion: Occasion, language: str, present: Iterable[str], absent: Iterable[str]) -> Skeleton:
+        """Return the skeleton for the letters of a language that have the values `present`."""
+        folder = f"emails/{occasion if occasion.is_notice else 'letter'}"
+        marks = {name: f"\ue000{name}\ue001" for name in ("title", *present)}
+        values = {**self.values, **dict.fromkeys(absent, ""), **marks, "occasion": occasion}
+        return Skeleton(
+            subject=_opened(render(f"{folder}/subject.txt", language, **values).strip()),
+            text=_opened(render(f"{folder}/body.txt", language, **values)),
+            html=_opened(_STYLES.inline(render(f"{folder}/body.html", language, **values))),
+            message=self._message(),
+        )
+
+    def _message(self) -> bytes:
+        """Return the %-format of a message of two parts, written by the standard library."""
+        message = EmailMessage(_POLICY)
+        message["Date"] = "Thu, 01 Jan 1970 00:00:00 +0000"
+        message["From"] = self.sender
+        if self.reply_to:
+            message["Reply-To"] = self.reply_to
+        message["To"] = "reader@example.org"
+        message["Subject"] = "A letter"
+        message["Message-ID"] = "<letter@example.org>"
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5
+        message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
+        message.set_content("text", cte="base64")
+        message.add_alternative("html", subtype="html", cte="base64")
+        message.set_boundary(_BOUNDARY)
+        written = _OPEN_FIELD.sub(rb"\1: %(\1)s", message.as_bytes().replace(b"%", b"%%"))
+        for part in ("text", "html"):
+            written = written.replace(_base64(f"{part}\n"), f"%({part})s".encode())
+        return written
+
+
+def _opened(rendered: str) -> str:
+    """Turn the marks of a rendered template into the fields of a %-format."""
+    return _MARK.sub(r"%(\1)s", rendered.replace("%", "%%"))
+
+
+def _base64(text: str) -> bytes:
+    """Return text in lines of base64, its own line ends as a mail has them (RFC 2046 §4.1.1)."""
+    octets = b2a_base64(text.replace("\n", "\r\n").encode(), newline=False)
+    return b"\r\n".join([octets[at : at + _LINE] for at in range(0, len(octets), _LINE)])

@@ -1,0 +1,96 @@
+"""The scheduler runs once: under reload, under several workers, on several servers. Real processes."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.mailserver import mail_server
+from tests.acceptance.seeding import KEY, seed
+from tests.acceptance.servers import ROOT, Program, Server, eventually
+
+pytestmark = pytest.mark.slow
+STARTED, STOPPED = "scheduler started", "scheduler stopped"
+
+
+def _running(*logs: str) -> int:
+    """Return how many schedulers run by what the servers logged."""
+    return sum(log.count(STARTED) - log.count(STOPPED) for log in logs)
+
+
+def _never_two(log: str) -> None:
+    """Check the order of one server's log: each scheduler stops before the next one starts."""
+    events = re.findall(f"{STARTED}|{STOPPED}", log)
+    assert all(one != other for one, other in itertools.pairwise(events)), events
+
+
+def _leaders(log: str) -> list[int]:
+    """Return the processes that started a scheduler, oldest first. A worker is called host:pid."""
+    events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    return [int(event["worker"].rpartition(":")[2]) for event in events if event["event"] == STARTED]
+
+
+def _has_started(server: Server, times: int) -> bool:
+    return server.log.count(STARTED) == times
+
+
+def test_reload_never_runs_two_and_hands_over_at_once(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for part in ("app", "templates", "migrations"):
+        shutil.copytree(ROOT / part, source / part)
+    program = Program(source, source=source, LEASE="PT1H")  # an hour: only a lease given back lets the next one start
+    assert program.run("migrate").returncode == 0
+    with program.uvicorn("--reload", "--reload-dir", str(source / "app")) as server:
+        for _ in range(5):
+            before = server.log.count(STARTED)
+            (source / "app" / "clock.py").touch()
+            eventually(partial(_has_started, server, before + 1))
+        assert _running(server.log) == 1
+        _never_two(server.log)
+
+
+def test_four_workers_run_one_and_relieve_it(tmp_path: Path, database_url: str) -> None:
+    program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT3S")
+    with program.serve("--workers", "4") as server:
+        eventually(lambda: _running(server.log) == 1)
+        (leader,) = _leaders(server.log)
+        os.kill(leader, signal.SIGKILL)
+        eventually(lambda: len(_leaders(server.log)) == 2, within=3 + 5)
+        assert _leaders(server.log)[1] != leader
+
+
+def test_two_servers_on_one_database_run_one(tmp_path: Path, database_url: str) -> None:
+    program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT3S")
+    with program.serve() as one, program.serve() as other:
+        eventually(lambda: _running(one.log, other.log) == 1)
+        leader, follower = (one, other) if STARTED in one.log else (other, one)
+        leader.kill()
+        eventually(lambda: STARTED in follower.log, within=3 + 5)
+
+
+def test_a_leader_that_stops_hands_over_at_once(tmp_path: Path, database_url: str) -> None:
+    program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT1H")
+    with program.serve() as one:
+        eventually(lambda: STARTED in one.log)
+        with program.serve() as other:
+            one.terminate()
+            eventually(lambda: STARTED in other.log, within=5)
+            assert STOPPED in one.log
+
+
+def test_two_that_scan_at_once_send_each_letter_once(tmp_path: Path, database_url: str) -> None:
+    seed(database_url, 2000)
+    with mail_server(tmp_path) as mails:
+        program = Program(tmp_path, DATABASE_URL=database_url, SMTP_URL=mails.url, SECRET_KEY=KEY)
+        with program.start("scan") as one, program.start("scan") as other:
+            assert (one.wait(120), other.wait(120)) == (0, 0)
+        assert set(mails.arrived().values()) == {1}
+        assert len(mails.arrived()) == 2000
+    assert program.audit()["by_status"]["sent"] == 2000
