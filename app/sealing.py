@@ -64,7 +64,7 @@ class Sealer:
         nonce, text = sealed[_HEAD : _HEAD + _NONCE], sealed[_HEAD + _NONCE :]
         try:
             return cipher.decrypt(nonce, text, _place(table, column, row))
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
             raise KeyMissing(f"a value in {where} does not open: it was changed, or moved from another row") from None
 
     def is_current(self, sealed: bytes) -> bool:

@@ -6,16 +6,17 @@ import secrets
 import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
-from email.utils import parseaddr
+from email.utils import getaddresses
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.domain.schedule import Delay, parse_duration
+from app.domain.schedule import LONGEST, Delay, parse_duration
 from app.errors import SettingsError
 
 KEY_LENGTH = 32
@@ -38,7 +39,7 @@ def _switch(value: object) -> object:
     return {"on": True, "off": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
-Duration = Annotated[timedelta, NoDecode, BeforeValidator(_duration), Field(gt=timedelta())]
+Duration = Annotated[timedelta, NoDecode, BeforeValidator(_duration), Field(gt=timedelta(), le=LONGEST)]
 Arrival = Annotated[Delay, NoDecode, BeforeValidator(_delay)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
 Security = Literal["none", "starttls", "tls"]
@@ -112,8 +113,13 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        if urlsplit(value).scheme not in ("sqlite", "postgres"):
+        parts = urlsplit(value)
+        if parts.scheme not in ("sqlite", "postgres"):
             raise ValueError("it must begin with sqlite:// or postgres://")
+        if parts.scheme == "postgres":
+            _check_port(parts)
+        elif not parts.netloc + parts.path or ":memory:" in value:
+            raise ValueError("it must name a file, as in sqlite://var/mailbox.db: letters wait there for a month")
         return value
 
     @field_validator("smtp_url")
@@ -121,9 +127,9 @@ class Settings(BaseSettings):
     def _known_transport(cls, value: str) -> str:
         if value:
             parts = urlsplit(value)
-            if parts.scheme not in _SCHEMES or not parts.hostname:
+            if parts.scheme not in _SCHEMES or not parts.hostname or parts.path.strip("/"):
                 raise ValueError("it must look like smtps://user:password@host:465 (or smtp://, smtp+starttls://)")
-            _ = parts.port  # raises ValueError if it is no port
+            _check_port(parts)
             if parts.username and parts.scheme == "smtp":
                 raise ValueError("a password never travels in clear: use smtp+starttls:// or smtps://")
         return value
@@ -131,10 +137,22 @@ class Settings(BaseSettings):
     @field_validator("sender")
     @classmethod
     def _one_sender(cls, value: str) -> str:
-        address = parseaddr(value)[1]
-        local, at, domain = address.rpartition("@")
-        if not (at and local and domain and address.isascii()) or any(c.isspace() for c in address):
+        if not _is_mailbox(value):
             raise ValueError("it must look like Slow Mailbox <letters@example.org>")
+        return value
+
+    @field_validator("reply_to", "abuse_address")
+    @classmethod
+    def _one_address_or_none(cls, value: str) -> str:
+        if value and not _is_mailbox(value):
+            raise ValueError("it must be one address, such as post@example.org")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in value:
+            ip_network(proxy)  # raises ValueError that quotes it
         return value
 
     @field_validator("base_url")
@@ -144,6 +162,7 @@ class Settings(BaseSettings):
             parts = urlsplit(value)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
                 raise ValueError("it must look like https://letters.example.org")
+            _check_port(parts)
         return value.rstrip("/")
 
     @field_validator("secret_key")
@@ -155,8 +174,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _second_after_first(self) -> "Settings":
-        if _nominal(self.second_delay) <= _nominal(self.first_delay):
-            raise ValueError("MAILBOX_SECOND_DELAY: it must be longer than MAILBOX_FIRST_DELAY")
+        if not self.second_delay.always_beyond(self.first_delay):
+            raise ValueError(
+                "MAILBOX_SECOND_DELAY: it must be longer than MAILBOX_FIRST_DELAY "
+                "(by more than a day, where one of them is in days and the other in PT…)"
+            )
         return self
 
     @property
@@ -198,12 +220,14 @@ class Settings(BaseSettings):
             return self.secret_key
         if self.secret_key_file:
             return _keys_in(self.secret_key_file)
-        if self.smtp_url:
-            raise SettingsError(
-                "MAILBOX_SECRET_KEY: it is missing, and letters are not sent without one; "
-                "make it with: openssl rand -base64 32"
-            )
         path = self.outbox_dir.parent / "secret.key"
+        if self.smtp_url:
+            mend = (
+                f"letters were sealed with {path} so far: keep it safe, and name it in MAILBOX_SECRET_KEY_FILE"
+                if path.exists()
+                else "make it with: openssl rand -base64 32"
+            )
+            raise SettingsError(f"MAILBOX_SECRET_KEY: it is missing, and letters are not sent without one; {mend}")
         if not path.exists():
             _make_key(path)
         return _keys_in(path)
@@ -227,11 +251,23 @@ def _make_key(path: Path) -> None:
         file.write(secrets.token_urlsafe(KEY_LENGTH) + "\n")
     with contextlib.suppress(FileExistsError):
         os.link(draft, path)
-    os.unlink(draft)
+    Path(draft).unlink()
 
 
-def _nominal(delay: Delay) -> timedelta:
-    return timedelta(days=delay.days) + delay.elapsed
+def _check_port(parts: SplitResult) -> None:
+    """Raise ValueError where the port is none. The stdlib's own message would quote half a password."""
+    with contextlib.suppress(ValueError):
+        if parts.port != 0:
+            return
+    raise ValueError("its port must be a number from 1 to 65535 (in a password, write / as %2F, @ as %40, : as %3A)")
+
+
+def _is_mailbox(value: str) -> bool:
+    """Whether this is exactly one address, with or without a name, that may stand in a header."""
+    found = getaddresses([value])
+    local, _, domain = found[0][1].rpartition("@")
+    plain = value.isprintable() and domain.isascii() and local.isascii()
+    return len(found) == 1 and plain and bool(local and domain) and not set(local + domain) & set(" @,;:<>\"()[]\\")
 
 
 def load_settings() -> Settings:
@@ -241,6 +277,8 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env: it cannot be read: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         message = str(first["msg"]).removeprefix("Value error, ")

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         CreateTable(
             "Account",
             [
-                ("id", fields.IntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
                 ("username", fields.CharField(unique=True, max_length=64)),
                 ("password_hash", fields.CharField(max_length=255)),
                 ("created_at", fields.DatetimeField()),
@@ -76,9 +76,13 @@ class Migration(migrations.Migration):
                     CONSTRAINT letters_arrive_later CHECK (send_at > written_at),
                     CONSTRAINT letters_second_after_first CHECK (second_send_at IS NULL OR second_send_at > send_at),
                     CONSTRAINT letters_sealed_until_purged CHECK (
-                        (purged_at IS NULL) = (body_sealed IS NOT NULL)
+                        (purged_at IS NULL) = (token_sealed IS NOT NULL)
                         AND (purged_at IS NULL) = (recipient_email_sealed IS NOT NULL)
-                        AND (purged_at IS NULL) = (token_sealed IS NOT NULL)
+                        AND (purged_at IS NULL) = (recipient_name_sealed IS NOT NULL)
+                        AND (purged_at IS NULL) = (sender_email_sealed IS NOT NULL)
+                        AND (purged_at IS NULL) = (sender_name_sealed IS NOT NULL)
+                        AND (purged_at IS NULL) = (subject_sealed IS NOT NULL)
+                        AND (purged_at IS NULL) = (body_sealed IS NOT NULL)
                     )
                 )
                 """,
@@ -215,7 +219,7 @@ class Migration(migrations.Migration):
                     "held_reason",
                     fields.CharEnumField(
                         null=True,
-                        description="OPERATOR: operator\nFIRST_REFUSED: first_refused\nOVERDUE: overdue\nUNDELIVERABLE: undeliverable",
+                        description="OPERATOR: operator\nFIRST_REFUSED: first_refused\nOVERDUE: overdue\nUNDELIVERABLE: undeliverable\nUNREADABLE: unreadable",
                         enum_type=HeldReason,
                         max_length=16,
                     ),
@@ -260,6 +264,7 @@ class Migration(migrations.Migration):
                     claimed_by_id {uuid} REFERENCES workers (id) ON DELETE RESTRICT,
                     handed_over_at {moment},
                     CONSTRAINT deliveries_one_each UNIQUE (letter_id, occasion),
+                    CONSTRAINT deliveries_occasion CHECK (occasion IN ('first', 'second', 'receipt', 'refusal')),
                     CONSTRAINT deliveries_status CHECK (
                         status IN ('scheduled', 'claimed', 'sent', 'uncertain', 'held', 'failed', 'cancelled')
                     ),
@@ -267,14 +272,21 @@ class Migration(migrations.Migration):
                     CONSTRAINT deliveries_claim_token CHECK ((claim_token IS NOT NULL) = (status = 'claimed')),
                     CONSTRAINT deliveries_claimed_by CHECK ((claimed_by_id IS NOT NULL) = (status = 'claimed')),
                     CONSTRAINT deliveries_handed_over CHECK (handed_over_at IS NULL OR status = 'claimed'),
-                    CONSTRAINT deliveries_held_reason CHECK ((held_reason IS NOT NULL) = (status = 'held')),
+                    CONSTRAINT deliveries_held_reason CHECK (
+                        (held_reason IS NOT NULL) = (status = 'held')
+                        AND (
+                            held_reason IS NULL
+                            OR held_reason IN ('operator', 'first_refused', 'overdue', 'undeliverable', 'unreadable')
+                        )
+                    ),
                     CONSTRAINT deliveries_notice CHECK (notice = (occasion NOT IN ('first', 'second'))),
                     CONSTRAINT deliveries_counts CHECK (unanswered >= 0 AND attempts >= unanswered)
                 )
                 """,
                 "CREATE INDEX deliveries_due_letter ON deliveries (due_at, id) WHERE status = 'scheduled' AND NOT notice",
                 "CREATE INDEX deliveries_due_notice ON deliveries (due_at, id) WHERE status = 'scheduled' AND notice",
-                "CREATE INDEX deliveries_claimed ON deliveries (claimed_by_id) WHERE status = 'claimed'",
+                # By what the foreign key asks for when a worker is deleted: it knows nothing of states.
+                "CREATE INDEX deliveries_claimed ON deliveries (claimed_by_id) WHERE claimed_by_id IS NOT NULL",
                 "CREATE INDEX deliveries_held ON deliveries (due_at, id) WHERE status = 'held'",
                 "CREATE INDEX deliveries_uncertain ON deliveries (due_at, id) WHERE status = 'uncertain'",
                 "CREATE INDEX deliveries_sent ON deliveries (status_at, id) WHERE status = 'sent'",

@@ -101,13 +101,21 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite://{tmp_path / 'empty.db'}"
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_admin_url: str) -> Iterator[str]:
+    yield from _postgres_database(postgres_admin_url, "template0")
+
+
 @pytest.fixture(params=DATABASES)
-def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def empty_database_url(request: pytest.FixtureRequest) -> str:
     """Make a database without a table, one of each kind in turn."""
-    if request.param == "sqlite":
-        yield f"sqlite://{tmp_path / 'empty.db'}"
-    else:
-        yield from _postgres_database(request.getfixturevalue("postgres_admin_url"), "template0")
+    url: str = request.getfixturevalue(f"empty_{request.param}_url")
+    return url
 
 
 def _postgres_database(admin_url: str, template: str) -> Iterator[str]:

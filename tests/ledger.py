@@ -14,6 +14,13 @@ from tests.clock import NEW_YEAR as NOW
 READER, WRITER = "minji@example.org", "jun@example.net"
 
 
+async def new_worker(name: str = "worker") -> UUID:
+    """Enter a process that may claim."""
+    worker = uuid4()
+    await register(worker, name, NOW)
+    return worker
+
+
 class Ledger:
     """Puts deliveries into any state, a letter each, past the rules of who moves them there."""
 
@@ -55,9 +62,7 @@ class Ledger:
             sent_at=at if status is Status.SENT else None,
         )
         if status is Status.CLAIMED:
-            worker = uuid4()
-            await register(worker, "worker", NOW)
-            delivery.claim_token, delivery.claimed_by_id = uuid4(), worker
+            delivery.claim_token, delivery.claimed_by_id = uuid4(), await new_worker()
         await delivery.save()
         return delivery
 

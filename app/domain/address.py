@@ -2,7 +2,7 @@
 
 import re
 
-_ADDRESS = re.compile(r"[^\s<>]*@[^\s<>]*")
+_WORD = re.compile(r"[^\s<>]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,}")
 
 
@@ -29,4 +29,6 @@ def masked(address: str) -> str:
 
 def redacted(answer: str) -> str:
     """Return what a mail server said with addresses, and whatever may be a token, taken out."""
-    return _TOKEN.sub("[…]", _ADDRESS.sub("[address]", answer))
+    # By words: a pattern with the @ in it would begin anew at every character of a long line without one.
+    without = _WORD.sub(lambda word: "[address]" if "@" in word[0] else word[0], answer)
+    return _TOKEN.sub("[…]", without)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+LONGEST = timedelta(days=36_500)
 _CALENDAR = re.compile(r"P(?:(?P<weeks>\d{1,4})W|(?P<days>\d{1,5})D)")
 
 
@@ -23,7 +24,7 @@ class Delay:
     def parse(cls, text: str) -> "Delay":
         """Read an ISO 8601 duration such as `P7D`, `P2W` or `PT5S`.
 
-        Raises ValueError for anything else, and for a delay of nothing.
+        Raises ValueError for anything else, for a delay of nothing, and for one beyond LONGEST.
         """
         calendar = _CALENDAR.fullmatch(text)
         if calendar:
@@ -31,9 +32,25 @@ class Delay:
             delay = cls(days=int(weeks) * 7 if weeks else int(days))
         else:
             delay = cls(elapsed=parse_duration(text))
-        if not delay.days and delay.elapsed <= timedelta():
+        if delay.nominal <= timedelta():
             raise ValueError("a delay must be longer than nothing")
+        if delay.nominal > LONGEST:
+            raise ValueError(f"a delay is at most {LONGEST.days} days")
         return delay
+
+    @property
+    def nominal(self) -> timedelta:
+        """How long it is where no clock changes to or from summer time."""
+        return timedelta(days=self.days) + self.elapsed
+
+    def always_beyond(self, other: "Delay") -> bool:
+        """Whether a letter arrives later by this one than by `other`, whenever and wherever it was written.
+
+        Seven calendar days and 169 hours end at once where the clocks go back between; a zone
+        that moves across the date line shifts by a whole day.
+        """
+        same_kind = bool(self.days) == bool(other.days)
+        return self.nominal > other.nominal + (timedelta() if same_kind else timedelta(days=1))
 
 
 _DURATION = re.compile(

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tortoise.transactions import in_transaction
-
 from app.domain.status import Status
-from app.store.database import connection
+from app.store.database import connection, transaction
 
 # Each must find nothing. The constraints forbid what one row can show; these join rows.
 _IMPOSSIBLE = {
@@ -36,6 +34,10 @@ _IMPOSSIBLE = {
         SELECT COUNT(*) AS n FROM deliveries WHERE status = 'claimed'
             AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = claimed_by_id)
     """,
+    "purged letters that are still to go out": """
+        SELECT COUNT(*) AS n FROM deliveries JOIN letters ON letters.id = letter_id
+        WHERE purged_at IS NOT NULL AND status IN ('scheduled', 'claimed', 'uncertain')
+    """,
 }
 
 
@@ -56,7 +58,7 @@ class Audit:
 
 async def audit() -> Audit:
     """Read the whole ledger as it stands at one moment; on a large one this takes its time."""
-    async with in_transaction() as snapshot:
+    async with transaction() as snapshot:
         if snapshot.capabilities.dialect == "postgres":
             await snapshot.execute_script("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         return await _sums()

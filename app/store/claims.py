@@ -8,12 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from tortoise.expressions import F
-from tortoise.transactions import in_transaction
 
 from app.domain.status import Occasion, Outcome, Status
-from app.store.database import as_moment, as_parameter, connection
+from app.store.database import as_moment, as_parameter, as_text, connection, transaction
 from app.store.models import Delivery, Lease, UndeliverableAddress, Worker
-from app.store.statements import as_text, as_uuid, statements
+from app.store.statements import as_uuid, statements
 
 Row = Mapping[str, Any]
 
@@ -94,8 +93,8 @@ def _claimed(row: Row, token: UUID, now: datetime, letter: Row, dead: set[str]) 
 
 async def unclaim(token: UUID, now: datetime) -> int:
     """Free what a claim took whose answer never came. Returns how many that were."""
-    mine = Delivery.filter(claim_token=token, status=Status.CLAIMED, handed_over_at=None)
-    return await mine.update(status=Status.SCHEDULED, status_at=now, claim_token=None, claimed_by_id=None)
+    freed, _ = await connection().execute_query(statements().unclaim, [as_parameter(now), as_uuid(token)])
+    return freed
 
 
 async def hand_over(claims: Sequence[Claimed], now: datetime) -> set[int]:
@@ -114,11 +113,11 @@ async def reclaim(worker: UUID, beat: int, now: datetime) -> int:
     What it had not handed over is scheduled again, uncharged; what it had is uncertain. A worker
     that has moved its beat since is left alone. Returns how many claims were taken back.
     """
-    async with in_transaction() as transaction:
-        locked = await transaction.execute_query_dict(statements().lock_worker, [as_uuid(worker), beat])
+    async with transaction() as ours:
+        locked = await ours.execute_query_dict(statements().lock_worker, [as_uuid(worker), beat])
         if not locked:
             return 0
-        rows = await transaction.execute_query_dict(statements().lock_claims, [as_uuid(worker)])
+        rows = await ours.execute_query_dict(statements().lock_claims, [as_uuid(worker)])
         await _take_back(rows, locked[0]["name"], now)
         await Lease.filter(worker_id=worker).update(worker_id=None)
         await Worker.filter(id=worker).delete()

@@ -12,10 +12,13 @@ import asyncpg
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.backends.base.executor import EXECUTOR_CACHE
-from tortoise.connection import get_connection
+from tortoise.connection import get_connection, get_connections
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError, TransactionManagementError
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
+from tortoise.migrations.recorder import MigrationRecorder
+from tortoise.migrations.schema_editor.base import BaseSchemaEditor
+from tortoise.transactions import in_transaction
 
 from app.errors import DatabaseError
 
@@ -30,20 +33,27 @@ UNAVAILABLE = (
     OSError,
     TimeoutError,
 )
+_FAULTS = (IntegrityError, asyncpg.DataError, asyncpg.SyntaxOrAccessError)
 
 
 def is_unavailable(error: BaseException) -> bool:
     """Return whether a statement failed because the database is away, full, read-only or too busy.
 
-    An IntegrityError is a fault of ours: trying again mends nothing.
+    What the statement itself is to blame for is a fault of ours: trying again mends nothing.
+    Tortoise gives both the same name, and keeps the driver's error inside.
     """
-    return isinstance(error, UNAVAILABLE) and not isinstance(error, IntegrityError)
+    inner = error.args[0] if isinstance(error, OperationalError) and error.args else error
+    if isinstance(error, _FAULTS) or isinstance(inner, _FAULTS):
+        return False
+    if isinstance(inner, sqlite3.OperationalError) and inner.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+        return False
+    return isinstance(error, UNAVAILABLE)
 
 
 _SQLITE_PRAGMAS = {
+    "busy_timeout": 30_000,  # milliseconds to wait for another process's write; first, for the next one waits too
     "journal_mode": "WAL",
     "synchronous": "FULL",  # a hand-over that is on record must survive a power cut
-    "busy_timeout": 30_000,  # milliseconds to wait for another process's write
     "foreign_keys": "ON",
 }
 _POOL = {"minsize": 1, "maxsize": 10, "timeout": 10, "command_timeout": 60}
@@ -79,17 +89,24 @@ async def connected(url: str) -> AsyncIterator[None]:
     Raises DatabaseError with what to mend where the database cannot be reached.
     """
     if is_sqlite(url):
-        sqlite_path(url).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(sqlite_path(url).parent)
     EXECUTOR_CACHE.clear()  # Tortoise keeps statements by the connection's name, whatever the database behind it
     async with TortoiseContext() as context:
         await context.init(tortoise_config(url), _enable_global_fallback=True)
         try:
             await connection().execute_query("SELECT 1")
         except Exception as error:
-            if not is_unavailable(error):
+            if not is_unavailable(error) and not isinstance(error, sqlite3.DatabaseError):
                 raise
             raise DatabaseError(f"MAILBOX_DATABASE_URL: the database cannot be reached: {error}") from error
         yield
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(f"MAILBOX_DATABASE_URL: its folder cannot be made: {error}") from None
 
 
 def connection() -> BaseDBAsyncClient:
@@ -97,13 +114,71 @@ def connection() -> BaseDBAsyncClient:
     return get_connection("default")
 
 
-async def migrate(url: str) -> list[str]:
-    """Bring the database up to date and return the migrations that were applied."""
+@contextlib.asynccontextmanager
+async def transaction() -> AsyncIterator[BaseDBAsyncClient]:
+    """Do all of the block or nothing, as `in_transaction` does, and leave nothing behind if it cannot begin.
+
+    Where BEGIN fails or is called off, Tortoise 1.1 never gives its connection (on SQLite: its
+    lock) back, and this coroutine goes on using it: after PostgreSQL was restarted, a loop that
+    tries again would ask the dead connection for ever.
+    """
+    context = in_transaction("default")
+    handler = get_connections()
+    try:
+        try:
+            client = await context.__aenter__()
+        except BaseException as error:
+            if hasattr(context, "token"):
+                with contextlib.suppress(Exception):
+                    await context.__aexit__(type(error), error, None)
+            raise
+        try:
+            yield client
+        except BaseException as error:
+            await context.__aexit__(type(error), error, error.__traceback__)
+            raise
+        await context.__aexit__(None, None, None)
+    finally:
+        token = getattr(context, "token", None)
+        if token and not token._used:
+            handler.reset(token)
+
+
+# What each database lets only one do at a time: a lock for the transaction, or the first write.
+_ONLY_ONE = {
+    "postgres": "SELECT pg_advisory_xact_lock(hashtext('slow-mailbox migrate'))",
+    "sqlite": "UPDATE tortoise_migrations SET name = name",
+}
+
+
+async def migrate(url: str, target: str = "__latest__") -> list[str]:
+    """Bring the database up to date and return the migrations that were applied.
+
+    All of them are one transaction, together with their record, and of several who migrate at
+    once the others wait.
+    """
     async with connected(url):
+        if is_sqlite(url):
+            # A table that is rebuilt must not take its children along; they are checked below.
+            await connection().execute_query("PRAGMA foreign_keys = OFF")
         executor = _executor(url)
-        steps = [step.migration.name for step in await executor.plan()]
-        await executor.migrate([MigrationTarget(APP, "__latest__")], direction="forward")
+        await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
+        async with transaction() as whole:
+            await whole.execute_query(_ONLY_ONE[whole.capabilities.dialect])
+            executor = _executor(url)
+            executor.recorder = _Recorder(whole)
+            steps = [step.migration.name for step in await executor.plan([MigrationTarget(APP, target)])]
+            await executor.migrate([MigrationTarget(APP, target)], direction="forward")
+            if is_sqlite(url) and await whole.execute_query_dict("PRAGMA foreign_key_check"):
+                raise DatabaseError("a migration would leave rows without the rows they belong to")
         return steps
+
+
+class _Recorder(MigrationRecorder):
+    """Finds its table there: on SQLite the script that makes it would commit the transaction."""
+
+    async def ensure_schema(self, schema_editor: BaseSchemaEditor) -> None:
+        pass
 
 
 async def missing_migrations(url: str) -> list[str]:
@@ -116,8 +191,13 @@ def _executor(url: str) -> MigrationExecutor:
 
 
 def as_parameter(moment: datetime) -> Any:
-    """Return a moment as raw SQL takes it: SQLite keeps text, as Tortoise writes it."""
-    return moment.isoformat(" ") if connection().capabilities.dialect == "sqlite" else moment
+    """Return a moment as raw SQL takes it: SQLite keeps text, as Tortoise writes it, and compares that."""
+    return as_text(moment) if connection().capabilities.dialect == "sqlite" else moment
+
+
+def as_text(moment: datetime) -> str:
+    """Return a moment as the text that SQLite keeps: in UTC, so that texts sort as the moments do."""
+    return moment.astimezone(UTC).isoformat(" ")
 
 
 def as_moment(value: Any) -> datetime:

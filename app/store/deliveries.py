@@ -1,6 +1,6 @@
 """The edges that no claim is needed for: what the policy and the operator decide."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from app.domain.status import HeldReason, Status
 from app.store.database import as_parameter, connection
@@ -27,5 +27,5 @@ async def hold_due_since(since: datetime, now: datetime) -> int:
 
     After a backup is restored, these may have gone out since it was taken.
     """
-    doubtful = Delivery.filter(status=Status.SCHEDULED, due_at__gte=since, due_at__lte=now)
+    doubtful = Delivery.filter(status=Status.SCHEDULED, due_at__gte=since.astimezone(UTC), due_at__lte=now)
     return await doubtful.update(status=Status.HELD, status_at=now, held_reason=HeldReason.OPERATOR)

@@ -7,14 +7,13 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from tortoise.transactions import in_transaction
-
 from app.domain.letter import Draft
 from app.domain.retry import Reply
 from app.domain.schedule import Delay, arrival
 from app.domain.status import HeldReason, Occasion, Status, letter_status
 from app.errors import LetterNotFound, NotWithdrawable
 from app.sealing import new_token, token_hash
+from app.store.database import transaction
 from app.store.models import Attempt, Delivery, Letter
 from app.store.vault import Vault
 
@@ -77,7 +76,7 @@ class Letters:
         letter = self._letter(draft, token, now)
         letter.send_at = arrival(now, self._first_delay, zone)
         letter.second_send_at = arrival(now, self._second_delay, zone)
-        async with in_transaction():
+        async with transaction():
             await letter.save(force_create=True)
             await Delivery.bulk_create(self._deliveries(letter, draft, now))
         return Posted(token, letter.send_at, letter.second_send_at, Status.SCHEDULED)
@@ -132,8 +131,9 @@ class Letters:
         """
         letter = await self._by_token(token)
         deliveries = await Delivery.filter(letter_id=letter["id"], notice=False).order_by("promised_at")
-        attempts = await Attempt.filter(delivery_id__in=[delivery.id for delivery in deliveries]).order_by("id")
-        last = {attempt.delivery_id: _reply(attempt) for attempt in attempts}  # type: ignore[attr-defined]
+        ids = [delivery.id for delivery in deliveries]
+        answered = await Attempt.filter(delivery_id__in=ids).exclude(code=None).order_by("id")
+        last = {attempt.delivery_id: _reply(attempt) for attempt in answered}  # type: ignore[attr-defined]
         values = self._vault.open_letter(letter)
         values.pop("token")
         return StoredLetter(
@@ -147,15 +147,16 @@ class Letters:
     async def withdraw(self, token: str, now: datetime) -> None:
         """Cancel all of a letter that has not left yet. Twice is the same as once.
 
-        Raises LetterNotFound where there is no such letter, and NotWithdrawable where it has
-        arrived already, or is being handed to the mail server at this moment.
+        Raises LetterNotFound where there is no such letter, and NotWithdrawable where nothing of
+        it was ever cancelled: it has left already, or is being handed to the mail server at this
+        moment.
         """
         letter = await self._by_token(token)
         promised = Delivery.filter(letter_id=letter["id"], notice=False)
         waiting = promised.filter(status__in=[Status.SCHEDULED, Status.HELD, Status.FAILED])
         if await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None):
             return
-        if await promised.exclude(status=Status.CANCELLED).exists():
+        if not await promised.filter(status=Status.CANCELLED).exists():
             raise NotWithdrawable("this letter has left already, or is leaving at this moment")
 
     async def _by_token(self, token: str) -> dict[str, Any]:
@@ -189,10 +190,8 @@ def _row_id(now: datetime) -> UUID:
     return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
 
 
-def _reply(attempt: Attempt) -> Reply | None:
-    if attempt.code is None:
-        return None
-    return Reply(attempt.code, attempt.enhanced, attempt.answer, "body" if attempt.handed_over_at else "rcpt")
+def _reply(attempt: Attempt) -> Reply:
+    return Reply(attempt.code or 0, attempt.enhanced, attempt.answer, "body" if attempt.handed_over_at else "rcpt")
 
 
 def _state(delivery: Delivery, last_reply: Reply | None) -> DeliveryState:

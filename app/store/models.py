@@ -150,7 +150,7 @@ class Secret(Model):
 class Account(Model):
     """Somebody who may enter the admin page."""
 
-    id = fields.IntField(primary_key=True, generated=True)
+    id = fields.BigIntField(primary_key=True, generated=True)
     username = fields.CharField(64, unique=True)
     password_hash = fields.CharField(255)
     created_at = fields.DatetimeField()

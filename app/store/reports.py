@@ -29,7 +29,7 @@ COUNT_LIMIT = 1_000
 
 _STRANDS = {
     Status.SCHEDULED: ("status = 'scheduled' AND NOT notice", "status = 'scheduled' AND notice"),
-    Status.CLAIMED: ("status = 'claimed'",),
+    Status.CLAIMED: ("claimed_by_id IS NOT NULL",),
     Status.HELD: ("status = 'held'",),
     Status.UNCERTAIN: ("status = 'uncertain'",),
     Status.SENT: ("status = 'sent'",),

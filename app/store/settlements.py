@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tortoise.transactions import in_transaction
-
 from app.domain.address import redacted
 from app.domain.retry import Reply
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.claims import Claimed
-from app.store.database import connection
+from app.store.database import as_text, connection, transaction
 from app.store.models import Delivery, UndeliverableAddress
-from app.store.statements import as_text, statements
+from app.store.statements import statements
 
 _ANSWER_LIMIT = 500
 
@@ -94,30 +92,37 @@ async def settle(endings: Sequence[Ending], worker_name: str) -> set[int]:
 
     Returns the ids of those that were still ours; nothing was changed of the others.
     """
-    async with in_transaction() as transaction:
+    async with transaction() as whole:
         ended = json.dumps([_row(ending) for ending in endings])
-        settled: set[int] = {row["id"] for row in await transaction.execute_query_dict(statements().settle, [ended])}
+        settled: set[int] = {row["id"] for row in await whole.execute_query_dict(statements().settle, [ended])}
         ours = [ending for ending in endings if ending.claimed.id in settled]
         attempts = [_attempt(ending, ending.tried, worker_name) for ending in ours if ending.tried]
         if attempts:
             await connection().execute_query(statements().record_attempts, [json.dumps(attempts)])
-        for ending in ours:
-            if ending.status is Status.FAILED:
-                await _follow_failure(ending)
+        failed = [ending for ending in ours if ending.status is Status.FAILED]
+        if failed:
+            await _follow_failures(failed)
     return settled
 
 
-async def _follow_failure(ending: Ending) -> None:
-    """Hold the second delivery if the first was refused, tell the writer, remember a dead address."""
-    letter = ending.claimed.letter
-    if ending.undeliverable:
-        mac = letter["sender_mac" if ending.claimed.occasion.is_notice else "recipient_mac"]
-        await UndeliverableAddress.bulk_create([UndeliverableAddress(mac=mac, since=ending.at)], ignore_conflicts=True)
-    if ending.claimed.occasion is Occasion.FIRST:
-        second = Delivery.filter(letter_id=letter["id"], occasion=Occasion.SECOND, status=Status.SCHEDULED)
-        await second.update(status=Status.HELD, status_at=ending.at, held_reason=HeldReason.FIRST_REFUSED)
-    if ending.notice:
-        await Delivery.bulk_create([ending.notice], ignore_conflicts=True)
+async def _follow_failures(failed: Sequence[Ending]) -> None:
+    """Remember dead addresses, hold the second delivery where the first was refused, tell the writers."""
+    dead = {_mac(ending.claimed): ending.at for ending in failed if ending.undeliverable}
+    # In order: two processes that wrote them crosswise would stop one another.
+    addresses = [UndeliverableAddress(mac=mac, since=at) for mac, at in sorted(dead.items())]
+    await UndeliverableAddress.bulk_create(addresses, ignore_conflicts=True)
+    refused = [ending.claimed.letter["id"] for ending in failed if ending.claimed.occasion is Occasion.FIRST]
+    if refused:
+        seconds = Delivery.filter(letter_id__in=refused, occasion=Occasion.SECOND, status=Status.SCHEDULED)
+        await seconds.update(status=Status.HELD, status_at=failed[-1].at, held_reason=HeldReason.FIRST_REFUSED)
+    notices = [ending.notice for ending in failed if ending.notice]
+    await Delivery.bulk_create(notices, ignore_conflicts=True)
+
+
+def _mac(claimed: Claimed) -> str:
+    """Return what the address is known by that a delivery goes to."""
+    mac: str = claimed.letter["sender_mac" if claimed.occasion.is_notice else "recipient_mac"]
+    return mac
 
 
 def _row(ending: Ending) -> dict[str, Any]:
@@ -126,7 +131,7 @@ def _row(ending: Ending) -> dict[str, Any]:
         "token": str(ending.claimed.token),
         "status": ending.status,
         "status_at": as_text(ending.at),
-        "due_at": as_text(ending.due_at),
+        "due_at": ending.due_at and as_text(ending.due_at),
         "sent_at": as_text(ending.at) if ending.status is Status.SENT else None,
         "held_reason": ending.held_reason,
         "charged": int(ending.outcome is not None),
@@ -142,10 +147,18 @@ def _attempt(ending: Ending, tried: Try, worker_name: str) -> dict[str, Any]:
         "claim_token": str(ending.claimed.token),
         "worker_name": worker_name,
         "started_at": as_text(tried.started_at),
-        "handed_over_at": as_text(tried.handed_over_at),
+        "handed_over_at": tried.handed_over_at and as_text(tried.handed_over_at),
         "ended_at": as_text(tried.ended_at),
         "outcome": ending.outcome,
         "code": reply.code if reply else None,
         "enhanced": reply.enhanced[:16] if reply else "",
-        "answer": redacted(reply.text if reply else tried.remark)[:_ANSWER_LIMIT],
+        "answer": redacted(_printable(reply.text if reply else tried.remark))[:_ANSWER_LIMIT],
     }
+
+
+def _printable(text: str) -> str:
+    """Return one line without controls or lone surrogates.
+
+    PostgreSQL takes neither, and one of them would keep a whole group from being settled.
+    """
+    return "".join(character if character.isprintable() else " " for character in text)

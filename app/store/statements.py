@@ -6,8 +6,7 @@ same text in and give the same rows back.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, overload
+from typing import Any
 from uuid import UUID
 
 from app.store.database import connection
@@ -19,6 +18,7 @@ class Statements:
 
     claim: str
     open_letters: str
+    unclaim: str
     hand_over: str
     settle: str
     record_attempts: str
@@ -46,6 +46,10 @@ SQLITE = Statements(
         RETURNING {_CLAIMED}
     """,
     open_letters="SELECT * FROM letters WHERE id IN (SELECT value FROM json_each(?))",
+    unclaim="""
+        UPDATE deliveries SET status = 'scheduled', status_at = ?, claim_token = NULL, claimed_by_id = NULL
+        WHERE claimed_by_id IS NOT NULL AND claim_token = ? AND handed_over_at IS NULL
+    """,
     hand_over="""
         UPDATE deliveries
         SET handed_over_at = ?
@@ -90,22 +94,27 @@ SQLITE = Statements(
 )
 
 POSTGRES = Statements(
+    # An array, not a join: a generic plan takes the LIMIT for a tenth of the table and would join
+    # it with a scan of all deliveries; of an array it expects a few ids.
     claim=f"""
-        WITH due AS (
-            SELECT id AS due_id FROM deliveries
+        UPDATE deliveries
+        SET status = 'claimed', status_at = $1, claim_token = $2, claimed_by_id = $3
+        WHERE id = ANY (ARRAY (
+            SELECT id FROM deliveries
             WHERE status = 'scheduled' AND {{kind}} AND due_at <= $4
                 AND NOT jsonb_exists($5::jsonb, domain_mac)
             ORDER BY due_at LIMIT $6
             FOR UPDATE SKIP LOCKED
-        )
-        UPDATE deliveries
-        SET status = 'claimed', status_at = $1, claim_token = $2, claimed_by_id = $3
-        FROM due WHERE id = due_id
+        ))
         RETURNING {_CLAIMED}
     """,
     open_letters="""
         SELECT letters.* FROM letters
         JOIN jsonb_array_elements_text($1::jsonb) AS wanted ON letters.id = wanted::uuid
+    """,
+    unclaim="""
+        UPDATE deliveries SET status = 'scheduled', status_at = $1, claim_token = NULL, claimed_by_id = NULL
+        WHERE claimed_by_id IS NOT NULL AND claim_token = $2 AND handed_over_at IS NULL
     """,
     hand_over="""
         UPDATE deliveries
@@ -156,12 +165,3 @@ def statements() -> Statements:
 def as_uuid(value: UUID) -> Any:
     """Return a UUID as raw SQL takes it."""
     return str(value) if connection().capabilities.dialect == "sqlite" else value
-
-
-@overload
-def as_text(moment: datetime) -> str: ...
-@overload
-def as_text(moment: datetime | None) -> str | None: ...
-def as_text(moment: datetime | None) -> str | None:
-    """Return a moment as it travels in a JSON parameter: the text that SQLite keeps."""
-    return moment.isoformat(" ") if moment else None

@@ -1,0 +1,36 @@
+"""A ledger on each database in turn, and the ways in which letters come into it."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from app.domain.schedule import Delay
+from app.sealing import Sealer
+from app.store.database import connected
+from app.store.letters import Letters
+from app.store.vault import Vault, open_vault
+from tests.ledger import Ledger
+
+
+@pytest.fixture
+async def vault(database_url: str) -> AsyncIterator[Vault]:
+    async with connected(database_url):
+        yield await open_vault(Sealer(["k" * 32]))
+
+
+@pytest.fixture
+def ledger(vault: Vault) -> Ledger:
+    return Ledger(vault)
+
+
+@pytest.fixture
+def letters(vault: Vault) -> Letters:
+    return Letters(vault, first_delay=Delay(days=7), second_delay=Delay(days=30), message_domain="slow.test")
+
+
+@pytest.fixture
+def prompt_letters(vault: Vault) -> Letters:
+    """Letters that are due a second after they are written, and again a second later."""
+    first, second = (Delay(elapsed=timedelta(seconds=seconds)) for seconds in (1, 2))
+    return Letters(vault, first_delay=first, second_delay=second, message_domain="slow.test")
