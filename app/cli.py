@@ -113,8 +113,7 @@ def scan() -> None:
 
 async def _scan(settings: Settings) -> dict[str, int]:
     async with open_mailbox(settings, SystemClock()) as mailbox, build_station(mailbox, leads=False) as station:
-        await station.scan.run()
-        await station.flights.all_landed()
+        await station.scan.drain()
         settled = station.records.settled
     return {status.value: settled[status] for status in Status if status is not Status.CLAIMED}
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from http import HTTPStatus
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, BackgroundTasks, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from app.rendering import translations
 from app.store.letters import DeliveryState
 from app.web.forms import MISSING_ADDRESS, MISSING_BODY, N_, Rejected, read_draft
 from app.web.language import Language, language_of
-from app.web.pages import OpenMailbox
+from app.web.pages import OpenMailbox, wake_courier
 from app.web.problems import problem
 
 _MISSING = {"recipient_email": MISSING_ADDRESS.message, "body": MISSING_BODY.message}
@@ -89,12 +89,20 @@ router = APIRouter(prefix="/api/letters", tags=["letters"], responses=_problems(
 
 
 @router.post("", name="api post letter", status_code=HTTPStatus.CREATED, responses=_problems(422))
-async def post(letter: LetterIn, mailbox: OpenMailbox, language: Language, response: Response) -> PostedOut:
+async def post(
+    letter: LetterIn,
+    mailbox: OpenMailbox,
+    language: Language,
+    request: Request,
+    response: Response,
+    background: BackgroundTasks,
+) -> PostedOut:
     """Post a letter."""
     draft = read_draft(letter.model_dump(), language=language, timezone=mailbox.settings.timezone)
     posted = await mailbox.letters.post(draft, mailbox.clock.now())
     url = f"{mailbox.settings.origin}/letters/{posted.token}"
     response.headers["Location"] = f"/api/letters/{posted.token}"
+    background.add_task(wake_courier, request)
     return PostedOut(
         token=posted.token,
         url=url,

@@ -102,7 +102,9 @@ def _address(text: str) -> str | Fault:
         return fault or ""
     try:
         # `test_environment` takes names under .test (RFC 6761 §6.2) and asks no DNS.
-        return validate_email(address, allow_smtputf8=False, strict=True, test_environment=True).ascii_email or _NO_ADDRESS
+        return (
+            validate_email(address, allow_smtputf8=False, strict=True, test_environment=True).ascii_email or _NO_ADDRESS
+        )
     except EmailNotValidError:
         return _NO_ADDRESS
 

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 
 from app.domain.status import Status
@@ -18,7 +19,7 @@ from app.web.forms import FIELDS, N_, ZONES, Rejected, read_draft
 from app.web.journal import note
 from app.web.language import Language, language_of
 from app.web.outbox import is_open
-from app.web.pages import OpenMailbox, mailbox_of, page
+from app.web.pages import OpenMailbox, mailbox_of, page, wake_courier
 
 router = APIRouter(include_in_schema=False)
 
@@ -54,7 +55,8 @@ async def post(request: Request, mailbox: OpenMailbox, language: Language, typed
         note(error, "post letter")
         notice = translations(language).gettext(_CLOSED)
         return _form(request, typed, HTTPStatus.SERVICE_UNAVAILABLE, notice=notice)
-    return RedirectResponse(f"/letters/{posted.token}", HTTPStatus.SEE_OTHER)
+    receipt = BackgroundTask(wake_courier, request)
+    return RedirectResponse(f"/letters/{posted.token}", HTTPStatus.SEE_OTHER, background=receipt)
 
 
 @router.get("/letters/{token}", name="letter")

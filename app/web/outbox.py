@@ -1,42 +1,66 @@
 """The letters in the outbox folder, for whoever tries the program out on this very machine."""
 
-from typing import Annotated
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
-from app.mail.outbox import Outbox
-from app.web.pages import mailbox_of
+from app.web.pages import OpenMailbox, mailbox_of, page
 from app.web.security import host_name, is_loopback
 
 router = APIRouter(include_in_schema=False)
 
 _SHOWN = 100
-_HEADERS = ("From", "To", "Date", "Subject", "Message-ID")
-_FORWARDED = ("forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip")
-_FRAME_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
+_PROXIES = ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
+_FRAMED = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
 
 
 def is_open(request: Request) -> bool:
     """Return whether this request may see the outbox.
 
-    No mail server is set, and the server, the peer and the Host are this machine; a proxy in
-    front, which would make every visitor look like this machine, gives itself away by a header.
+    No mail server is set, and the server, the peer and the Host are this machine. A proxy in
+    front makes every visitor look like this machine, but gives itself away by a header.
     """
     mailbox = mailbox_of(request)
     client = request.client.host if request.client else ""
     return (
         mailbox.outbox is not None
         and all(map(is_loopback, (mailbox.settings.host, client, host_name(request.headers))))
-        and not any(name in _FORWARDED or name.startswith("x-forwarded") for name in request.headers)
+        and not any(name in _PROXIES or name.startswith("x-forwarded") for name in request.headers)
     )
 
 
-def open_outbox(request: Request) -> Outbox:
+@router.get("/outbox", name="outbox")
+def show_all(request: Request, mailbox: OpenMailbox) -> HTMLResponse:
+    if mailbox.outbox is None or not is_open(request):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    mails = mailbox.outbox.entries(_SHOWN)
+    return page(request, "pages/outbox.html", mails=mails, zone=mailbox.settings.timezone)
+
+
+@router.get("/outbox/{name}", name="outbox mail")
+def show(request: Request, name: str) -> HTMLResponse:
+    return page(request, "pages/mail.html", name=name, mail=_read(request, name))
+
+
+@router.get("/outbox/{name}/html", name="outbox frame")
+def show_framed(request: Request, name: str) -> HTMLResponse:
+    """Return the mail's HTML for its frame: the one place where inline style is allowed, and nothing else is."""
+    return HTMLResponse(_read(request, name)["html"], headers={"Content-Security-Policy": _FRAMED})
+
+
+def _read(request: Request, name: str) -> dict[str, Any]:
+    """Return subject, headers, text and html of a mail.
+
+    Raises HTTPException 404 where there is none, or it is not for this visitor.
+    """
     outbox = mailbox_of(request).outbox
     if outbox is None or not is_open(request):
-        raise HTTPException(404)
-    return outbox
-
-
-OpenOutbox = Annotated[Outbox, Depends(open_outbox)]
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    try:
+        return asdict(outbox.read(name))
+    except FileNotFoundError:
+        raise HTTPException(HTTPStatus.NOT_FOUND) from None

@@ -10,6 +10,7 @@ from fastapi import Depends
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
+from app.delivery.station import Station
 from app.rendering import render
 from app.web.language import VARY, language_of
 from app.wiring import Mailbox
@@ -19,6 +20,12 @@ STATIC = Path(__file__).parent / "static"
 
 def mailbox_of(request: Request) -> Mailbox:
     return cast(Mailbox, request.app.state.mailbox)
+
+
+async def wake_courier(request: Request) -> None:
+    """Send the notices that are due: run behind the answer, never within the request."""
+    station: Station = request.app.state.station
+    await station.scan.run_notices()
 
 
 OpenMailbox = Annotated[Mailbox, Depends(mailbox_of)]

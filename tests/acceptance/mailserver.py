@@ -32,6 +32,6 @@ def mail_server(folder: Path) -> Iterator[MailServer]:
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            yield MailServer(int(process.stdout.readline().split()[-1]), log)
+            yield MailServer(int(process.stdout.readline().rpartition(":")[2]), log)
         finally:
             process.kill()
