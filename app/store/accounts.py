@@ -90,6 +90,7 @@ async def sign_in(username: str, password: str, now: datetime) -> str | None:
     """
     account = await _find(username)
     if account is None:
+        await _hashed(password)
         return None
     if not await _verified(account.password_hash, password):
         return None
