@@ -1,6 +1,7 @@
 """Accounts, passwords and sessions, on both databases."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -109,6 +110,22 @@ async def test_only_name_and_password_together_open(token: str) -> None:
     assert await sign_in("admin", PASSWORD + "x", NOW) is None
     assert await sign_in("Admin", PASSWORD, NOW) is None
     assert await account_of("a token of nobody's", NOW) is None
+
+
+async def test_an_unknown_name_costs_as_much_as_a_wrong_password(token: str) -> None:
+    assert token
+    known, unknown = await _cost_of_refusing("admin"), await _cost_of_refusing("nobody")
+    assert 0.5 < unknown / known < 2
+
+
+async def _cost_of_refusing(username: str) -> float:
+    """Return the processor's seconds, which other programs on the machine do not add to."""
+    costs = []
+    for _ in range(5):
+        before = time.process_time()
+        assert await sign_in(username, "a wrong password", NOW) is None
+        costs.append(time.process_time() - before)
+    return min(costs)
 
 
 async def test_neither_password_nor_token_is_stored(token: str) -> None:

@@ -1,0 +1,123 @@
+"""The admin page in Chromium: signing in, reading and turning the lists, signing out; and for everybody (W1)."""
+
+import re
+import shutil
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from app.domain.status import Occasion, Outcome, Status
+from app.sealing import Sealer
+from app.store.database import connected
+from app.store.vault import open_vault
+from app.web.throttle import FREE_TRIES
+from tests.acceptance.servers import Program
+from tests.browser.reading import Opener, findings
+from tests.browser.test_accessibility import LOOKS
+from tests.clock import NEW_YEAR as NOW
+from tests.ledger import Ledger
+
+pytestmark = pytest.mark.anyio
+
+KEY, PASSWORD = "k" * 32, "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+async def admin(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The admin page's address, with a delivery in every state and two pages of scheduled ones; nothing is sent."""
+    folder = tmp_path_factory.mktemp("program")
+    shutil.copyfile(sqlite_template, folder / "mailbox.db")
+    url = f"sqlite://{folder / 'mailbox.db'}"
+    async with connected(url):
+        await _fill(Ledger(await open_vault(Sealer([KEY]))))
+    program = Program(folder, DATABASE_URL=url, SECRET_KEY=KEY, ADMIN_PASSWORD=PASSWORD, PAUSED="on")
+    with program.uvicorn() as server:
+        yield f"{server.base}/admin"
+
+
+async def _fill(ledger: Ledger) -> None:
+    for hour, status in enumerate(Status):
+        delivery = await ledger.add(status, NOW - timedelta(hours=hour), reader=f"{'r' * 50}@{'long-' * 8}name.example")
+        if status in (Status.FAILED, Status.UNCERTAIN):
+            await ledger.attempt(delivery, Outcome.PERMANENT, 550, "no-such-user-" * 30)
+    for hour in range(60):
+        await ledger.add(Status.SCHEDULED, NOW + timedelta(hours=hour), occasion=Occasion.SECOND)
+
+
+async def _sign_in(page: Page, password: str = PASSWORD) -> None:
+    await page.fill("#username", "admin")
+    await page.fill("#password", password)
+    await page.press("#password", "Enter")
+    await page.wait_for_load_state()
+
+
+async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener, admin: str) -> None:
+    page = await (await open_browser(scripts=False)).new_page()
+    await page.goto(admin)
+    await _sign_in(page, "a wrong password")
+    await expect(page.locator("#password-error")).to_contain_text("Name and password do not belong together.")
+    await expect(page.locator("#username")).to_have_value("admin")
+    await _sign_in(page)
+    await expect(page).to_have_url(admin)
+    await expect(page.locator(".stand")).to_contain_text("Running")
+    await page.click("text=All that is still to come")
+    await expect(page.locator("tbody tr")).to_have_count(50)
+    await page.click("text=Later →")
+    await expect(page.locator("tbody tr")).to_have_count(14)
+    await page.click("text=← Sooner")
+    await page.click(".choices >> text=Failed")
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await expect(page.locator("tbody")).to_contain_text("r…@long-long-")
+
+
+async def test_after_signing_out_the_back_button_shows_nothing(open_browser: Opener, admin: str) -> None:
+    page = await (await open_browser()).new_page()
+    await page.goto(f"{admin}/login")
+    await _sign_in(page)
+    await page.click("text=Sign out")
+    await expect(page).to_have_url(f"{admin}/login")
+    await page.go_back()
+    await expect(page).to_have_url(f"{admin}/login")
+    assert "@" not in await page.inner_text("body")
+
+
+async def test_the_language_is_switched_in_place(open_browser: Opener, admin: str) -> None:
+    page = await (await open_browser()).new_page()
+    await page.goto(admin)
+    await _sign_in(page)
+    await page.click("text=한국어")
+    await expect(page).to_have_url(admin)
+    await expect(page.locator("html")).to_have_attribute("lang", "ko")
+    await expect(page.locator("h1")).to_have_text("우체국장의 책상")
+
+
+@pytest.mark.parametrize(("language", "scheme", "width"), LOOKS)
+async def test_the_desk_is_for_everybody(
+    open_browser: Opener, admin: str, language: str, scheme: str, width: int
+) -> None:
+    page = await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
+    found = {name: await findings(page) async for name in _visit_all(page, admin)}
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+    assert len(found) == 8
+
+
+async def _visit_all(page: Page, admin: str) -> AsyncIterator[str]:
+    """Lead a page through every state that an operator may see."""
+    await page.goto(admin)
+    yield "login"
+    await _sign_in(page, "a wrong password")
+    yield "refused"
+    await _sign_in(page)
+    yield "desk"
+    for show in ("coming", "ended", "failed", "uncertain"):
+        await page.goto(f"{admin}/deliveries?show={show}")
+        yield show
+    await page.click("form.leave button")
+    for _ in range(FREE_TRIES + 1):  # this browser is known by now: it slows nobody else down
+        await page.wait_for_url(re.compile("/admin/login$"))
+        await _sign_in(page, "a wrong password")
+    await expect(page.get_by_role("alert")).to_be_visible()
+    yield "has to wait"
