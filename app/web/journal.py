@@ -31,16 +31,19 @@ class Journal:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = self._clock.monotonic()
+        started = ended = self._clock.monotonic()
         status = 0
         is_head = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if is_head else scope
 
         async def noting_send(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-            await send({**message, "body": b""} if is_head and message["type"] == "http.response.body" else message)
+            elif is_head:
+                message = {**message, "body": b""}
+            await send(message)
+            ended = self._clock.monotonic()
 
         try:
             await self._app(inner, receive, noting_send)
@@ -50,7 +53,7 @@ class Journal:
             note(error, _route(inner))
             if not status:
                 await _problem_of(error, Request(inner))(inner, receive, noting_send)
-        milliseconds = round((self._clock.monotonic() - started) * 1000, 1)
+        milliseconds = round((ended - started) * 1000, 1)  # without what runs behind the answer
         _log.info("request", method=scope["method"], route=_route(inner), status=status, ms=milliseconds)
 
 

@@ -8,7 +8,7 @@ import httpx
 
 from app.settings import Settings
 from app.web.app import create_app
-from app.wiring import Mailbox
+from app.wiring import Mailbox, build_station
 
 BASE = "http://127.0.0.1:8000"
 LETTER = {"recipient_email": "sujin@example.org", "body": "Dear Sujin,\nthe sea is calm."}
@@ -18,12 +18,19 @@ LETTER = {"recipient_email": "sujin@example.org", "body": "Dear Sujin,\nthe sea 
 async def asking(
     mailbox: Mailbox, base: str = BASE, *, settings: Settings | None = None, peer: str = "127.0.0.1"
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Ask the application that `settings` make, over an open mailbox, from the address `peer`."""
-    mailbox = replace(mailbox, settings=settings or mailbox.settings)
-    app = create_app(mailbox.settings, mailbox.clock)
-    app.state.mailbox = mailbox
+    """Ask the application that `settings` make, over an open mailbox, from the address `peer`.
+
+    It may send notices at once; no scheduler runs.
+    """
+    settings = settings or mailbox.settings
+    mailbox = replace(mailbox, settings=settings, outbox=None if settings.smtp else mailbox.outbox)
+    app = create_app(settings, mailbox.clock)
     transport = httpx.ASGITransport(app, client=(peer, 50000))
-    async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+    async with (
+        build_station(mailbox, leads=False) as station,
+        httpx.AsyncClient(transport=transport, base_url=base) as client,
+    ):
+        app.state.mailbox, app.state.station = mailbox, station
         yield client
 
 

@@ -1,12 +1,19 @@
 """English and Korean: by the browser's language and a switch."""
 
+import re
+from pathlib import Path
+
 import httpx
 import pytest
+from babel.messages.extract import extract_from_dir
 
 from app.domain.schedule import Delay
 from app.rendering import translations
 from app.web.language import delay_words, preferred, safe_return
 from tests.web.asking import posted
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = {"**.html": {"extensions": "jinja2.ext.i18n", "trimmed": "true"}}
 
 
 @pytest.fixture
@@ -64,7 +71,6 @@ def test_the_switch_leads_nowhere_else(target: str, path: str) -> None:
         ("PT5S", "5 seconds", "5초"),
         ("PT1H", "1 hour", "1시간"),
         ("PT90M", "90 minutes", "90분"),
-    
     ],
 )
 def test_delays_are_said_as_people_say_them(delay: str, english: str, korean: str) -> None:
@@ -100,5 +106,9 @@ async def test_an_unknown_language_is_not_remembered(client: httpx.AsyncClient) 
     assert "set-cookie" not in answer.headers
 
 
-def test_the_korean_catalogue_is_read() -> None:
-    assert translations("ko").gettext("Your letter is in the box") == "편지가 우체통에 들어갔어요"
+@pytest.mark.parametrize("place", ["app/web", "templates/pages", "templates/partials"])
+def test_every_word_of_the_pages_is_in_korean(place: str) -> None:
+    methods = [("**.py", "python"), ("**.html", "jinja2")]
+    found = [str(message) for _, _, message, _, _ in extract_from_dir(ROOT / place, methods, options_map=OPTIONS)]
+    assert found
+    assert [message for message in found if not re.search("[가-힣]", translations("ko").gettext(message))] == []

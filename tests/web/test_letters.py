@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -123,9 +124,7 @@ async def test_a_letter_is_stored_exactly_as_written(client: httpx.AsyncClient, 
         (b"body=a", "", 415),
         (b"nonsense", "multipart/form-data; boundary=x", 400),
         (b"nonsense", "multipart/form-data", 400),
-        (b"nonsense", "multipart/form-data; boundary=" + "x" * 1000, 400)
-        if False
-        else (b"\xff", "multipart/mixed", 415),
+        (b"\xff", "multipart/mixed; boundary=x", 415),
         (
             b'--x\r\nContent-Disposition: form-data; name="body"\r\n\r\n\xff\r\n--x--\r\n',
             "multipart/form-data; boundary=x",
@@ -156,7 +155,7 @@ async def test_a_body_over_the_limit_gets_413(client: httpx.AsyncClient) -> None
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert (await client.post("/letters", content=b"a" * (BYTES + 1), headers=form)).status_code == 413
 
-    async def chunks():  # type: ignore[no-untyped-def]
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(17):
             yield b"a" * (BYTES // 16)
 

@@ -1,0 +1,67 @@
+"""A real Chromium in front of the real program."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, async_playwright
+
+from tests.acceptance.servers import Program
+from tests.browser.reading import ARGUMENTS, CHROMIUM, Opener
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=ARGUMENTS,
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def open_browser(browser: Browser) -> AsyncIterator[Opener]:
+    """Open windows of a browser as different people have it; they are closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(
+            *,
+            width: int = 1280,
+            language: str = "en",
+            scheme: str = "light",
+            scripts: bool = True,
+            zone: str = "Asia/Seoul",
+        ) -> BrowserContext:
+            context = await browser.new_context(
+                viewport={"width": width, "height": 800},
+                locale={"en": "en-GB", "ko": "ko-KR"}[language],
+                color_scheme="dark" if scheme == "dark" else "light",
+                java_script_enabled=scripts,
+                timezone_id=zone,
+            )
+            context.set_default_timeout(10_000)
+            stack.push_async_callback(context.close)
+            return context
+
+        yield opened
+
+
+@pytest.fixture
+def quick_program(sqlite_url: str, tmp_path: Path) -> Program:
+    """The program with letters that arrive after 5 and 10 seconds, in the outbox of its folder."""
+    return Program(tmp_path, DATABASE_URL=sqlite_url, FIRST_DELAY="PT5S", SECOND_DELAY="PT10S", SCAN_INTERVAL="PT1S")
+
+
+@pytest.fixture(scope="module")
+def base(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a program with the usual settings, shared by the tests of a module."""
+    folder = tmp_path_factory.mktemp("program")
+    shutil.copyfile(sqlite_template, folder / "mailbox.db")
+    with Program(folder, DATABASE_URL=f"sqlite://{folder / 'mailbox.db'}").uvicorn() as server:
+        yield server.base

@@ -1,0 +1,48 @@
+"""axe finds nothing, and nothing needs sideways scrolling, on any page and in any error state (W1)."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Page
+
+from tests.browser.reading import Opener, drop_it_in_the_box, findings, write
+
+pytestmark = pytest.mark.anyio
+
+LOOKS = [
+    (language, scheme, width) for language in ("en", "ko") for scheme in ("light", "dark") for width in (360, 1280)
+] + [("en", "light", 320), ("ko", "dark", 320)]
+
+
+@pytest.mark.parametrize(("language", "scheme", "width"), LOOKS)
+async def test_every_page_is_for_everybody(
+    open_browser: Opener, base: str, language: str, scheme: str, width: int
+) -> None:
+    page = await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
+    found = {name: await findings(page) async for name in visit_all(page, base)}
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+    assert len(found) == 9
+
+
+async def visit_all(page: Page, base: str) -> AsyncIterator[str]:
+    """Lead a page through every state that a writer may see."""
+    await page.goto(base)
+    yield "form"
+    await write(page, recipient_email="a@b@c", sender_email="준@example.org", subject="s" * 300, body="\n")
+    await drop_it_in_the_box(page)
+    yield "errors"
+    await write(page, recipient_email="a" * 60 + "@example.org", sender_email="", subject="w" * 150, body="x" * 500)
+    yield "filled"
+    await drop_it_in_the_box(page)
+    yield "letter"
+    await page.goto(f"{page.url}/withdraw")
+    yield "withdraw"
+    await page.click("main button")
+    await page.wait_for_load_state()
+    yield "cancelled"
+    await page.goto(f"{base}/letters/nothing/withdraw")
+    yield "not found"
+    await page.goto(f"{base}/language")
+    yield "not allowed"
+    await page.goto(f"{base}/outbox")
+    yield "outbox"

@@ -1,0 +1,177 @@
+"""A letter from the form to the outbox in a real browser, with its script and without."""
+
+import email
+import email.policy
+import re
+from collections.abc import AsyncIterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.acceptance.servers import Program, eventually
+from tests.browser.reading import Opener, drop_it_in_the_box, findings, write
+
+pytestmark = pytest.mark.anyio
+
+BODY = "수진아,\n\n.\nFrom the sea 👨‍👩‍👧‍👦\n"
+LETTER = {"recipient_email": "sujin@example.org", "recipient_name": "수진", "subject": "바다에서", "body": BODY}
+
+
+def arrived(folder: Path) -> list[EmailMessage]:
+    return [
+        email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        for path in sorted((folder / "var" / "outbox").rglob("*.eml"))
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scripts", [True, False], ids=["with a script", "without"])
+async def test_a_letter_arrives_twice(quick_program: Program, open_browser: Opener, scripts: bool) -> None:
+    with quick_program.uvicorn() as server:
+        page = await (await open_browser(language="ko", scripts=scripts)).new_page()
+        await page.goto(server.base)
+        await write(page, **LETTER)
+        await drop_it_in_the_box(page)
+        assert "/letters/" in page.url
+        await expect(page.locator("h1")).to_have_text("편지가 우체통에 들어갔어요")
+
+        eventually(lambda: quick_program.audit()["by_status"]["sent"] == 2)
+        mails = arrived(quick_program.folder)
+        assert len(mails) == 2
+        assert len({mail["Message-ID"] for mail in mails}) == 2
+        for mail in mails:
+            assert mail["To"].addresses[0].addr_spec == "sujin@example.org"
+            text = mail.get_body(("plain",))
+            assert text
+            assert BODY.strip() in text.get_content().replace("\r\n", "\n")
+        await page.reload()
+        await expect(page.locator("h1")).to_have_text("편지를 보냈어요")
+        await page.goto(f"{server.base}/outbox")
+        await expect(page.locator(".mails li")).to_have_count(2)
+        assert not scripts or await findings(page) == []
+        await page.locator(".mails a").first.click()
+        frame = page.frame_locator("iframe")
+        await expect(frame.locator("body")).to_contain_text("From the sea")
+        await expect(page.locator("pre")).to_contain_text("From the sea")
+        assert not scripts or await findings(page) == []
+
+
+@pytest.fixture
+async def page(open_browser: Opener, base: str) -> AsyncIterator[Page]:
+    """The form in a window with scripts; none of them may fail."""
+    page = await (await open_browser()).new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    await page.goto(base)
+    yield page
+    assert errors == []
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with a script", "without"])
+async def test_an_error_keeps_what_was_typed_and_gets_the_focus(open_browser: Opener, base: str, scripts: bool) -> None:
+    page = await (await open_browser(scripts=scripts)).new_page()
+    await page.goto(base)
+    await write(page, **LETTER | {"recipient_email": "a@b@c", "body": "\n\n  " + BODY})
+    await drop_it_in_the_box(page)
+    await expect(page.locator("#summary")).to_be_focused()
+    await expect(page).to_have_title(re.compile("^Error: "))
+    for name, text in (LETTER | {"recipient_email": "a@b@c", "body": "\n\n  " + BODY}).items():
+        await expect(page.locator(f"#{name}")).to_have_value(text)
+    await page.click("#summary a")
+    await expect(page.locator("#recipient_email")).to_be_focused()
+    await expect(page.locator("#recipient_email")).to_have_accessible_description("Exactly one e-mail address, please.")
+
+
+async def test_a_draft_is_kept_until_it_is_posted(page: Page, base: str) -> None:
+    await write(page, **LETTER)
+    await expect(page.locator("#saved")).to_be_visible()
+    await page.goto(f"{base}/letters/nothing")
+    await page.goto(base)
+    await expect(page.locator("#kept")).to_be_visible()
+    for name, text in LETTER.items():
+        await expect(page.locator(f"#{name}")).to_have_value(text)
+    await drop_it_in_the_box(page)
+    await page.goto(base)
+    await expect(page.locator("#kept")).to_be_hidden()
+    await expect(page.locator("#body")).to_have_value("")
+
+
+async def test_a_draft_can_be_thrown_away(page: Page) -> None:
+    await write(page, **LETTER)
+    await expect(page.locator("#saved")).to_be_visible()
+    await page.reload()
+    await page.click("#afresh")
+    await expect(page.locator("#recipient_email")).to_be_focused()
+    await page.reload()
+    await expect(page.locator("#kept")).to_be_hidden()
+
+
+async def test_characters_are_counted_as_people_count_them(page: Page) -> None:
+    await write(page, body="각 👨‍👩‍👧‍👦 e\u0301")
+    await expect(page.locator("#count")).to_have_text("Characters: 5")
+
+
+async def test_the_clocks_are_the_browsers(open_browser: Opener, base: str) -> None:
+    page = await (await open_browser(zone="Pacific/Apia")).new_page()
+    await page.clock.install(time="2026-01-01T09:30:00Z")
+    await page.goto(base)
+    await expect(page.locator("#timezone")).to_have_value("Pacific/Apia")
+    times = page.locator(".arrivals time")
+    await expect(times).to_have_text(["Thursday, 8 January 2026, 22:30", "Saturday, 31 January 2026, 22:30"])
+    await page.select_option("#timezone", "Asia/Seoul")
+    await expect(times).to_have_text(["Thursday, 8 January 2026, 18:30", "Saturday, 31 January 2026, 18:30"])
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+async def test_script_and_server_write_dates_alike(open_browser: Opener, base: str, language: str) -> None:
+    said = []
+    for scripts in (True, False):
+        page = await (await open_browser(language=language, scripts=scripts, zone="UTC")).new_page()
+        await page.goto(base)
+        said.append(
+            [re.sub(r"\d\d:\d\d$", "", text) for text in await page.locator(".arrivals time").all_inner_texts()]
+        )
+    assert said[0] == said[1]
+
+
+async def test_an_old_name_of_a_zone_is_taken(open_browser: Opener, base: str) -> None:
+    page = await (await open_browser(zone="Asia/Saigon")).new_page()
+    await page.goto(base)
+    await write(page, **LETTER)
+    await drop_it_in_the_box(page)
+    await expect(page.locator("h1")).to_have_text("Your letter is in the box")
+
+
+async def test_a_double_click_posts_one_letter(page: Page) -> None:
+    await write(page, **LETTER)
+    posts = []
+    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+    await page.dblclick("#post")
+    await page.wait_for_url("**/letters/*")
+    assert len(posts) == 1
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with a script", "without"])
+async def test_a_letter_is_called_back(open_browser: Opener, base: str, scripts: bool) -> None:
+    page = await (await open_browser(scripts=scripts)).new_page()
+    await page.goto(base)
+    await write(page, **LETTER)
+    await drop_it_in_the_box(page)
+    await page.get_by_role("link", name="Call it back").click()
+    await expect(page.locator("main li")).to_have_count(2)
+    await page.get_by_role("button", name="Yes, call it back").click()
+    await expect(page.locator("h1")).to_have_text("Your letter was called back")
+
+
+async def test_the_switch_of_languages_stays_on_the_page(open_browser: Opener, base: str) -> None:
+    page = await (await open_browser(scripts=False)).new_page()
+    await page.goto(base)
+    await write(page, **LETTER)
+    await drop_it_in_the_box(page)
+    letter = page.url
+    await page.get_by_role("button", name="한국어").click()
+    assert page.url == letter
+    await expect(page.locator("h1")).to_have_text("편지가 우체통에 들어갔어요")
+    assert await page.locator("html").get_attribute("lang") == "ko"
