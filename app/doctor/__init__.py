@@ -1,0 +1,25 @@
+"""What an operator should know before letters are due: small checks, each with what to mend."""
+
+from email.utils import parseaddr
+
+from app.clock import Clock
+from app.doctor.choices import check_key, check_pages, check_sending
+from app.doctor.database import check_database
+from app.doctor.findings import Finding
+from app.doctor.names import check_names
+from app.doctor.post import check_mail_server, check_outbox
+from app.domain.address import domain_of
+from app.settings import Settings
+
+
+async def examine(settings: Settings, clock: Clock) -> list[Finding]:
+    """Check everything that sending rests on. Changes nothing, and writes to nobody."""
+    domain = domain_of(parseaddr(settings.sender)[1])
+    found = [check_pages(settings), check_key(settings), *check_sending(settings, domain)]
+    found += [finding async for finding in check_database(settings, clock.now())]
+    if settings.smtp:
+        found.append(await check_mail_server(settings.smtp, clock))
+        found += [finding async for finding in check_names(domain)]
+    else:
+        found.append(check_outbox(settings.outbox_dir))
+    return found
