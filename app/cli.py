@@ -7,7 +7,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 import uvicorn
@@ -23,6 +24,7 @@ from app.store import accounts, deliveries
 from app.store.audit import audit as read_ledger
 from app.store.database import connected
 from app.store.database import migrate as apply_migrations
+from app.store.reconcile import message_ids, reconcile
 from app.web.lifespan import greet
 from app.wiring import build_station, open_mailbox
 
@@ -119,11 +121,22 @@ async def _scan(settings: Settings) -> dict[str, int]:
 
 
 @cli.command()
-def audit() -> None:
+def audit(
+    against: Annotated[
+        Path | None,
+        typer.Option(help="A mail server's log, or a folder of messages: what it received is settled as sent"),
+    ] = None,
+) -> None:
     """Sum the ledger as JSON. Exit code 1 if it does not add up."""
-    ledger = asyncio.run(_connected(load_settings(), read_ledger))
-    typer.echo(json.dumps(asdict(ledger) | {"adds_up": ledger.adds_up}, indent=2))
-    raise typer.Exit(int(not ledger.adds_up))
+    report = asyncio.run(_connected(load_settings(), lambda: _audit(against)))
+    typer.echo(json.dumps(report, indent=2))
+    raise typer.Exit(int(not report["adds_up"]))
+
+
+async def _audit(against: Path | None) -> dict[str, Any]:
+    received = {"against": asdict(await reconcile(message_ids(against), SystemClock().now()))} if against else {}
+    ledger = await read_ledger()
+    return asdict(ledger) | {"adds_up": ledger.adds_up} | received
 
 
 @cli.command()
@@ -150,9 +163,7 @@ def hold(
 def admin_create(username: str) -> None:
     """Make an account; the password is asked for twice."""
     password = _new_password()
-    asyncio.run(
-        _connected(load_settings(), lambda: accounts.create_account(username, password, SystemClock().now()))
-    )
+    asyncio.run(_connected(load_settings(), lambda: accounts.create_account(username, password, SystemClock().now())))
 
 
 @admin.command("reset")

@@ -20,7 +20,8 @@ class Status(StrEnum):
     |                         |           | catch-up limit, to an address known not to exist, or    |
     |                         |           | not to be opened                                        |
     | uncertain               | scheduled | the policy `resend`, or the operator                    |
-    | uncertain               | sent      | the operator, or an audit against the server's log      |
+    | uncertain, held         | sent      | an audit against the mail server's log; of an uncertain |
+    |                         |           | one, the operator                                       |
     | uncertain               | failed    | the operator                                            |
     | held, failed            | scheduled | the operator, or the writer who mended what was wrong   |
     | scheduled, held, failed | cancelled | the writer, the reader, the operator                    |

@@ -1,0 +1,92 @@
+"""Settles the ledger by what a mail server received: after a restored backup, or for what is uncertain."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from uuid import uuid4
+
+from tortoise.transactions import in_transaction
+
+from app.domain.status import Outcome, Status
+from app.errors import MailboxError
+from app.store.models import Attempt, Delivery
+
+_MESSAGE_ID = re.compile(r"<[A-Za-z0-9_-]{22}@[A-Za-z0-9.-]+>")
+_BATCH = 500
+_DECIDABLE = (Status.UNCERTAIN, Status.HELD)
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What came of it. `settled`: were uncertain or held, and are sent now.
+
+    `received`: Message-IDs of ours that were found; `unknown`: those that no delivery has;
+    `left`: those that are neither sent nor could be settled, by state. A scheduled one among them
+    would be sent again: hold it first.
+    """
+
+    received: int = 0
+    unknown: int = 0
+    settled: int = 0
+    left: Counter[str] = field(default_factory=Counter)
+
+
+def message_ids(source: Path) -> Iterator[str]:
+    """Return the Message-IDs of ours in a log file, or in a folder of messages and all below it.
+
+    Raises MailboxError where it cannot be read.
+    """
+    try:
+        files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+        seen: set[str] = set()
+        for path in files:
+            with path.open(errors="replace") as lines:
+                for line in lines:
+                    found = set(_MESSAGE_ID.findall(line)) - seen
+                    seen |= found
+                    yield from found
+    except OSError as error:
+        raise MailboxError(f"{source} cannot be read: {error.strerror}") from None
+
+
+async def reconcile(received: Iterable[str], now: datetime) -> Reconciliation:
+    """Mark as sent what is uncertain or held here and was received there. Twice is the same as once."""
+    result = Reconciliation()
+    remaining = iter(received)
+    while batch := list(islice(remaining, _BATCH)):
+        await _reconcile(batch, now, result)
+    return result
+
+
+async def _reconcile(batch: Sequence[str], now: datetime, result: Reconciliation) -> None:
+    known = await Delivery.filter(message_id__in=batch)
+    result.received += len(batch)
+    result.unknown += len(batch) - len(known)
+    for delivery in known:
+        if delivery.status in _DECIDABLE and await _settle(delivery, now):
+            result.settled += 1
+        elif delivery.status is not Status.SENT:
+            result.left[delivery.status] += 1
+
+
+async def _settle(delivery: Delivery, now: datetime) -> bool:
+    """Move one on, unless somebody else has moved it since it was read."""
+    async with in_transaction():
+        unmoved = Delivery.filter(id=delivery.id, status=delivery.status)
+        if not await unmoved.update(status=Status.SENT, status_at=now, sent_at=now, held_reason=None):
+            return False
+        await Attempt.create(
+            delivery_id=delivery.id,
+            claim_token=uuid4(),
+            worker_name="audit",
+            started_at=now,
+            handed_over_at=now,
+            ended_at=now,
+            outcome=Outcome.ACCEPTED,
+            answer="shown by the mail server's log",
+        )
+    return True
