@@ -6,6 +6,7 @@ from itertools import count
 from uuid import UUID, uuid4
 
 from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.store.claims import Claimed, claim
 from app.store.leases import register
 from app.store.models import Attempt, Delivery, Letter
 from app.store.vault import LETTER_COLUMNS, Vault
@@ -91,3 +92,8 @@ class Ledger:
         for copy, each in zip(copies, letters, strict=True):
             copy.letter_id, copy.message_id = each.id, f"<{each.id}>"
         await Delivery.bulk_create(copies)
+
+
+async def claim_due(worker: UUID, *, notices: bool = False, limit: int = 1000) -> list[Claimed]:
+    """Claim what is due at NOW, under a token of its own."""
+    return await claim(worker, uuid4(), NOW, limit, notices=notices)

@@ -133,7 +133,7 @@ class Letters:
         deliveries = await Delivery.filter(letter_id=letter["id"], notice=False).order_by("promised_at")
         ids = [delivery.id for delivery in deliveries]
         answered = await Attempt.filter(delivery_id__in=ids).exclude(code=None).order_by("id")
-        last = {attempt.delivery_id: _reply(attempt) for attempt in answered}  # type: ignore[attr-defined]
+        last = {attempt.delivery_id: _reply(attempt) for attempt in answered}
         values = self._vault.open_letter(letter)
         values.pop("token")
         return StoredLetter(

@@ -1,5 +1,7 @@
 """The tables. Their CHECK constraints and partial indexes stand in `migrations/`."""
 
+from uuid import UUID
+
 from tortoise import fields
 from tortoise.models import Model
 
@@ -50,6 +52,7 @@ class Delivery(Model):
     letter: fields.ForeignKeyRelation[Letter] = fields.ForeignKeyField(
         "mailbox.Letter", related_name="deliveries", on_delete=fields.RESTRICT
     )
+    letter_id: UUID
     occasion = fields.CharEnumField(Occasion, max_length=16)
     notice = fields.BooleanField(default=False)
     status = fields.CharEnumField(Status, max_length=16)
@@ -67,6 +70,7 @@ class Delivery(Model):
     claimed_by: fields.ForeignKeyNullableRelation["Worker"] = fields.ForeignKeyField(
         "mailbox.Worker", related_name="claims", on_delete=fields.RESTRICT, null=True
     )
+    claimed_by_id: UUID | None
     handed_over_at = fields.DatetimeField(null=True)
 
     class Meta:
@@ -85,6 +89,7 @@ class Attempt(Model):
     delivery: fields.ForeignKeyRelation[Delivery] = fields.ForeignKeyField(
         "mailbox.Delivery", related_name="tries", on_delete=fields.RESTRICT
     )
+    delivery_id: int
     claim_token = fields.UUIDField()
     worker_name = fields.CharField(128)
     started_at = fields.DatetimeField()
@@ -130,6 +135,7 @@ class Lease(Model):
     worker: fields.ForeignKeyNullableRelation[Worker] = fields.ForeignKeyField(
         "mailbox.Worker", related_name="leases", on_delete=fields.RESTRICT, null=True
     )
+    worker_id: UUID | None
     term = fields.BigIntField(default=0)
     taken_at = fields.DatetimeField(null=True)
 
@@ -166,6 +172,7 @@ class Session(Model):
     account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
         "mailbox.Account", related_name="sessions", on_delete=fields.CASCADE
     )
+    account_id: int
     created_at = fields.DatetimeField()
     seen_at = fields.DatetimeField()
 

@@ -79,7 +79,7 @@ async def test_a_letter_that_is_purged_or_sealed_with_a_lost_key_is_listed_witho
 ) -> None:
     purged = await ledger.add(Status.SENT, NOW)
     emptied = dict.fromkeys((f"{column}_sealed" for column in LETTER_COLUMNS), None)
-    await Letter.filter(id=purged.letter_id).update(purged_at=NOW, **emptied)  # type: ignore[attr-defined]
+    await Letter.filter(id=purged.letter_id).update(purged_at=NOW, **emptied)
     foreign = Vault(Sealer(["x" * 32]), Finder(b"x" * 32))
     assert (await list_deliveries(vault, ENDED)).rows[0].recipient == ""
     await ledger.add(Status.SCHEDULED, NOW)

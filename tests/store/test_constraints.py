@@ -1,0 +1,121 @@
+"""Every invariant of the tables refuses what breaks it, on both databases."""
+
+import re
+
+import pytest
+from tortoise.exceptions import IntegrityError
+
+from app.domain.status import Outcome, Status
+from app.store.database import connection
+from app.store.models import Attempt, Delivery, Letter, Worker
+from app.store.vault import LETTER_COLUMNS
+from tests.clock import NEW_YEAR as NOW
+from tests.ledger import Ledger, new_worker
+
+pytestmark = pytest.mark.anyio
+
+AT = "'2026-01-01 09:30:00+00:00'"
+SOMEBODY = "'00000000-0000-4000-8000-000000000000'"
+# The constraint, the state of the row it is tried on, and what breaks it (and nothing else).
+CHECKS = [
+    ("letters_arrive_later", Status.SCHEDULED, "send_at = written_at"),
+    ("letters_second_after_first", Status.SCHEDULED, "second_send_at = send_at"),
+    ("letters_sealed_until_purged", Status.SCHEDULED, f"purged_at = {AT}"),
+    *(("letters_sealed_until_purged", Status.SCHEDULED, f"{column}_sealed = NULL") for column in LETTER_COLUMNS),
+    ("deliveries_occasion", Status.SCHEDULED, "occasion = 'third', notice = true"),
+    ("deliveries_status", Status.SCHEDULED, "status = 'lost'"),
+    ("deliveries_sent_at", Status.SCHEDULED, f"sent_at = {AT}"),
+    ("deliveries_sent_at", Status.SCHEDULED, "status = 'sent'"),
+    ("deliveries_sent_at", Status.SENT, "sent_at = NULL"),
+    ("deliveries_sent_at", Status.SENT, "status = 'scheduled'"),
+    ("deliveries_claim_token", Status.SCHEDULED, f"claim_token = {SOMEBODY}"),
+    ("deliveries_claim_token", Status.CLAIMED, "claim_token = NULL"),
+    ("deliveries_claimed_by", Status.SCHEDULED, f"claimed_by_id = {SOMEBODY}"),
+    ("deliveries_claimed_by", Status.CLAIMED, "claimed_by_id = NULL"),
+    ("deliveries_handed_over", Status.SCHEDULED, f"handed_over_at = {AT}"),
+    ("deliveries_handed_over", Status.UNCERTAIN, f"handed_over_at = {AT}"),
+    ("deliveries_held_reason", Status.SCHEDULED, "held_reason = 'operator'"),
+    ("deliveries_held_reason", Status.HELD, "held_reason = NULL"),
+    ("deliveries_held_reason", Status.HELD, "held_reason = 'a whim'"),
+    ("deliveries_notice", Status.SCHEDULED, "notice = true"),
+    ("deliveries_notice", Status.SCHEDULED, "occasion = 'receipt'"),
+    ("deliveries_counts", Status.SCHEDULED, "unanswered = 1"),
+    ("deliveries_counts", Status.SCHEDULED, "unanswered = -1"),
+    ("attempts_outcome", Status.SENT, "outcome = 'perhaps'"),
+    ("attempts_handed_over", Status.SENT, "handed_over_at = NULL"),
+    ("attempts_handed_over", Status.SENT, "outcome = 'unanswered', handed_over_at = NULL"),
+]
+
+
+async def _row(ledger: Ledger, status: Status) -> Delivery:
+    delivery = await ledger.add(status, NOW)
+    if status is Status.SENT:
+        await ledger.attempt(delivery, Outcome.ACCEPTED, 250, "ok")
+    return delivery
+
+
+async def test_every_check_refuses_what_breaks_it(ledger: Ledger) -> None:
+    for status in Status:
+        await _row(ledger, status)
+    for name, status, assignment in CHECKS:
+        table = name.partition("_")[0]
+        where = f"WHERE status = '{status}'" if table == "deliveries" else ""
+        with pytest.raises(IntegrityError, match=rf"\b{name}\b"):
+            await connection().execute_query(f"UPDATE {table} SET {assignment} {where}")
+
+
+@pytest.mark.usefixtures("vault")
+async def test_every_check_is_tried_above() -> None:
+    if connection().capabilities.dialect == "postgres":
+        rows = await connection().execute_query_dict(
+            "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+        )
+        names = {row["conname"] for row in rows}
+    else:
+        rows = await connection().execute_query_dict("SELECT sql FROM sqlite_master WHERE type = 'table'")
+        names = {name for row in rows for name in re.findall(r"CONSTRAINT (\w+) CHECK", row["sql"])}
+    assert names == {name for name, _, _ in CHECKS}
+
+
+async def test_a_letter_has_one_delivery_of_each_occasion(ledger: Ledger) -> None:
+    first = await ledger.add(Status.SCHEDULED, NOW)
+    with pytest.raises(IntegrityError):
+        await first.clone(pk=None).update_from_dict({"message_id": "<another@example.org>"}).save()
+
+
+async def test_what_is_unique_is_refused_twice(ledger: Ledger) -> None:
+    one, other = [await _row(ledger, Status.SENT) for _ in range(2)]
+    with pytest.raises(IntegrityError):
+        await Delivery.filter(id=other.id).update(message_id=one.message_id)
+    (letter, _) = await Letter.all()
+    with pytest.raises(IntegrityError):
+        await Letter.all().update(token_hash=letter.token_hash)
+    with pytest.raises(IntegrityError):
+        await (await Attempt.all().first()).clone(pk=None).save()  # type: ignore[union-attr]
+
+
+async def test_nothing_is_deleted_that_others_stand_on(ledger: Ledger) -> None:
+    sent, claimed = await _row(ledger, Status.SENT), await _row(ledger, Status.CLAIMED)
+    leading = await new_worker()
+    await connection().execute_query(f"UPDATE leases SET worker_id = '{leading}'")
+    for rows in (
+        Letter.filter(id=sent.letter_id).delete(),
+        Delivery.filter(id=sent.id).delete(),
+        Worker.filter(id=claimed.claimed_by_id).delete(),
+        Worker.filter(id=leading).delete(),
+    ):
+        with pytest.raises(IntegrityError):
+            await rows
+
+
+async def test_nothing_stands_on_what_is_not_there(ledger: Ledger) -> None:
+    await _row(ledger, Status.SENT)
+    await _row(ledger, Status.CLAIMED)
+    for statement in (
+        f"UPDATE deliveries SET letter_id = {SOMEBODY}",
+        f"UPDATE deliveries SET claimed_by_id = {SOMEBODY} WHERE status = 'claimed'",
+        f"UPDATE leases SET worker_id = {SOMEBODY}",
+        "UPDATE attempts SET delivery_id = 999",
+    ):
+        with pytest.raises(IntegrityError):
+            await connection().execute_query(statement)
