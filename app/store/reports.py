@@ -61,7 +61,7 @@ _OVERVIEW = """
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_CURSOR = re.compile(r"(after|before)-(\d{1,17})-(\d{1,18})", re.ASCII)
+_CURSOR = re.compile(r"(after|before)-(\d{1,17})-(\d{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
