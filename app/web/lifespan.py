@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import signal
 import threading
@@ -58,11 +59,14 @@ def _stopping_at_signals(stop: Callable[[], None]) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
+    # Not the context that the signal interrupts: that one may be in the middle of a transaction,
+    # and what `stop` begins would run on its connection.
+    context = contextvars.copy_context()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def hear(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        loop.call_soon_threadsafe(stop)
+        loop.call_soon_threadsafe(stop, context=context)
         handler = before[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)

@@ -16,12 +16,15 @@ KEY = "a key for tests that is long enough"
 _AT_ONCE = 1000
 
 
-def seed(database_url: str, letters: int, *, domains: int = 1) -> None:
-    """Store letters whose first delivery has been due for an hour, and whose second is in 23 days."""
-    asyncio.run(_seed(database_url, letters, domains))
+def seed(database_url: str, letters: int, *, domains: int = 1, reader: str = "reader{}") -> None:
+    """Store letters whose first delivery has been due for an hour, and whose second is in 23 days.
+
+    `reader` is the pattern of the addresses' local part; the test's SMTP server does as it says.
+    """
+    asyncio.run(_seed(database_url, letters, domains, reader))
 
 
-async def _seed(database_url: str, letters: int, domains: int) -> None:
+async def _seed(database_url: str, letters: int, domains: int, reader: str) -> None:
     written_at = datetime.now(UTC) - timedelta(days=7, hours=1)
     async with connected(database_url):
         post = Letters(
@@ -33,5 +36,5 @@ async def _seed(database_url: str, letters: int, domains: int) -> None:
         for begin in range(0, letters, _AT_ONCE):
             async with in_transaction():
                 for number in range(begin, min(begin + _AT_ONCE, letters)):
-                    draft = Draft(recipient_email=f"reader{number}@d{number % domains}.test", body=f"편지 {number}")
-                    await post(draft, written_at)
+                    address = f"{reader.format(number)}@d{number % domains}.test"
+                    await post(Draft(recipient_email=address, body=f"편지 {number}"), written_at)
