@@ -50,6 +50,7 @@ def test_the_language_a_browser_likes_best(accepted: str, language: str) -> None
         ("/admin/deliveries?show=coming", "/admin/deliveries?show=coming"),
         ("", "/"),
         ("//evil.example", "/"),
+        ("///evil.example", "/"),
         ("/\\evil.example", "/"),
         ("\\\\evil.example", "/"),
         ("https://evil.example/", "/"),
