@@ -24,13 +24,13 @@ class Flights:
 
     def start(self, flight: Coroutine[Any, Any, Any], landed: Callable[[], object]) -> None:
         """Take a seat for a flight; `landed` is called once it is free again."""
-        task = asyncio.create_task(flight)
-        self._flying.add(task)
-        task.add_done_callback(lambda task: self._land(task, landed))
+        flying = asyncio.create_task(flight)
+        self._flying.add(flying)
+        flying.add_done_callback(lambda ended: self._land(ended, landed))
 
-    def _land(self, task: asyncio.Task[Any], landed: Callable[[], object]) -> None:
-        self._flying.discard(task)
-        if not task.cancelled() and (error := task.exception()):
+    def _land(self, ended: asyncio.Task[Any], landed: Callable[[], object]) -> None:
+        self._flying.discard(ended)
+        if not ended.cancelled() and (error := ended.exception()):
             log.error("a flight crashed", exc_info=error)
         landed()
 
@@ -38,7 +38,7 @@ class Flights:
         """Wait until nothing is in flight. After `grace` seconds those still out are called back."""
         if self._flying:
             _, late = await asyncio.wait(self._flying, timeout=grace)
-            for task in late:
-                task.cancel()
+            for flying in late:
+                flying.cancel()
             if late:
                 await asyncio.wait(late, timeout=_LAST_WORDS)
