@@ -1,0 +1,81 @@
+"""Reading what a mail server says (RFC 5321 §4.2), however the network cuts it up."""
+
+import re
+from collections.abc import Iterator
+
+from app.domain.retry import Reply, Stage
+
+Answer = tuple[int, bytes]
+"""A basic code and the text after it, its lines still apart."""
+
+LONGEST_ANSWER = 16_384
+"""Bytes of one answer, all its lines together; a line has 512 by RFC 5321 §4.5.3.1.5."""
+
+_LINE = re.compile(rb"([2-5]\d\d)(?:([ -])([^\n]*?))?\r?\n")
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
+_TEXT_LIMIT = 500
+
+
+class Garbage(Exception):
+    """What arrived is no SMTP reply."""
+
+
+class ReplyReader:
+    """Puts replies together from whatever packets they arrive in."""
+
+    __slots__ = ("_code", "_lines", "_rest", "_size")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._code = b""
+        self._lines: list[bytes] = []
+        self._size = 0
+
+    def feed(self, packet: bytes) -> Iterator[Answer]:
+        """Yield the answers that `packet` completes.
+
+        Raises Garbage, after what was whole before it, where a line has no code, the lines of
+        one reply have different codes, or a reply is longer than LONGEST_ANSWER.
+        """
+        received = self._rest + packet
+        start = 0
+        while line := _LINE.match(received, start):
+            start = line.end()
+            code, mark, text = line.groups(b"")
+            if self._lines and code != self._code:
+                raise Garbage(f"{code.decode()} in the middle of a reply that began with {self._code.decode()}")
+            if mark == b"-":
+                self._code = code
+                self._lines.append(text)
+                self._size += len(line[0])
+            elif self._lines:
+                whole = b"\n".join((*self._lines, text))
+                self._lines, self._size = [], 0
+                yield int(code), whole
+            else:
+                yield int(code), text
+        self._rest = received[start:]
+        if b"\n" in self._rest:
+            raise Garbage(f"no reply: {shown(self._rest[:80].decode(errors='replace'))}")
+        if len(self._rest) + self._size > LONGEST_ANSWER:
+            raise Garbage("a reply without an end")
+
+
+def reply(answer: Answer, stage: Stage) -> Reply:
+    """Return an answer in the words of the domain.
+
+    The enhanced code (RFC 3463) counts only where its class is the basic code's first digit
+    (RFC 2034 §4). The text is made safe to show: one line, no control characters, shortened.
+    """
+    code, raw = answer
+    texts = raw.decode("utf-8", "replace").split("\n")
+    found = _ENHANCED.match(texts[0])
+    enhanced = found[1] if found and found[1][0] == str(code)[0] else ""
+    return Reply(code, enhanced, shown(" ".join(text.removeprefix(enhanced) for text in texts)), stage)
+
+
+def shown(text: str) -> str:
+    """Return a server's words as one line that is safe to log and to show: no controls, not long."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split())[:_TEXT_LIMIT]

@@ -1,0 +1,142 @@
+"""The transport that hands letters over to a mail server (RFC 5321)."""
+
+import asyncio
+import re
+import ssl
+from typing import cast
+
+import aiosmtplib
+
+from app.clock import Clock
+from app.domain.retry import Reply
+from app.mail.conversation import DEFAULT_PATIENCE, Conversation, Offers, Patience, Stale
+from app.mail.envelope import Envelope, HandOver, Outage
+from app.mail.pool import Pool
+from app.mail.replies import shown
+from app.settings import SmtpServer
+
+_ADDRESS = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # printable ASCII that cannot leave its angle brackets
+
+
+class SmtpTransport:
+    """Implements Transport over kept connections, never more than `connections` of them."""
+
+    def __init__(
+        self,
+        server: SmtpServer,
+        *,
+        connections: int,
+        messages_per_connection: int,
+        clock: Clock,
+        patience: Patience = DEFAULT_PATIENCE,
+        tls_context: ssl.SSLContext | None = None,
+        local_hostname: str | None = None,
+    ) -> None:
+        if server.username and server.security == "none":
+            raise ValueError("a password never travels in clear")
+        self._server = server
+        self._patience = patience
+        self._tls_context = tls_context or _verifying_context()
+        self._local_hostname = local_hostname
+        self._pool = Pool(
+            self._connect,
+            connections=connections,
+            messages_per_connection=messages_per_connection,
+            idle_time=patience.idle,
+            clock=clock,
+        )
+
+    async def send(self, envelope: Envelope, hand_over: HandOver) -> Reply:
+        """See Transport.send. Waits for a connection as long as all of them are in use."""
+        if not _ADDRESS.fullmatch(envelope.recipient):
+            return Reply(553, "5.1.3", "no address that can be written to", "rcpt")
+        async with self._pool.seats:
+            while True:
+                conversation = await self._pool.take()
+                try:
+                    return await conversation.carry(envelope, hand_over)
+                except Stale:  # happens to a kept connection only, so this ends with a new one
+                    continue
+                finally:
+                    self._pool.give_back(conversation)
+
+    async def try_out(self) -> Offers:
+        """Connect, secure and log in as for a letter, and return what the server offers. Raises Outage."""
+        async with self._pool.seats:
+            conversation = await self._pool.take()
+            self._pool.give_back(conversation)
+            return conversation.offers
+
+    async def close(self) -> None:
+        """Say QUIT on every connection."""
+        await self._pool.close()
+
+    async def _connect(self) -> Conversation:
+        client = aiosmtplib.SMTP(
+            hostname=self._server.host,
+            port=self._server.port,
+            use_tls=self._server.security == "tls",
+            start_tls=False,  # the default falls back to plain text; `_introduce` insists
+            tls_context=self._tls_context,
+            timeout=None,  # its wait_for may swallow a cancellation; one time limit for all is set below
+            local_hostname=self._local_hostname,
+        )
+        try:
+            async with asyncio.timeout(self._patience.connect):
+                await self._introduce(client)
+            return self._conversation(client)
+        except BaseException as error:
+            client.close()
+            if isinstance(error, aiosmtplib.SMTPException | OSError | ValueError):
+                raise self._outage(error) from error
+            raise
+
+    async def _introduce(self, client: aiosmtplib.SMTP) -> None:
+        """Greet, secure and log in. Raises what aiosmtplib raises, and Outage."""
+        await client.connect()
+        self._local_hostname = client.local_hostname  # looking it up may ask a name server: once is enough
+        await client.ehlo()
+        if self._server.security == "starttls":
+            if not client.supports_extension("starttls"):
+                raise Outage(f"{self._server.host} does not offer STARTTLS", ours=True)
+            await client.starttls()
+            await client.ehlo()  # what was said before is void (RFC 3207 §4.2)
+        if self._server.username:
+            if not client.supported_auth_methods:
+                raise Outage(f"{self._server.host} offers no way to log in", ours=True)
+            await client.login(self._server.username, self._server.password)
+
+    def _conversation(self, client: aiosmtplib.SMTP) -> Conversation:
+        transport = cast("asyncio.Transport | None", client.transport)
+        if transport is None or transport.is_closing():
+            raise Outage(f"{self._server.host} closed the connection")
+        size = client.esmtp_extensions.get("size")
+        offers = Offers(
+            pipelining=client.supports_extension("pipelining"),
+            size=None if size is None else int(size) if size.isdecimal() else 0,
+        )
+        return Conversation(transport, offers, self._patience)
+
+    def _outage(self, error: Exception) -> Outage:
+        """Say what kept us from the server, and whether it is ours to mend (RFC 4954 §6)."""
+        host = self._server.host
+        if isinstance(error, ssl.CertificateError) or isinstance(error.__cause__, ssl.CertificateError):
+            return Outage(f"the certificate of {host} is not trusted: {shown(str(error))}", ours=True)
+        if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+            return Outage(f"{host} refused the login: {_said(error)}", ours=error.code >= 500)
+        if isinstance(error, aiosmtplib.SMTPResponseException):
+            return Outage(f"{host} refused us: {_said(error)}")
+        if isinstance(error, TimeoutError):
+            return Outage(f"{host} was not ready within {self._patience.connect:g} seconds")
+        return Outage(f"{host} cannot be used: {shown(str(error))}")
+
+
+def _said(error: aiosmtplib.SMTPResponseException) -> str:
+    return shown(f"{error.code} {error.message}")
+
+
+def _verifying_context() -> ssl.SSLContext:
+    """Return a context that verifies certificate and name, and speaks TLS 1.2 or later."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,0 +1,75 @@
+"""What a test needs to send letters over SMTP."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.clock import Clock
+from app.domain.retry import Reply
+from app.mail.conversation import Patience
+from app.mail.envelope import Envelope
+from app.mail.smtp import SmtpTransport
+from app.settings import Security, SmtpServer
+from tests.clock import FrozenClock
+
+TAKEN = Reply(250, "2.0.0", "taken", "body")
+PATIENT = Patience(connect=20, command=20, answer=20, quit=2, idle=600)
+
+
+def letter(name: str = "reader", text: bytes = b"Subject: hello\r\n\r\nhello\r\n") -> Envelope:
+    return Envelope("letters@slow.test", f"{name}@reader.test", text)
+
+
+class HandOver:
+    """Stands for putting the hand-over on record: counts, and says whether the claim is still ours."""
+
+    def __init__(self, *, ours: bool = True) -> None:
+        self.times = 0
+        self._ours = ours
+
+    async def __call__(self) -> bool:
+        self.times += 1
+        return self._ours
+
+
+class WaitingHandOver:
+    """A hand-over that takes until `go_on` is set."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def __call__(self) -> bool:
+        self.begun.set()
+        await self.go_on.wait()
+        return True
+
+
+@asynccontextmanager
+async def transport_to(
+    port: int,
+    *,
+    security: Security = "none",
+    login: tuple[str, str] = ("", ""),
+    connections: int = 1,
+    messages: int = 1000,
+    patience: Patience = PATIENT,
+    trusted: ssl.SSLContext | None = None,
+    clock: Clock | None = None,
+    host: str = "127.0.0.1",
+) -> AsyncIterator[SmtpTransport]:
+    """Make a transport to a server on this machine, and close it at the end."""
+    transport = SmtpTransport(
+        SmtpServer(host, port, security, *login),
+        connections=connections,
+        messages_per_connection=messages,
+        clock=clock or FrozenClock(),
+        patience=patience,
+        tls_context=trusted,
+        local_hostname="localhost",
+    )
+    try:
+        yield transport
+    finally:
+        await transport.close()
