@@ -264,10 +264,11 @@ def _check_port(parts: SplitResult) -> None:
 
 def _is_mailbox(value: str) -> bool:
     """Whether this is exactly one address, with or without a name, that may stand in a header."""
-    found = getaddresses([value])
-    local, _, domain = found[0][1].rpartition("@")
-    plain = value.isprintable() and domain.isascii() and local.isascii()
-    return len(found) == 1 and plain and bool(local and domain) and not set(local + domain) & set(" @,;:<>\"()[]\\")
+    match getaddresses([value]):
+        case [(_, address)] if value.isprintable() and address.isascii():
+            local, _, domain = address.rpartition("@")
+            return bool(local and domain) and not set(local + domain) & set(' @,;:<>"()[]\\')
+    return False
 
 
 def load_settings() -> Settings:

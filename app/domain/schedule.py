@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 LONGEST = timedelta(days=36_500)
-_CALENDAR = re.compile(r"P(?:(?P<weeks>\d{1,4})W|(?P<days>\d{1,5})D)")
+_CALENDAR = re.compile(r"P(?:(?P<weeks>\d{1,4})W|(?P<days>\d{1,5})D)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ class Delay:
 
 _DURATION = re.compile(
     r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
-    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
+    re.ASCII,
 )
 
 

@@ -23,6 +23,7 @@ from tortoise.transactions import in_transaction
 from app.errors import DatabaseError
 
 APP = "mailbox"
+MIGRATIONS = "migrations"
 UNAVAILABLE = (
     OperationalError,
     DBConnectionError,
@@ -68,7 +69,7 @@ def tortoise_config(url: str) -> dict[str, Any]:
         connection["credentials"] |= _POOL | {"application_name": "slow-mailbox"}
     return {
         "connections": {"default": connection},
-        "apps": {APP: {"models": ["app.store.models"], "migrations": "migrations", "default_connection": "default"}},
+        "apps": {APP: {"models": ["app.store.models"], "migrations": MIGRATIONS, "default_connection": "default"}},
     }
 
 

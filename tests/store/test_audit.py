@@ -1,0 +1,147 @@
+"""The audit adds up, and finds each thing that cannot be, on both databases."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from app.domain.letter import Draft
+from app.domain.retry import Reply
+from app.domain.status import HeldReason, Status
+from app.store.audit import Audit, audit
+from app.store.claims import Claimed, hand_over
+from app.store.database import connection
+from app.store.letters import Letters
+from app.store.models import Attempt, Letter
+from app.store.settlements import (
+    Ending,
+    Try,
+    given_back,
+    held_back,
+    refused_for_good,
+    refused_for_now,
+    sent,
+    settle,
+    unanswered,
+)
+from app.store.vault import LETTER_COLUMNS
+from tests.clock import NEW_YEAR as NOW
+from tests.ledger import READER, WRITER, claim_due, new_worker
+
+pytestmark = pytest.mark.anyio
+
+LETTER = Draft(recipient_email=READER, sender_email=WRITER, body="Dear you")
+LATER = NOW + timedelta(hours=1)
+WAYS: list[Callable[[Claimed], Ending]] = [
+    lambda one: sent(one, Try(NOW, NOW, NOW, Reply(250, "2.0.0", "ok", "body"))),
+    lambda one: refused_for_now(one, Try(NOW, None, NOW, Reply(450, "4.7.1", "later", "rcpt")), LATER),
+    lambda one: refused_for_good(one, Try(NOW, None, NOW, Reply(550, "5.1.1", "nobody", "rcpt"))),
+    lambda one: unanswered(one, Try(NOW, NOW, NOW, None, "silence"), LATER),
+    lambda one: given_back(one, NOW, LATER),
+    lambda one: held_back(one, NOW, HeldReason.OVERDUE),
+]
+
+
+@pytest.fixture(autouse=True)
+async def _full(prompt_letters: Letters) -> None:
+    """Six letters of two deliveries and a receipt each, their firsts ended in each way; one withdrawn, one claimed."""
+    for _ in WAYS:
+        await prompt_letters.post(LETTER, NOW - timedelta(seconds=1))  # the second is not due yet
+    firsts = await claim_due(await new_worker())
+    await hand_over(firsts, NOW)
+    await settle([way(one) for way, one in zip(WAYS, firsts, strict=True)], "worker")
+    await prompt_letters.withdraw((await prompt_letters.post(LETTER, NOW)).token, NOW)
+    await claim_due(await new_worker(), notices=True, limit=1)
+
+
+async def _found(*, broken: str = "") -> Audit:
+    if broken:
+        await connection().execute_query(broken)
+    return await audit()
+
+
+async def test_a_full_ledger_adds_up() -> None:
+    sums = await audit()
+    assert sums.adds_up, sums.impossible
+    assert sums.by_status == {
+        "sent": 1,
+        "scheduled": 2 + 5 + 6,  # firsts that go again, seconds that nobody held, receipts
+        "failed": 1,
+        "uncertain": 1,
+        "held": 1 + 1,
+        "claimed": 1,
+        "cancelled": 2,
+    }
+    assert (sums.letters, sums.deliveries, sums.ever_unanswered) == (7, 21, 1)
+
+
+async def test_an_empty_ledger_adds_up() -> None:
+    await Attempt.all().delete()
+    for table in ("deliveries", "letters"):
+        await connection().execute_query(f"DELETE FROM {table}")
+    sums = await audit()
+    assert sums.adds_up
+    assert sums.by_status == {status.value: 0 for status in Status}
+    assert (sums.letters, sums.deliveries, sums.ever_unanswered) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("what", "broken"),
+    [
+        (
+            "letters without exactly the deliveries their dates promise",
+            "DELETE FROM deliveries WHERE occasion = 'second' AND status = 'held'",
+        ),
+        (
+            "deliveries whose promise is not their letter's",
+            "UPDATE deliveries SET promised_at = due_at WHERE status = 'scheduled' AND attempts = 1",
+        ),
+        (
+            "sent deliveries without an accepted attempt",
+            "DELETE FROM attempts WHERE outcome = 'accepted'",
+        ),
+        (
+            "accepted attempts of deliveries that are not sent",
+            "UPDATE deliveries SET status = 'scheduled', sent_at = NULL WHERE status = 'sent'",
+        ),
+        (
+            "uncertain deliveries without an unanswered attempt",
+            "DELETE FROM attempts WHERE outcome = 'unanswered'",
+        ),
+    ],
+)
+async def test_what_cannot_be_is_found(what: str, broken: str) -> None:
+    sums = await _found(broken=broken)
+    assert {name: count for name, count in sums.impossible.items() if count} == {what: 1}
+    assert not sums.adds_up
+
+
+async def test_a_second_delivery_that_no_date_promises_is_found() -> None:
+    sums = await _found(broken="UPDATE letters SET second_send_at = NULL WHERE second_send_at IS NOT NULL")
+    assert sums.impossible["letters without exactly the deliveries their dates promise"] == 7
+    assert sums.impossible["deliveries whose promise is not their letter's"] == 7
+
+
+async def test_a_claim_whose_worker_is_gone_is_found() -> None:
+    """The foreign key forbids it; a restored backup or a hand in the database may not."""
+    if connection().capabilities.dialect == "sqlite":
+        await connection().execute_query("PRAGMA foreign_keys = OFF")
+    else:
+        await connection().execute_query("ALTER TABLE workers DISABLE TRIGGER ALL")
+    sums = await _found(broken="DELETE FROM workers")
+    assert {name: count for name, count in sums.impossible.items() if count} == {"claims without a worker": 1}
+    assert not sums.adds_up
+
+
+async def test_a_purged_letter_that_is_still_to_go_out_is_found() -> None:
+    assert (await Letter.filter(deliveries__status=Status.CANCELLED).distinct().count()) == 1
+    emptied = dict.fromkeys((f"{column}_sealed" for column in LETTER_COLUMNS), None)
+    await Letter.all().update(purged_at=NOW, **emptied)
+    sums = await audit()
+    assert sums.impossible["purged letters that are still to go out"] == 13 + 1 + 1
+    assert not sums.adds_up
+
+
+async def test_what_does_not_sum_does_not_add_up() -> None:
+    sums = Audit(letters=1, deliveries=2, by_status={"sent": 1}, ever_unanswered=0, impossible={})
+    assert not sums.adds_up

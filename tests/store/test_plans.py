@@ -1,0 +1,186 @@
+"""What the program asks a ledger of a million waiting deliveries, it asks its indexes, on both databases.
+
+The statements are those that the program's own functions ran, as Tortoise logged them. PostgreSQL
+is made to show the generic plan, which a prepared statement may end up with.
+"""
+
+import re
+import time
+from collections.abc import Awaitable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.domain.letter import Draft
+from app.domain.retry import Reply
+from app.domain.status import Status
+from app.store.claims import Claimed, claim, hand_over, reclaim, unclaim
+from app.store.database import connection, transaction
+from app.store.deliveries import resend_uncertain
+from app.store.leases import retire
+from app.store.letters import Letters
+from app.store.models import Delivery, Worker
+from app.store.settlements import Try, refused_for_good, settle, unanswered
+from tests.clock import NEW_YEAR as NOW
+from tests.ledger import claim_due, new_worker
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
+
+MILLION = 1_000_000
+_COLUMNS = "letter_id, occasion, notice, status, status_at, promised_at, due_at, message_id, domain_mac"
+# Letters are copied only so often that reading them all would not pay; what waits stands without.
+_MORE_LETTERS = """
+    INSERT INTO letters (
+        id, token_hash, token_sealed, recipient_email_sealed, recipient_name_sealed, sender_email_sealed,
+        sender_name_sealed, subject_sealed, body_sealed, recipient_mac, language, timezone, written_at, send_at
+    )
+    SELECT {uuid}, n, '', '', '', '', '', '', {body}, 'r', 'en', 'UTC', '2026-01-01', '2026-01-08'
+    FROM {numbers};
+"""
+_ON_POSTGRES = {
+    "uuid": "lpad(to_hex(n), 32, '0')::uuid",
+    "body": "repeat('x', 1000)::bytea",
+    "numbers": "generate_series(1, 20000) AS n",
+}
+_ON_SQLITE = {
+    "uuid": "letter_id",
+    "body": "zeroblob(1000)",
+    "numbers": "(SELECT letter_id, id AS n FROM deliveries LIMIT 20000)",
+}
+_FILL = {
+    "postgres": f"""
+        SET session_replication_role = replica;
+        INSERT INTO deliveries ({_COLUMNS})
+        SELECT lpad(to_hex(n), 32, '0')::uuid, 'first', false, 'scheduled', t, t, t + n * interval '1 second',
+               '<' || lpad(n::text, 9, '0') || '@slow.test>', 'd'
+        FROM generate_series(1, {MILLION}) AS n, (SELECT '{NOW}'::timestamptz + interval '1 day' AS t) AS start;
+        {_MORE_LETTERS.format(**_ON_POSTGRES)}
+        SET session_replication_role = DEFAULT;
+        ANALYZE
+    """,
+    "sqlite": f"""
+        PRAGMA foreign_keys = OFF;
+        PRAGMA synchronous = OFF;
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {MILLION})
+        INSERT INTO deliveries ({_COLUMNS})
+        SELECT printf('00000000-0000-4000-8000-%012d', n), 'first', 0, 'scheduled', '{NOW}', '{NOW}',
+               strftime('%Y-%m-%d %H:%M:%S+00:00', {NOW.timestamp():.0f} + 86400 + n, 'unixepoch'),
+               printf('<%09d@slow.test>', n), 'd'
+        FROM numbers;
+        {_MORE_LETTERS.format(**_ON_SQLITE)}
+        PRAGMA foreign_keys = ON
+    """,
+}
+
+
+class Watched:
+    """Runs what the program runs, and asks the database how it would find its rows."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        self._log = caplog
+
+    async def by_index(self, call: Awaitable[Any]) -> Any:
+        """Await a call of the store, show that its statements scan no table that grows, and return its result."""
+        self._log.clear()
+        with self._log.at_level("DEBUG", "tortoise.db_client"):
+            result = await call
+        asked = [record.args for record in self._log.records if isinstance(record.args, tuple)]
+        plans = [await _plan(str(query), values) for query, values in asked if _can_be_explained(query)]
+        assert plans
+        for plan in plans:
+            scans = [line for line in plan if re.search(r"(Seq Scan on|SCAN) (deliveries|letters|attempts)", line)]
+            assert not scans, plan
+        return result
+
+
+def _can_be_explained(query: object) -> bool:
+    """Of an insert of values there is nothing to find."""
+    return bool(re.match(r"\s*(WITH|SELECT|UPDATE|DELETE|INSERT.*SELECT)", str(query), re.DOTALL))
+
+
+async def _plan(query: str, values: Any) -> list[str]:
+    if connection().capabilities.dialect == "sqlite":
+        return [row["detail"] for row in await connection().execute_query_dict(f"EXPLAIN QUERY PLAN {query}", values)]
+    async with transaction() as ours:
+        await ours.execute_script("SET LOCAL plan_cache_mode = force_generic_plan")
+        await ours.execute_script(f"PREPARE asked AS {query}")
+        arguments = ", ".join(_literal(value) for value in values or [])
+        rows = await ours.execute_query_dict(f"EXPLAIN EXECUTE asked{f' ({arguments})' if arguments else ''}")
+        await ours.execute_script("DEALLOCATE asked")
+    return [row["QUERY PLAN"] for row in rows]
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    return str(value) if isinstance(value, int) else "'{}'".format(str(value).replace("'", "''"))
+
+
+@pytest.fixture
+async def watched(prompt_letters: Letters, caplog: pytest.LogCaptureFixture) -> Watched:
+    """Fill the ledger: a million wait, and the two of one letter are due."""
+    await connection().execute_script(_FILL[connection().capabilities.dialect])
+    await prompt_letters.post(Draft("minji@example.org", "Dear you"), NOW - timedelta(minutes=1))
+    return Watched(caplog)
+
+
+async def test_a_million_that_wait_are_never_read_through(watched: Watched) -> None:
+    worker = await new_worker()
+    await _an_empty_scan(watched, worker, NOW - timedelta(days=1))
+    first, second = await _claims(watched, worker)
+    assert await watched.by_index(hand_over([first, second], NOW)) == {first.id, second.id}
+    await _settles(watched, first, second)
+    await _takes_back(watched, worker)
+    assert await Delivery.filter(status=Status.SCHEDULED).count() == MILLION
+
+
+async def _an_empty_scan(watched: Watched, worker: UUID, now: datetime) -> None:
+    await watched.by_index(resend_uncertain(now))
+    for notices in (True, False):
+        none = claim(worker, uuid4(), now, 10, notices=notices, closed=["somewhere"])
+        assert await watched.by_index(none) == []
+    started = time.perf_counter()
+    for _ in range(20):
+        await claim(worker, uuid4(), now, 10, notices=False)
+    assert time.perf_counter() - started < 20 * 0.02, "more than 20 ms to find nothing due"
+
+
+async def _claims(watched: Watched, worker: UUID) -> list[Claimed]:
+    lost = await watched.by_index(claim_due(worker, limit=1))
+    assert await watched.by_index(unclaim(lost[0].token, NOW)) == 1
+    claimed: list[Claimed] = await watched.by_index(claim_due(worker, limit=10))
+    assert len(claimed) == 2
+    return claimed
+
+
+async def _settles(watched: Watched, first: Claimed, second: Claimed) -> None:
+    reply = Reply(550, "5.1.1", "nobody", "rcpt")
+    refused = refused_for_good(first, Try(NOW, NOW, NOW, reply), undeliverable=True)
+    assert await watched.by_index(settle([refused], "worker")) == {first.id}
+    lost = unanswered(second, Try(NOW, NOW, NOW, None), NOW)
+    assert await watched.by_index(settle([lost], "worker")) == {second.id}
+    assert await watched.by_index(resend_uncertain(NOW)) == 1
+
+
+async def _takes_back(watched: Watched, dead: UUID) -> None:
+    (claimed,) = await claim_due(dead, limit=1)
+    await hand_over([claimed], NOW)
+    assert not await watched.by_index(retire(dead))
+    assert await watched.by_index(reclaim(dead, 0, NOW)) == 1
+    await _strikes_off_a_worker_by_index()
+
+
+async def _strikes_off_a_worker_by_index() -> None:
+    """Deleting one makes the database look for its claims, by the foreign key's own question."""
+    dead = await new_worker()
+    if connection().capabilities.dialect == "postgres":
+        plan = await _plan("SELECT 1 FROM ONLY deliveries x WHERE $1::uuid = claimed_by_id FOR KEY SHARE OF x", [dead])
+        assert any("deliveries_claimed" in line for line in plan), plan
+    else:
+        steps: list[None] = []
+        driver = connection()._connection
+        await driver.set_progress_handler(lambda: steps.append(None), 1_000)
+        await Worker.filter(id=dead).delete()
+        assert len(steps) < 10, f"{len(steps)},000 steps to delete one worker"

@@ -1,0 +1,76 @@
+"""Addresses: compared, masked, and taken out of what servers say."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.address import domain_of, masked, normalised, redacted
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["minji@example.org", "MinJi@Example.ORG", "minji+later@example.org", "MINJI+a+b@example.org"],
+)
+def test_spellings_of_one_mailbox_are_one(spelling: str) -> None:
+    assert normalised(spelling) == "minji@example.org"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("minji@example.org", "minji@example.com"),
+        ("minji@example.org", "min.ji@example.org"),
+        ("+a@example.org", "+b@example.org"),
+        ("a@b.org", "a@sub.b.org"),
+    ],
+)
+def test_other_mailboxes_are_others(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)
+
+
+def test_a_domain_is_what_follows_the_last_at() -> None:
+    assert domain_of("Minji@Example.ORG") == "example.org"
+    assert domain_of('"a@b"@example.org') == "example.org"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("minji@example.org", "m…@example.org"), ("m@example.org", "m…@example.org"), ("@example.org", "…@example.org")],
+)
+def test_a_masked_address_tells_its_first_character(address: str, shown: str) -> None:
+    assert masked(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("<minji@example.org>: user unknown", "<[address]>: user unknown"),
+        ("minji@example.org is full", "[address] is full"),
+        ("RCPT TO:<Minji+x@EXAMPLE.org> refused", "RCPT TO:<[address]> refused"),
+        ("(minji@example.org)", "[address]"),
+        ("mailto:minji@xn--9n2bp8q.kr, jun@example.net", "[address] [address]"),
+        ("queued as 4bZxKq", "queued as 4bZxKq"),
+        (f"message id {'aB3-_' * 5}", "message id […]"),
+        ("https://slow.test/letters/AAAAAAAAAAAAAAAAAAAAAA", "https://slow.test/letters/[…]"),
+        ("a @ b", "a [address] b"),
+        ("", ""),
+    ],
+)
+def test_addresses_and_tokens_are_taken_out(said: str, kept: str) -> None:
+    assert redacted(said) == kept
+
+
+@given(st.text(), st.from_regex(r"[a-z0-9.+_-]{1,30}@[a-z0-9-]{1,20}\.org", fullmatch=True), st.text())
+def test_no_address_is_left_whatever_stands_around_it(before: str, address: str, after: str) -> None:
+    left = redacted(f"{before} {address} {after}")
+    assert address not in left
+    assert "@" not in left
+
+
+def test_a_long_answer_takes_no_time() -> None:
+    started = time.perf_counter()
+    redacted("x" * 200_000)
+    redacted("x" * 200_000 + "@")
+    assert time.perf_counter() - started < 1
