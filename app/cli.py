@@ -94,8 +94,8 @@ async def _prepare(settings: Settings) -> None:
             if mailbox.outbox
             else "Letters are handed to the mail server of MAILBOX_SMTP_URL"
         )
-        typer.echo(f"The admin page is {settings.origin}/admin (another password: slow-mailbox admin reset)")
-        await greet(mailbox)
+        if not await greet(mailbox):
+            typer.echo(f"The admin page is {settings.origin}/admin (for another password: slow-mailbox admin reset)")
 
 
 @cli.command()

@@ -9,10 +9,9 @@ from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
-from tortoise.transactions import in_transaction
-
 from app.domain.status import Outcome, Status
 from app.errors import MailboxError
+from app.store.database import transaction
 from app.store.models import Attempt, Delivery
 
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9_-]{22}@[A-Za-z0-9.-]+>")
@@ -75,7 +74,7 @@ async def _reconcile(batch: Sequence[str], now: datetime, result: Reconciliation
 
 async def _settle(delivery: Delivery, now: datetime) -> bool:
     """Move one on, unless somebody else has moved it since it was read."""
-    async with in_transaction():
+    async with transaction():
         unmoved = Delivery.filter(id=delivery.id, status=delivery.status)
         if not await unmoved.update(status=Status.SENT, status_at=now, sent_at=now, held_reason=None):
             return False

@@ -34,17 +34,17 @@ def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
     return lifespan
 
 
-async def greet(mailbox: Mailbox) -> None:
-    """Make the first account where there is none, and say once how to get in."""
+async def greet(mailbox: Mailbox) -> bool:
+    """Make the first account where there is none, and say once how to get in; False: there is one."""
     settings = mailbox.settings
     made = await ensure_first_account(settings.admin_username, settings.admin_password, mailbox.clock.now())
     if made:
         print(  # noqa: T201 - a password belongs on the terminal and not in a log
             f"The admin page is {settings.origin}/admin, user name {settings.admin_username}, password {made}\n"
-            "This password is shown only now; another is set by: slow-mailbox admin reset "
-            f"{settings.admin_username}",
+            f"This password is shown only now; for another: slow-mailbox admin reset {settings.admin_username}",
             flush=True,
         )
+    return made is not None
 
 
 @contextlib.contextmanager
