@@ -51,7 +51,7 @@ class Composer:
         message = self._skeleton(mail, values).fill(
             values,
             to=headers.mailbox(name, headers.address(mail.recipient_email)),
-            date=format_datetime(now),
+            date=_date(now.replace(microsecond=0)),
             message_id=headers.message_id(mail.message_id),
         )
         return Envelope(sender="" if notice else self._address, recipient=mail.recipient_email, message=message)
@@ -72,7 +72,7 @@ class Composer:
 def _letter_values(mail: Mail, now: datetime) -> dict[str, str]:
     second = mail.second_send_at
     return {
-        "body": mail.body.replace("\r\n", "\n").replace("\r", "\n"),
+        "body": mail.body.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n"),
         "subject": headers.one_line(mail.subject),
         "recipient_name": headers.one_line(mail.recipient_name),
         "sender_name": headers.one_line(mail.sender_name),
@@ -119,3 +119,4 @@ def _waited(mail: Mail, now: datetime) -> str:
 # Letters that are due together were mostly written together: Babel's ten microseconds are spent once.
 _long_date = lru_cache(4096)(long_date)
 _short_date = lru_cache(4096)(format_date)
+_date = lru_cache(16)(format_datetime)

@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from binascii import b2a_base64
-from functools import lru_cache
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -54,6 +53,7 @@ def mailbox(name: str, address: str) -> bytes:
     """Return an address with the name in front of it, if there is one, folded (RFC 5322 §3.4)."""
     if not name:
         return address.encode()
+    name = " ".join(name.split())  # in a phrase any space is as good as one, and readers take it so
     if _is_plain(name):
         phrase = _folded('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"')
     else:
@@ -71,7 +71,6 @@ def _folded(text: str) -> bytes:
     return (text if len(text) <= _LINE_LIMIT else _FOLD.sub("\\1\r\n ", text)).encode()
 
 
-@lru_cache(1024)
 def _encoded_words(text: str) -> bytes:
     """Cut the text between characters, never within one (RFC 2047 §5), a line for each word."""
     octets, words, start = text.encode(), [], 0

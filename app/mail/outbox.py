@@ -4,26 +4,29 @@ import asyncio
 import contextlib
 import os
 import re
-import tempfile
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser, BytesParser
-from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 
 from app.clock import Clock
 from app.domain.retry import Reply
-from app.mail.envelope import ClaimLost, Envelope, HandOver, Outage
+from app.mail.envelope import ClaimLost, Envelope, HandOver, Outage, TransportError, Unanswered
 
-_NAME = re.compile(r"[0-9TZ]+-[A-Za-z0-9_-]+\.eml")
-_MESSAGE_ID = re.compile(rb"(?im)^Message-ID: *<([A-Za-z0-9_-]+)@")
+_NAME = re.compile(r"(\d{8}T\d{12})Z-[A-Za-z0-9_-]{1,160}\.eml")
+_WHEN = "%Y%m%dT%H%M%S%f"
+_OUR_OUTAGE = partial(Outage, ours=True)
+_MESSAGE_ID = re.compile(rb"(?im)^Message-ID: *<([A-Za-z0-9_-]{1,128})@")
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """One mail in the folder, as a list shows it."""
+    """One mail in the folder, as a list shows it; `date` is when it was written there."""
 
     name: str
     date: datetime
@@ -42,7 +45,11 @@ class OutboxMail:
 
 
 class Outbox:
-    """Keeps mails as files whose names sort by time and end in the Message-ID's local part."""
+    """Keeps mails in files whose names sort by time.
+
+    A name holds the Message-ID's local part, so that a mail sent again is seen to be the same,
+    and a random end, so that it never takes the other's place.
+    """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
@@ -50,31 +57,36 @@ class Outbox:
 
     async def send(self, envelope: Envelope, hand_over: HandOver) -> Reply:
         """See Transport.send: the file is there whole, on the disk, or not at all."""
+        path = self._folder / self._name(envelope.message)
+        draft = path.with_suffix(".draft")
         try:
-            draft = await asyncio.to_thread(self._write, envelope.message)
-        except OSError as error:
-            raise self._outage(error) from error
-        if not await hand_over():
-            draft.unlink()
-            raise ClaimLost("the claim was lost before the file got its name")
-        try:
-            await asyncio.to_thread(self._publish, draft, self._name(envelope.message))
-        except OSError as error:
-            raise self._outage(error) from error
+            with self._failing_as(_OUR_OUTAGE):
+                await asyncio.to_thread(self._write, draft, envelope.message)
+            if not await hand_over():
+                raise ClaimLost("the claim was lost before the file got its name")
+            with self._failing_as(_OUR_OUTAGE):
+                await asyncio.to_thread(draft.rename, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise
+        with self._failing_as(Unanswered):
+            await asyncio.to_thread(_sync, self._folder)
         return Reply(250, "2.0.0", "kept in the outbox", "body")
 
     async def close(self) -> None:
         """Leave nothing to do: no connection is kept."""
 
     def entries(self, limit: int) -> list[OutboxEntry]:
-        """Return the newest mails first."""
-        with contextlib.suppress(FileNotFoundError):
+        """Return the newest mails first. Reads the disk."""
+        try:
             names = sorted((path.name for path in self._folder.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
-            return [self._entry(name) for name in names[:limit]]
-        return []
+        except FileNotFoundError:
+            return []
+        return [entry for name in names[:limit] if (entry := self._entry(name))]
 
     def read(self, name: str) -> OutboxMail:
-        """Return one mail. Raises FileNotFoundError where there is none of this name."""
+        """Return one mail. Reads the disk. Raises FileNotFoundError where there is none of this name."""
         if not _NAME.fullmatch(name):
             raise FileNotFoundError(name)
         message = BytesParser(policy=policy.default).parsebytes((self._folder / name).read_bytes())
@@ -85,39 +97,50 @@ class Outbox:
             html=_part(message, "html"),
         )
 
-    def _entry(self, name: str) -> OutboxEntry:
-        with (self._folder / name).open("rb") as file:
-            headers = BytesHeaderParser(policy=policy.default).parse(file)
+    def _entry(self, name: str) -> OutboxEntry | None:
+        """Return what a list shows of a mail, or None where it was taken away meanwhile."""
+        try:
+            with (self._folder / name).open("rb") as file:
+                headers = BytesHeaderParser(policy=policy.default).parse(file)
+        except FileNotFoundError:
+            return None
         return OutboxEntry(
             name=name,
-            date=parsedate_to_datetime(headers["Date"]).astimezone(UTC),
-            recipient=str(headers["To"]),
+            date=datetime.strptime(name.partition("Z")[0], _WHEN).replace(tzinfo=UTC),
+            recipient=str(headers["To"] or ""),
             subject=str(headers["Subject"] or ""),
         )
 
     def _name(self, message: bytes) -> str:
         found = _MESSAGE_ID.search(message)
-        return f"{self._clock.now():%Y%m%dT%H%M%S%fZ}-{found[1].decode() if found else 'unknown'}.eml"
+        same = found[1].decode() if found else "unknown"
+        return f"{self._clock.now():{_WHEN}}Z-{same}-{secrets.token_hex(4)}.eml"
 
-    def _write(self, message: bytes) -> Path:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(dir=self._folder, prefix=".draft-")  # mode 0600
+    def _write(self, draft: Path, message: bytes) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync(self._folder.parent)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(message)
             file.flush()
             os.fsync(file.fileno())
-        return Path(draft)
 
-    def _publish(self, draft: Path, name: str) -> None:
-        draft.rename(self._folder / name)
-        folder = os.open(self._folder, os.O_RDONLY)
+    @contextlib.contextmanager
+    def _failing_as(self, failure: Callable[[str], TransportError]) -> Iterator[None]:
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            yield
+        except OSError as error:
+            raise failure(f"the outbox {self._folder} cannot be written to: {error.strerror}") from error
 
-    def _outage(self, error: OSError) -> Outage:
-        return Outage(f"the outbox {self._folder} cannot be written to: {error.strerror}", ours=True)
+
+def _sync(folder: Path) -> None:
+    """Put the names in a folder on the disk, as `fsync` of a file does not (fsync(2))."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _part(message: EmailMessage, kind: str) -> str:
