@@ -64,22 +64,31 @@ class Scan:
         if self._background is None or self._background.done():
             self._background = asyncio.create_task(_logged(self.run()))
 
-    async def run(self) -> None:
-        """Scan until nothing is due that may leave. What was claimed lands later (`Flights.all_landed`).
+    async def run(self) -> int:
+        """Scan until nothing is due that may leave, and return how many were started.
 
-        Raises what the database raises. During an outage of the mail server it ends at once.
+        They land later. Raises what the database raises. During an outage of the mail server it
+        ends at once.
         """
+        started = 0
         async with self._one_at_a_time:
             self._asked = True
             while not self._stopped and not self._breaker.is_open:
                 self._stirred.clear()
                 await self._resend_if_asked()
-                if await self._start_due():
-                    continue
-                wait = self._wait()
-                if wait is None:
-                    return
-                await self._stir(wait)
+                wait = self._wait()  # before we ask: who was left out then may have landed when we hear
+                if count := await self._start_due():
+                    started += count
+                elif wait is None:
+                    break
+                else:
+                    await self._stir(wait)
+        return started
+
+    async def drain(self) -> None:
+        """Scan until nothing is due and everything has landed, what follows from a landing too."""
+        while await self.run():
+            await self._flights.all_landed()
 
     async def run_notices(self) -> None:
         """Start the notices that are due. A scan that runs takes them first anyway."""

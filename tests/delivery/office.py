@@ -1,0 +1,175 @@
+"""The parts of one delivering process, put together as `app.wiring` does, with a clock that stands still."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from uuid import uuid4
+
+from app.delivery.breaker import Breaker
+from app.delivery.courier import Courier
+from app.delivery.flights import Flights
+from app.delivery.leadership import Leadership
+from app.delivery.membership import Membership
+from app.delivery.pace import Pace
+from app.delivery.packing import Packer
+from app.delivery.records import Records
+from app.delivery.scan import Scan
+from app.delivery.scheduler import Scheduler
+from app.delivery.station import Station
+from app.delivery.verdict import Judge
+from app.domain.letter import Draft
+from app.domain.schedule import Delay
+from app.domain.status import Occasion
+from app.mail.compose import Composer
+from app.mail.conversation import Patience
+from app.mail.envelope import Transport
+from app.store import claims
+from app.store.audit import audit
+from app.store.claims import Claimed
+from app.store.database import transaction
+from app.store.letters import Letters
+from app.store.models import Attempt, Delivery
+from app.store.vault import Vault
+from tests.clock import FrozenClock
+from tests.sending import PATIENT, transport_to
+
+WEEK = timedelta(days=7)
+MINUTE = timedelta(minutes=1)
+LEASE = timedelta(seconds=30)
+ORIGIN = "https://letters.test"
+DOMAIN = "letters.test"
+
+
+@dataclass
+class Choices:
+    """What an operator may set, as far as delivering goes."""
+
+    seats: int = 10
+    rate: int | None = None
+    rate_per_domain: int | None = None
+    on_uncertain: Literal["resend", "hold"] = "resend"
+    paused: bool = False
+    leads: bool = True
+    grace: float = 30.0
+    catch_up_limit: timedelta = timedelta(days=14)
+    lease: timedelta = LEASE
+
+
+class Office:
+    """One process: its parts are there for a test to look at."""
+
+    def __init__(self, vault: Vault, transport: Transport, clock: FrozenClock, choices: Choices, name: str) -> None:
+        packer = Packer(vault, Composer(f"Slow <letters@{DOMAIN}>", "", ORIGIN, "", ""), ORIGIN, DOMAIN)
+        self.clock = clock
+        self.membership = Membership(name, choices.lease, clock)
+        self.flights = Flights(choices.seats)
+        self.breaker = Breaker(clock, lambda: 0.5)
+        self.pace = Pace(clock, choices.seats, choices.rate, choices.rate_per_domain)
+        self.records = Records(self.membership, clock)
+        self.courier = Courier(
+            packer=packer,
+            transport=transport,
+            judge=Judge(packer, self.breaker, self.pace, lambda: 0.5),
+            records=self.records,
+            breaker=self.breaker,
+            pace=self.pace,
+            clock=clock,
+            catch_up_limit=choices.catch_up_limit,
+        )
+        self.scan = Scan(
+            courier=self.courier,
+            flights=self.flights,
+            breaker=self.breaker,
+            pace=self.pace,
+            membership=self.membership,
+            clock=clock,
+            on_uncertain=choices.on_uncertain,
+            paused=choices.paused,
+        )
+        self.scheduler = Scheduler(self.scan.start, MINUTE, clock, name)
+        self.leadership = Leadership(self.membership, self.scheduler, choices.lease, clock)
+        self.station = Station(
+            membership=self.membership,
+            leadership=self.leadership if choices.leads else None,
+            scan=self.scan,
+            flights=self.flights,
+            records=self.records,
+            lease=choices.lease,
+            grace=choices.grace,
+        )
+
+    async def deliver(self) -> None:
+        """Scan until nothing is due, and wait until everything has landed."""
+        await self.scan.drain()
+
+    async def claim(self, limit: int = 1) -> list[Claimed]:
+        """Claim letters without starting them, as a scan does in its middle."""
+        return await claims.claim(self.membership.id, uuid4(), self.clock.now(), limit, notices=False)
+
+
+class Town:
+    """A connected database, with letters to post and offices to open."""
+
+    def __init__(self, vault: Vault, clock: FrozenClock) -> None:
+        self.vault = vault
+        self.clock = clock
+        self.letters = Letters(vault, first_delay=Delay(days=7), second_delay=Delay(days=30), message_domain=DOMAIN)
+
+    async def post(self, *readers: str, sender: str = "", body: str = "Hello.") -> None:
+        """Post a letter to each reader, to be due in a week, in this order."""
+        async with transaction():
+            for reader in readers:
+                await self.letters.post(Draft(recipient_email=reader, body=body, sender_email=sender), self.clock.now())
+                self.clock.advance(timedelta(milliseconds=1))
+
+    async def post_and_wait(self, *readers: str, sender: str = "") -> None:
+        """The same, and let a week pass."""
+        await self.post(*readers, sender=sender)
+        self.clock.advance(WEEK)
+
+    @asynccontextmanager
+    async def unentered(
+        self, port: int, choices: Choices | None = None, *, patience: Patience = PATIENT, name: str = "office"
+    ) -> AsyncIterator[Office]:
+        """Open an office beside a mail server, for a test to enter its station."""
+        choices = choices or Choices()
+        async with transport_to(port, connections=choices.seats, patience=patience, clock=self.clock) as transport:
+            yield Office(self.vault, transport, self.clock, choices, name)
+
+    @asynccontextmanager
+    async def office(
+        self, port: int, choices: Choices | None = None, *, patience: Patience = PATIENT, name: str = "office"
+    ) -> AsyncIterator[Office]:
+        """Open one that is a worker, and neither beats nor scans by itself."""
+        async with self.unentered(port, choices, patience=patience, name=name) as office:
+            await office.membership.join()
+            try:
+                yield office
+            finally:
+                office.scan.stop()
+                await office.scan.ended()
+                await office.flights.all_landed(0)
+
+
+async def firsts() -> Sequence[Delivery]:
+    """Return the first deliveries of all letters, in the order they were posted."""
+    return await Delivery.filter(occasion=Occasion.FIRST).order_by("promised_at", "id")
+
+
+async def only() -> Delivery:
+    """Return the first delivery of the only letter."""
+    (delivery,) = await firsts()
+    return delivery
+
+
+async def last_attempt(delivery: Delivery) -> Attempt:
+    return (await Attempt.filter(delivery_id=delivery.id).order_by("id"))[-1]
+
+
+async def by_status() -> dict[str, int]:
+    """Return how many deliveries there are in each state, of a ledger that adds up."""
+    ledger = await audit()
+    assert ledger.adds_up, ledger
+    return {status: count for status, count in ledger.by_status.items() if count}

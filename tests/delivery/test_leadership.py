@@ -1,0 +1,146 @@
+"""One process leads: it is relieved when it dies, hands over when it stops, and stops in time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from tortoise.exceptions import OperationalError
+
+from app.store import leases
+from app.store.models import Delivery, Lease
+from tests.delivery.office import LEASE, Choices, Office, Town
+from tests.smtp_server import MailServer
+
+pytestmark = pytest.mark.anyio
+
+BEAT = LEASE / 15
+
+
+@asynccontextmanager
+async def two_offices(town: Town, port: int) -> AsyncIterator[tuple[Office, Office]]:
+    """Open two on one database, whose pulses a test gives by hand."""
+    async with town.office(port, name="one") as one, town.office(port, name="two") as two:
+        try:
+            yield one, two
+        finally:
+            one.scheduler.stop()
+            two.scheduler.stop()
+
+
+async def test_of_two_one_leads(town: Town, server: MailServer) -> None:
+    async with two_offices(town, server.port) as (one, two):
+        for _ in range(5):
+            await asyncio.gather(one.station.pulse(), two.station.pulse())
+            town.clock.advance(BEAT)
+            assert [one.scheduler.running, two.scheduler.running].count(True) == 1
+
+
+async def test_who_resigns_hands_over_at_once(town: Town, server: MailServer) -> None:
+    async with two_offices(town, server.port) as (one, two):
+        await one.station.pulse()
+        await two.station.pulse()
+        assert (one.scheduler.running, two.scheduler.running) == (True, False)
+        await one.leadership.resign()
+        await two.station.pulse()
+        await one.station.pulse()  # and does not come back
+        assert (one.scheduler.running, two.scheduler.running) == (False, True)
+
+
+async def test_who_resigns_while_it_is_taking_the_lease_does_not_keep_it(
+    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, taking, go_on = leases.take, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: object) -> bool:
+        taken = await take(*args)  # type: ignore[arg-type]
+        taking.set()
+        await go_on.wait()
+        return taken
+
+    monkeypatch.setattr(leases, "take", slow)
+    async with two_offices(town, server.port) as (one, _):
+        pulse = asyncio.create_task(one.station.pulse())
+        await taking.wait()
+        resigned = asyncio.create_task(one.leadership.resign())
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(pulse, resigned)
+        assert not one.scheduler.running
+        assert await Lease.filter(name=leases.SCHEDULER, worker_id=None).exists()
+
+
+async def test_a_dead_leader_is_relieved_after_the_lease_and_not_before(town: Town, server: MailServer) -> None:
+    async with two_offices(town, server.port) as (one, two):
+        await one.station.pulse()
+        await two.station.pulse()
+        passed = timedelta()
+        while not two.scheduler.running:
+            town.clock.advance(BEAT)
+            passed += BEAT
+            await two.station.pulse()
+            one.leadership.check()
+            assert not (one.scheduler.running and two.scheduler.running)
+        assert LEASE <= passed <= LEASE + timedelta(seconds=5)
+
+
+async def test_a_leader_without_a_database_stops_before_others_may_take_over(
+    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_offices(town, server.port) as (one, _):
+        await one.station.pulse()
+
+        async def away(*_: object) -> bool:
+            raise OperationalError("the database is away")
+
+        monkeypatch.setattr(leases, "beat", away)
+        stopped_after = timedelta()
+        while one.scheduler.running:
+            town.clock.advance(BEAT)
+            stopped_after += BEAT
+            await one.station.pulse()
+        assert LEASE / 2 < stopped_after < LEASE
+
+
+async def test_a_leader_whose_database_hangs_stops_all_the_same(
+    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pulse that never comes back does not keep the station from looking at the clock."""
+    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.station:
+        assert office.scheduler.running
+        hangs = asyncio.Event()
+
+        async def hang(*_: object) -> bool:
+            hangs.set()
+            await asyncio.Event().wait()
+            return False
+
+        monkeypatch.setattr(leases, "beat", hang)
+        stopped = asyncio.Event()
+        monkeypatch.setattr(office.scheduler, "stop", _then(office.scheduler.stop, stopped.set))
+        await hangs.wait()
+        town.clock.advance(timedelta(seconds=0.25))
+        await asyncio.wait_for(stopped.wait(), 20)
+        monkeypatch.undo()
+
+
+def _then(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def both() -> None:
+        first()
+        second()
+
+    return both
+
+
+async def test_the_claims_of_the_dead_do_not_wait_for_the_next_minute(town: Town, server: MailServer) -> None:
+    await town.post_and_wait("minji@x.test")
+    async with two_offices(town, server.port) as (one, two):
+        await two.station.pulse()
+        await one.claim()
+        for _ in range(17):
+            town.clock.advance(BEAT)
+            await two.station.pulse()
+        await server.has_accepted(1)
+        await two.flights.all_landed()
+    assert not await Delivery.filter(claim_token__isnull=False).exists()

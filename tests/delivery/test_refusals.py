@@ -1,0 +1,196 @@
+"""What a mail server may answer, row by row of STANDARDS.md, and where the ledger ends."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from app.domain.retry import GIVE_UP_AFTER
+from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.store.models import Delivery, UndeliverableAddress
+from tests.delivery.office import Town, by_status, firsts, last_attempt, only
+from tests.smtp_server import MailServer
+
+pytestmark = pytest.mark.anyio
+
+FIVE_MINUTES = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A reader's address that says what the server answers, and what comes of it."""
+
+    reader: str
+    status: Status
+    blocked: bool = False
+    server_rests: bool = False
+    domain_rests: bool = False
+
+
+RETRIED = [
+    Row("rcpt-450@x.test", Status.SCHEDULED),  # S2
+    Row("data-451@x.test", Status.SCHEDULED),
+    Row("body-452@x.test", Status.SCHEDULED),
+    Row("rcpt-421-4.3.2@x.test", Status.SCHEDULED, server_rests=True),  # S3
+    Row("body-421@x.test", Status.SCHEDULED, server_rests=True),
+    Row("rcpt-451-4.7.1@x.test", Status.SCHEDULED),
+    Row("rcpt-450-4.2.1@rate.test", Status.SCHEDULED, domain_rests=True),
+    Row("rcpt-452-4.2.2@x.test", Status.SCHEDULED),
+    Row("rcpt-552-5.2.2@x.test", Status.SCHEDULED),  # S4
+    Row("rcpt-454@x.test", Status.SCHEDULED),  # S6
+]
+FAILED = [
+    Row("rcpt-550-5.1.1@x.test", Status.FAILED, blocked=True),  # S4
+    Row("rcpt-550-5.1.2@x.test", Status.FAILED, blocked=True),
+    Row("rcpt-550-5.1.10@x.test", Status.FAILED, blocked=True),
+    Row("rcpt-553@x.test", Status.FAILED, blocked=True),
+    Row("rcpt-556@x.test", Status.FAILED, blocked=True),
+    Row("body-552-5.3.4@x.test", Status.FAILED),
+    Row("body-554-5.6.0@x.test", Status.FAILED),
+    Row("rcpt-550-5.7.1@x.test", Status.FAILED),  # S5
+    Row("body-554-5.7.1@x.test", Status.FAILED),
+]
+
+
+def _reader(row: Row) -> str:
+    return row.reader.partition("@")[0]
+
+
+async def test_sent_only_after_the_250_that_follows_the_final_dot(town: Town, server: MailServer) -> None:  # S1
+    await town.post_and_wait("minji@x.test")
+    async with town.office(server.port) as office:
+        await office.deliver()
+    delivery = await only()
+    assert (delivery.status, delivery.sent_at, delivery.attempts) == (Status.SENT, town.clock.now(), 1)
+    attempt = await last_attempt(delivery)
+    assert (attempt.outcome, attempt.code, attempt.enhanced) == (Outcome.ACCEPTED, 250, "2.0.0")
+    assert attempt.handed_over_at == town.clock.now()
+    assert [accepted.recipients for accepted in server.accepted] == [("minji@x.test",)]
+    assert await by_status() == {"sent": 1, "scheduled": 1}
+
+
+@pytest.mark.parametrize("row", RETRIED, ids=_reader)
+async def test_refused_for_now(lite_town: Town, server: MailServer, row: Row) -> None:
+    await lite_town.post_and_wait(row.reader)
+    async with lite_town.office(server.port) as office:
+        await office.deliver()
+        assert office.breaker.is_open == row.server_rests
+        assert bool(office.pace.closed()) == row.domain_rests
+    delivery = await only()
+    now = lite_town.clock.now()
+    assert (delivery.status, delivery.attempts) == (Status.SCHEDULED, 1)
+    assert (delivery.due_at, delivery.first_refused_at) == (now + FIVE_MINUTES, now)
+    attempt = await last_attempt(delivery)
+    stage, code, *_ = row.reader.partition("@")[0].split("-")
+    assert (attempt.outcome, attempt.code) == (Outcome.TRANSIENT, int(code))
+    assert bool(attempt.handed_over_at) == (stage == "body")
+    assert not await UndeliverableAddress.exists()
+    assert server.accepted == []
+    assert await by_status() == {"scheduled": 2}
+
+
+@pytest.mark.parametrize("row", FAILED, ids=_reader)
+async def test_refused_for_good(lite_town: Town, server: MailServer, row: Row) -> None:
+    await lite_town.post_and_wait(row.reader, sender="jun@writer.test")
+    await Delivery.filter(occasion=Occasion.RECEIPT).update(due_at=lite_town.clock.now() + timedelta(days=1))
+    async with lite_town.office(server.port) as office:
+        await office.deliver()
+        assert not office.breaker.trouble
+    delivery = await only()
+    assert (delivery.status, delivery.attempts) == (Status.FAILED, 1)
+    assert await UndeliverableAddress.filter(mac=lite_town.vault.address_mac(row.reader)).exists() == row.blocked
+    second = await Delivery.get(occasion=Occasion.SECOND)
+    assert (second.status, second.held_reason) == (Status.HELD, HeldReason.FIRST_REFUSED)
+    assert (await last_attempt(delivery)).outcome is Outcome.PERMANENT
+    # The writer was told, at once and once.
+    assert [accepted.recipients for accepted in server.accepted] == [("jun@writer.test",)]
+    assert server.accepted[0].sender == "<>"
+    assert await by_status() == {"failed": 1, "held": 1, "sent": 1, "scheduled": 1}
+
+
+async def test_all_of_them_together(town: Town, server: MailServer) -> None:
+    rows = [row for row in (*RETRIED, *FAILED) if not row.server_rests]
+    await town.post_and_wait(*(row.reader for row in rows))
+    async with town.office(server.port) as office:
+        await office.deliver()
+    assert [(delivery.status, delivery.attempts) for delivery in await firsts()] == [(row.status, 1) for row in rows]
+    assert await by_status() == {"scheduled": 16, "failed": 9, "held": 9}
+
+
+async def test_without_an_address_of_the_writer_nobody_is_told(town: Town, server: MailServer) -> None:
+    await town.post_and_wait("rcpt-550-5.1.1@x.test")
+    async with town.office(server.port) as office:
+        await office.deliver()
+    assert await by_status() == {"failed": 1, "held": 1}
+    assert server.accepted == []
+
+
+async def test_an_address_that_does_not_exist_is_not_written_to_again(town: Town, server: MailServer) -> None:
+    await town.post_and_wait("rcpt-550-5.1.1@x.test")
+    async with town.office(server.port) as office:
+        await office.deliver()
+        sessions = server.sessions
+        await town.post_and_wait("RCPT-550-5.1.1@x.test")
+        await office.deliver()
+    _, again = await firsts()
+    assert (again.status, again.held_reason, again.attempts) == (Status.HELD, HeldReason.UNDELIVERABLE, 0)
+    assert server.sessions == sessions
+
+
+async def test_what_the_server_said_is_kept_without_addresses(town: Town, server: MailServer) -> None:
+    server.policy = lambda stage, reader: f"550 5.7.1 no mail from <letters@us.test> for {reader}" * (stage == "rcpt")
+    await town.post_and_wait("minji@x.test")
+    async with town.office(server.port) as office:
+        await office.deliver()
+    answer = (await last_attempt(await only())).answer
+    assert answer == "no mail from <[address]> for [address]"
+
+
+@pytest.mark.parametrize("code", ["530", "534", "535", "538"])
+async def test_who_does_not_accept_us_charges_nothing_to_the_letter(  # S6
+    town: Town, server: MailServer, code: str
+) -> None:
+    await town.post_and_wait(f"rcpt-{code}@x.test")
+    async with town.office(server.port) as office:
+        before = await only()
+        for pause in (10, 20, 40):
+            await office.deliver()
+            assert office.breaker.trouble.startswith(f"the mail server does not accept us: {code}")
+            town.clock.advance(timedelta(seconds=pause - 1))
+            assert office.breaker.is_open
+            town.clock.advance(timedelta(seconds=1))
+            assert not office.breaker.is_open
+    after = await only()
+    assert (after.status, after.attempts, after.due_at) == (Status.SCHEDULED, 0, before.due_at)
+    assert await by_status() == {"scheduled": 2}
+
+
+async def test_a_server_that_asks_for_a_pause_again_gets_a_longer_one(  # S3
+    lite_town: Town, server: MailServer
+) -> None:
+    await lite_town.post_and_wait("rcpt-421@x.test")
+    async with lite_town.office(server.port) as office:
+        await office.deliver()
+        lite_town.clock.advance(FIVE_MINUTES)
+        await office.deliver()
+        lite_town.clock.advance(timedelta(seconds=15))
+        assert office.breaker.is_open
+
+
+async def test_it_gives_up_five_days_after_the_first_refusal(lite_town: Town, server: MailServer) -> None:  # S2
+    await lite_town.post_and_wait("rcpt-450@x.test", sender="jun@writer.test")
+    began = lite_town.clock.now()
+    waits = []
+    async with lite_town.office(server.port) as office:
+        while (delivery := await only()).status is Status.SCHEDULED:
+            await office.deliver()
+            due = (await only()).due_at
+            waits.append((due - lite_town.clock.now()) // timedelta(minutes=1))
+            lite_town.clock.advance(due - lite_town.clock.now())
+    assert delivery.status is Status.FAILED
+    assert lite_town.clock.now() - began == GIVE_UP_AFTER
+    assert waits[:7] == [5, 10, 20, 40, 80, 160, 240]
+    assert waits[-1] == 0
+    assert delivery.attempts == len(waits)
+    assert not await UndeliverableAddress.exists()
+    assert await Delivery.filter(occasion=Occasion.REFUSAL, status=Status.SENT).exists()
