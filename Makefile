@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format lock
+.PHONY: install run test check format lock
+
+install: $(VENV)/.runtime
 
 # Serve on http://127.0.0.1:8000. MAILBOX_* variables and .env are honoured.
 run: $(VENV)/.runtime
