@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,7 +16,7 @@ import uvicorn
 from app.clock import SystemClock
 from app.doctor import examine
 from app.doctor.findings import Level
-from app.domain.status import Status
+from app.domain.status import HeldReason, Status
 from app.errors import MailboxError
 from app.log import configure_logging
 from app.settings import Settings, load_settings
@@ -152,11 +152,32 @@ def doctor() -> None:
 def hold(
     due_since: Annotated[datetime, typer.Option(help="A moment such as 2026-11-21T08:00:00+00:00; UTC if not said")],
 ) -> None:
-    """Hold what is scheduled and was due since a moment: after a backup was restored."""
-    clock = SystemClock()
-    since = due_since.astimezone() if due_since.tzinfo else due_since.replace(tzinfo=clock.now().tzinfo)
-    held = asyncio.run(_connected(load_settings(), lambda: deliveries.hold_due_since(since, clock.now())))
+    """Hold what was due since a moment: after a backup was restored. Waits until nothing is claimed."""
+    since = due_since if due_since.tzinfo else due_since.replace(tzinfo=UTC)
+    held = asyncio.run(_hold(load_settings(), since))
     typer.echo(json.dumps({"held": held}))
+
+
+async def _hold(settings: Settings, since: datetime) -> int:
+    """Hold, once the workers that the backup remembers are found dead and their claims have come back."""
+    clock = SystemClock()
+    async with open_mailbox(settings, clock) as mailbox, build_station(mailbox, leads=False):
+        end = clock.monotonic() + 2 * settings.lease.total_seconds() + 5
+        while names := await deliveries.claimers():
+            if clock.monotonic() > end:
+                raise MailboxError(f"{', '.join(names)} still sends; start it with MAILBOX_PAUSED=on first")
+            await asyncio.sleep(1)
+        return await deliveries.hold_due_since(since, clock.now())
+
+
+@cli.command()
+def release(
+    reason: Annotated[HeldReason, typer.Option(help="Why they are held")] = HeldReason.OPERATOR,
+) -> None:
+    """Schedule again, for now, what was held for a reason."""
+    clock = SystemClock()
+    released = asyncio.run(_connected(load_settings(), lambda: deliveries.release(reason, clock.now())))
+    typer.echo(json.dumps({"released": released}))
 
 
 @admin.command("create")

@@ -31,6 +31,10 @@ class LocalPostgres:
     def url(self, database: str) -> str:
         return f"postgres://postgres@127.0.0.1:{self._port}/{database}"
 
+    def program(self, name: str) -> str:
+        """Return the path of one of PostgreSQL's own programs, such as `pg_dump`."""
+        return str(self._wheel.bin_path / name)
+
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """Keep the server down for the length of the block; every connection ends, as at a restart."""

@@ -29,3 +29,15 @@ async def hold_due_since(since: datetime, now: datetime) -> int:
     """
     doubtful = Delivery.filter(status=Status.SCHEDULED, due_at__gte=since.astimezone(UTC), due_at__lte=now)
     return await doubtful.update(status=Status.HELD, status_at=now, held_reason=HeldReason.OPERATOR)
+
+
+async def release(reason: HeldReason, now: datetime) -> int:
+    """Schedule again, for now, what was held for `reason`. Returns how many."""
+    held = Delivery.filter(status=Status.HELD, held_reason=reason)
+    return await held.update(status=Status.SCHEDULED, status_at=now, due_at=now, held_reason=None)
+
+
+async def claimers() -> list[str]:
+    """Return the names of the workers that have deliveries claimed at this moment."""
+    claims = Delivery.filter(status=Status.CLAIMED).distinct()
+    return sorted(str(name) for name in await claims.values_list("claimed_by__name", flat=True))
