@@ -16,9 +16,11 @@ from app.delivery.leadership import Leadership
 from app.delivery.membership import Membership
 from app.delivery.pace import Pace
 from app.delivery.packing import Packer
+from app.delivery.records import Records
 from app.delivery.scan import Scan
 from app.delivery.scheduler import Scheduler
 from app.delivery.station import Station
+from app.delivery.verdict import Judge
 from app.domain.address import domain_of
 from app.errors import DatabaseError
 from app.mail.compose import Composer
@@ -95,15 +97,17 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     flights = Flights(settings.smtp_connections)
     breaker = Breaker(clock, random.random)
     pace = Pace(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain)
+    records = Records(membership, clock)
+    packer = _packer(mailbox)
     courier = Courier(
-        packer=_packer(mailbox),
+        packer=packer,
         transport=mailbox.transport,
+        judge=Judge(packer, breaker, pace, random.random),
+        records=records,
         breaker=breaker,
         pace=pace,
-        membership=membership,
         clock=clock,
         catch_up_limit=settings.catch_up_limit,
-        jitter=random.random,
     )
     scan = Scan(
         courier=courier,
@@ -115,13 +119,13 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
         on_uncertain=settings.on_uncertain,
         paused=settings.paused,
     )
-    scheduler = Scheduler(scan.run, settings.scan_interval, clock, membership.name)
+    scheduler = Scheduler(scan.start, settings.scan_interval, clock, membership.name)
     return Station(
         membership=membership,
         leadership=Leadership(membership, scheduler, settings.lease, clock) if leads else None,
         scan=scan,
         flights=flights,
-        courier=courier,
+        records=records,
         lease=settings.lease,
     )
 
