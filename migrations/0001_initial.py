@@ -161,6 +161,7 @@ class Migration(migrations.Migration):
                 ("beat", fields.BigIntField(default=0)),
                 ("started_at", fields.DatetimeField()),
                 ("seen_at", fields.DatetimeField()),
+                ("trouble", fields.CharField(default="", max_length=255)),
             ],
             table="workers",
             sql=[
@@ -170,7 +171,8 @@ class Migration(migrations.Migration):
                     name VARCHAR(128) NOT NULL,
                     beat BIGINT NOT NULL DEFAULT 0,
                     started_at {moment} NOT NULL,
-                    seen_at {moment} NOT NULL
+                    seen_at {moment} NOT NULL,
+                    trouble VARCHAR(255) NOT NULL DEFAULT ''
                 )
                 """,
             ],

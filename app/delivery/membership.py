@@ -48,13 +48,14 @@ class Membership:
     async def join(self) -> None:
         await leases.register(self.id, self.name, self._clock.now())
 
-    async def pulse(self) -> int:
-        """Beat once and take back what dead workers held. Returns how many claims that were.
+    async def pulse(self, trouble: str = "") -> int:
+        """Beat once, and take back what dead workers held. Returns how many claims that were.
 
+        `trouble` is what keeps us from the mail server; the admin page of every process shows it.
         Our own beat is written first: where writing fails (the disk is full, the database is
         read-only) nobody else can beat either, and nobody must be taken for dead.
         """
-        if not await leases.beat(self.id, self._clock.now()):
+        if not await leases.beat(self.id, self._clock.now(), trouble):
             log.warning("taken for dead: this process stood still for longer than the lease", worker=self.name)
             self.id = uuid4()
             await self.join()

@@ -51,6 +51,7 @@ class Packer:
             second_send_at=as_moment(second) if second else None,
             page_url=f"{self._origin}/letters/{values['token']}" if to_writer else "",
             reader=masked(values["recipient_email"]) if to_writer else "",
+            reason=claimed.refusal,
         )
 
     def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:

@@ -98,6 +98,11 @@ class Scan:
         async with self._one_at_a_time:
             await _logged(self._claim_and_start(notices=True, limit=self._seats()))
 
+    @property
+    def trouble(self) -> str:
+        """Why the mail server cannot be used just now; empty where it can."""
+        return self._breaker.trouble
+
     def stop(self) -> None:
         """Claim nothing any more."""
         self._stopped = True

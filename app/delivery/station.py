@@ -79,7 +79,7 @@ class Station:
     async def pulse(self) -> None:
         """Beat once, relieve the dead, and lead if nobody else does."""
         try:
-            returned = await self._membership.pulse()
+            returned = await self._membership.pulse(self.scan.trouble)
             await self.scan.free_doubtful()
             if self._leadership:
                 await self._leadership.pulse(returned)

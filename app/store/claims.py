@@ -11,7 +11,7 @@ from tortoise.expressions import F
 
 from app.domain.status import Occasion, Outcome, Status
 from app.store.database import as_moment, as_parameter, as_text, connection, transaction
-from app.store.models import Delivery, Lease, UndeliverableAddress, Worker
+from app.store.models import Attempt, Delivery, Lease, UndeliverableAddress, Worker
 from app.store.statements import as_uuid, statements
 
 Row = Mapping[str, Any]
@@ -21,7 +21,8 @@ Row = Mapping[str, Any]
 class Claimed:
     """A delivery that is ours to carry. `token` fences the claim; `letter` is its row, still sealed.
 
-    `undeliverable`: the reader's address is known not to exist.
+    `undeliverable`: the reader's address is known not to exist. `refusal`: what the reader's
+    server said, where this is the notice of it.
     """
 
     id: int
@@ -36,6 +37,7 @@ class Claimed:
     domain_mac: str
     letter: Row
     undeliverable: bool
+    refusal: str
 
 
 async def claim(
@@ -56,7 +58,11 @@ async def claim(
         return []
     letters = await _letters_of(rows)
     dead = await _undeliverable(letters.values())
-    taken = [_claimed(row, token, now, letters[str(row["letter_id"])], dead) for row in rows]
+    refusals = await _refusals([row["letter_id"] for row in rows if row["occasion"] == Occasion.REFUSAL])
+    taken = [
+        _claimed(row, token, now, letters[str(row["letter_id"])], dead, refusals.get(str(row["letter_id"]), ""))
+        for row in rows
+    ]
     return sorted(taken, key=lambda claimed: (claimed.due_at, claimed.id))
 
 
@@ -72,7 +78,20 @@ async def _undeliverable(letters: Iterable[Row]) -> set[str]:
     return {address.mac for address in known}
 
 
-def _claimed(row: Row, token: UUID, now: datetime, letter: Row, dead: set[str]) -> Claimed:
+async def _refusals(letters: Sequence[Any]) -> dict[str, str]:
+    """Return the server's last words about these letters' first delivery."""
+    if not letters:
+        return {}
+    attempts = Attempt.filter(delivery__letter_id__in=letters, delivery__occasion=Occasion.FIRST).order_by("id")
+    return {
+        str(said["delivery__letter_id"]): " ".join(
+            filter(None, (str(said["code"] or ""), said["enhanced"], said["answer"]))
+        )
+        for said in await attempts.values("delivery__letter_id", "code", "enhanced", "answer")
+    }
+
+
+def _claimed(row: Row, token: UUID, now: datetime, letter: Row, dead: set[str], refusal: str) -> Claimed:
     occasion = Occasion(row["occasion"])
     refused = row["first_refused_at"]
     return Claimed(
@@ -88,6 +107,7 @@ def _claimed(row: Row, token: UUID, now: datetime, letter: Row, dead: set[str]) 
         domain_mac=row["domain_mac"],
         letter=letter,
         undeliverable=letter["sender_mac" if occasion.is_notice else "recipient_mac"] in dead,
+        refusal=refusal,
     )
 
 

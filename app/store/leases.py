@@ -6,9 +6,11 @@ from uuid import UUID
 
 from tortoise.expressions import F
 
+from app.domain.address import redacted
 from app.store.models import Delivery, Lease, Worker
 
 SCHEDULER = "scheduler"
+_TROUBLE_LIMIT = 255
 
 
 async def register(worker: UUID, name: str, now: datetime) -> None:
@@ -16,9 +18,13 @@ async def register(worker: UUID, name: str, now: datetime) -> None:
     await Worker.create(id=worker, name=name, started_at=now, seen_at=now)
 
 
-async def beat(worker: UUID, now: datetime) -> bool:
-    """Show that a worker is alive. False: it was taken for dead and struck off."""
-    return bool(await Worker.filter(id=worker).update(beat=F("beat") + 1, seen_at=now))
+async def beat(worker: UUID, now: datetime, trouble: str = "") -> bool:
+    """Show that a worker is alive, and what keeps it from the mail server if anything does.
+
+    False: it was taken for dead and struck off.
+    """
+    alive = Worker.filter(id=worker)
+    return bool(await alive.update(beat=F("beat") + 1, seen_at=now, trouble=redacted(trouble)[:_TROUBLE_LIMIT]))
 
 
 async def beats() -> Mapping[UUID, int]:

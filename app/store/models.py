@@ -116,13 +116,17 @@ class UndeliverableAddress(Model):
 
 
 class Worker(Model):
-    """A process that may claim. It is alive while `beat` moves; `seen_at` is for people to read."""
+    """A process that may claim. It is alive while `beat` moves; `seen_at` is for people to read.
+
+    `trouble` is why it cannot use the mail server just now, or empty.
+    """
 
     id = fields.UUIDField(primary_key=True)
     name = fields.CharField(128)
     beat = fields.BigIntField(default=0)
     started_at = fields.DatetimeField()
     seen_at = fields.DatetimeField()
+    trouble = fields.CharField(255, default="")
 
     class Meta:
         table = "workers"

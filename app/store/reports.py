@@ -19,7 +19,8 @@ from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.errors import KeyMissing
 from app.store.database import as_moment, as_parameter, connection
 from app.store.leases import SCHEDULER
-from app.store.models import Attempt, Delivery, Lease
+from app.store.models import Attempt, Delivery, Lease, Worker
+from app.store.statements import numbered
 from app.store.vault import Vault
 
 COMING = (Status.SCHEDULED, Status.CLAIMED, Status.HELD, Status.UNCERTAIN)
@@ -96,7 +97,8 @@ class Page:
 class Overview:
     """How the post office stands. Counts stop at COUNT_LIMIT + 1.
 
-    `scheduler` names the worker that holds the lease, alive or not; `seen_at` is its last beat.
+    `scheduler` names the worker that holds the lease, alive or not; `seen_at` is its last beat;
+    `troubles` are workers that cannot use the mail server just now, with why.
     """
 
     scheduler: str | None
@@ -106,6 +108,7 @@ class Overview:
     held: int
     uncertain: int
     failed: int
+    troubles: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ async def overview(now: datetime) -> Overview:
     """Return how the post office stands."""
     lease = await Lease.get(name=SCHEDULER).select_related("worker")
     sql = _OVERVIEW.format(limit=COUNT_LIMIT + 1)
-    (row,) = await connection().execute_query_dict(_numbered(sql), [as_parameter(now)])
+    (row,) = await connection().execute_query_dict(numbered(sql), [as_parameter(now)])
     return Overview(
         scheduler=lease.worker.name if lease.worker else None,
         seen_at=lease.worker.seen_at if lease.worker else None,
@@ -151,6 +154,7 @@ async def overview(now: datetime) -> Overview:
         held=row["held"],
         uncertain=row["uncertain"],
         failed=row["failed"],
+        troubles=tuple([(worker.name, worker.trouble) async for worker in Worker.exclude(trouble="").order_by("name")]),
     )
 
 
@@ -178,7 +182,7 @@ async def _walk(states: Sequence[Status], place: _Place | None, limit: int) -> t
         for where in _STRANDS[state]
     )
     sql = _LIST.format(strands=strands, order=order, limit=limit + 1)
-    rows = await connection().execute_query_dict(_numbered(sql), [as_parameter(start[0]), start[1]])
+    rows = await connection().execute_query_dict(numbered(sql), [as_parameter(start[0]), start[1]])
     keys = [(as_moment(row["moment"]), row["id"]) for row in rows]
     found = keys[:limit]
     return found[::-1] if backwards else found, len(keys) > limit
@@ -238,8 +242,3 @@ def _recipient(vault: Vault, values: dict[str, Any]) -> str | None:
 def _error(values: dict[str, Any]) -> str:
     said = (str(values["code"] or ""), values["enhanced"], values["answer"])
     return " ".join(part for part in said if part) or str(values["outcome"])
-
-
-def _numbered(sql: str) -> str:
-    """Write `@1` as the connected database does."""
-    return sql.replace("@", "?" if connection().capabilities.dialect == "sqlite" else "$")

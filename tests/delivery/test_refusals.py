@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from email import policy
+from email.parser import BytesParser
 
 import pytest
 
@@ -194,3 +196,8 @@ async def test_it_gives_up_five_days_after_the_first_refusal(lite_town: Town, se
     assert delivery.attempts == len(waits)
     assert not await UndeliverableAddress.exists()
     assert await Delivery.filter(occasion=Occasion.REFUSAL, status=Status.SENT).exists()
+    told = server.accepted[-1]
+    assert told.recipients == ("jun@writer.test",)
+    words = BytesParser(policy=policy.default).parsebytes(told.message).get_body(("plain",))
+    assert words is not None
+    assert "450 as you wish" in words.get_content()

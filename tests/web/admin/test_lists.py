@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from babel.messages.extract import extract_from_dir
 
 from app.domain.status import Occasion, Outcome, Status
 from app.rendering import translations
+from app.store.leases import beat, register
 from app.store.models import Delivery
 from app.web.throttle import FREE_TRIES
 from tests.clock import NEW_YEAR as NOW
@@ -30,6 +32,17 @@ async def test_the_desk_shows_what_comes_next_and_what_ended_last(desk: Desk, op
     assert "in 7 days" in text
     assert "Asia/Seoul (+09:00)" in text
     assert "Not running" in text
+
+
+async def test_the_desk_tells_of_a_mail_server_that_cannot_be_used(desk: Desk, operator: httpx.AsyncClient) -> None:
+    worker = uuid4()
+    await register(worker, "host:1", NOW)
+    await beat(worker, NOW, "mail.example.org refused the login of <me@example.org>")
+    text = (await operator.get("/admin")).text
+    assert "cannot be used by host:1" in text
+    assert "refused the login of [address]" in text or "refused the login of &lt;[address]&gt;" in text
+    await beat(worker, NOW)
+    assert "cannot be used by" not in (await operator.get("/admin")).text
 
 
 async def test_neither_a_letter_nor_an_address_is_on_the_page(desk: Desk, operator: httpx.AsyncClient) -> None:
