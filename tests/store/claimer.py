@@ -1,10 +1,16 @@
-"""A process that claims until nothing is due and prints the ids: `python -m tests.store.claimer URL`."""
+"""A process that claims and settles until nothing is due, and prints the ids: `python -m tests.store.claimer URL`."""
 
 import asyncio
 import sys
 
+from app.domain.retry import Reply
+from app.store.claims import hand_over
 from app.store.database import connected
+from app.store.settlements import Try, sent, settle
+from tests.clock import NEW_YEAR as NOW
 from tests.ledger import claim_due, new_worker
+
+_TRIED = Try(NOW, NOW, NOW, Reply(250, "2.0.0", "taken", "body"))
 
 
 async def main(url: str) -> None:
@@ -14,7 +20,9 @@ async def main(url: str) -> None:
         sys.stdout.flush()
         sys.stdin.readline()
         while claimed := await claim_due(worker, limit=25):
-            sys.stdout.write("".join(f"{one.id}\n" for one in claimed))
+            ours = await hand_over(claimed, NOW)
+            ours &= await settle([sent(one, _TRIED) for one in claimed], "claimer")
+            sys.stdout.write("".join(f"{one}\n" for one in ours))
 
 
 if __name__ == "__main__":

@@ -180,15 +180,28 @@ async def test_several_processes_may_open_and_migrate_a_new_database_at_once(emp
     assert max(applied) > 0
 
 
-_MIGRATE = "import asyncio, sys; from app.store.database import migrate; print(len(asyncio.run(migrate(sys.argv[1]))))"
+_MIGRATE = """
+import asyncio, sys
+from app.store.database import migrate
+print("ready", flush=True)
+sys.stdin.readline()
+print(len(asyncio.run(migrate(sys.argv[1]))))
+"""
 
 
 async def _migrate_at_once(url: str) -> list[int]:
+    """Start three, and let go of them together."""
     processes = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _MIGRATE, url, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+            *(sys.executable, "-c", _MIGRATE, url),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         for _ in range(3)
     ]
-    outputs = [(await process.communicate())[0] for process in processes]
-    return [int(output) for output in outputs]
+    for process in processes:
+        assert process.stdout
+        await process.stdout.readline()
+    outputs = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+    return [int(output) for output, _ in outputs]

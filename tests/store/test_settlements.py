@@ -80,9 +80,7 @@ async def test_refused_for_now_is_charged_and_due_later(prompt_letters: Letters)
     first, second = await _claimed(prompt_letters)
     at, later = NOW + 2 * MINUTE, NOW + 9 * MINUTE
     await _settled(refused_for_now(first, tried(FULL_MAILBOX, handed_over=False), later))
-    assert await _state(first) == _expected(
-        first, Status.SCHEDULED, at, due_at=later, attempts=1, first_refused_at=at
-    )
+    assert await _state(first) == _expected(first, Status.SCHEDULED, at, due_at=later, attempts=1, first_refused_at=at)
     attempt = await Attempt.get(delivery_id=first.id)
     assert (attempt.outcome, attempt.handed_over_at) == (Outcome.TRANSIENT, None)
     assert (attempt.code, attempt.enhanced, attempt.answer) == (452, "4.2.2", "<[address]> is full, see […]")
