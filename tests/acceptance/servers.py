@@ -78,7 +78,7 @@ class Program:
     that it starts gets a port, so several may run at once, on one database.
     """
 
-    def __init__(self, folder: Path, source: Path = ROOT, **settings: str) -> None:
+    def __init__(self, folder: Path, source: Path = ROOT, /, **settings: str) -> None:
         self.folder = folder
         self.source = source
         outside = {name: value for name, value in os.environ.items() if not name.startswith("MAILBOX_")}

@@ -45,7 +45,7 @@ def test_reload_never_runs_two_and_hands_over_at_once(tmp_path: Path) -> None:
     source.mkdir()
     for part in ("app", "templates", "migrations"):
         shutil.copytree(ROOT / part, source / part)
-    program = Program(source, source=source, LEASE="PT1H")  # an hour: only a lease given back lets the next one start
+    program = Program(source, source, LEASE="PT1H")  # an hour: only a lease given back lets the next one start
     assert program.run("migrate").returncode == 0
     with program.uvicorn("--reload", "--reload-dir", str(source / "app")) as server:
         for _ in range(5):
