@@ -25,5 +25,13 @@ class NotWithdrawable(MailboxError):
     """Nothing of this letter can be called back any more."""
 
 
+class TooMany(MailboxError):
+    """More was asked for than is taken at once; `seconds` from now it is worth another try."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("this is more than we take at once")
+        self.seconds = seconds
+
+
 class AccountError(MailboxError):
     """An account cannot be made or changed as asked."""

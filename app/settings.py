@@ -101,6 +101,7 @@ class Settings(BaseSettings):
     abuse_address: str = ""
     allowed_hosts: Words = ()
     trusted_proxies: Words = ()
+    rate_limits: Switch = True
     api_docs: Switch = False
 
     @field_validator("timezone")

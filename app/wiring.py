@@ -31,6 +31,7 @@ from app.sealing import Sealer
 from app.settings import Settings
 from app.store.database import connected, missing_migrations
 from app.store.letters import Letters
+from app.store.quotas import Quotas
 from app.store.vault import Vault, open_vault
 
 
@@ -72,6 +73,7 @@ def _letters(settings: Settings, vault: Vault) -> Letters:
         first_delay=settings.first_delay,
         second_delay=settings.second_delay,
         message_domain=_message_domain(settings),
+        quotas=Quotas() if settings.rate_limits else None,
     )
 
 

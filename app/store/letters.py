@@ -1,6 +1,5 @@
 """Posting a letter, looking it up by its link, calling it back."""
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +14,8 @@ from app.errors import LetterNotFound, NotWithdrawable
 from app.sealing import new_token, token_hash
 from app.store.database import transaction
 from app.store.models import Attempt, Delivery, Letter
+from app.store.quotas import Quotas
+from app.store.row_ids import new_row_id
 from app.store.vault import Vault
 
 
@@ -62,15 +63,27 @@ class StoredLetter:
 class Letters:
     """The writer's side of the ledger."""
 
-    def __init__(self, vault: Vault, *, first_delay: Delay, second_delay: Delay, message_domain: str) -> None:
-        """Take when letters arrive, and the domain of our Message-IDs (that of our sender)."""
+    def __init__(
+        self,
+        vault: Vault,
+        *,
+        first_delay: Delay,
+        second_delay: Delay,
+        message_domain: str,
+        quotas: Quotas | None = None,
+    ) -> None:
+        """Take when letters arrive, the domain of our Message-IDs (that of our sender), and how many we take."""
         self._vault = vault
         self._first_delay = first_delay
         self._second_delay = second_delay
         self._message_domain = message_domain
+        self._quotas = quotas
 
     async def post(self, draft: Draft, now: datetime) -> Posted:
-        """Store a letter together with its deliveries, all or nothing."""
+        """Store a letter together with its deliveries, all or nothing.
+
+        Raises TooMany where a quota is used up.
+        """
         zone = ZoneInfo(draft.timezone)
         token = new_token()
         letter = self._letter(draft, token, now)
@@ -78,11 +91,13 @@ class Letters:
         letter.second_send_at = arrival(now, self._second_delay, zone)
         async with transaction():
             await letter.save(force_create=True)
+            if self._quotas:
+                await self._quotas.check(letter, now)
             await Delivery.bulk_create(self._deliveries(letter, draft, now))
         return Posted(token, letter.send_at, letter.second_send_at, Status.SCHEDULED)
 
     def _letter(self, draft: Draft, token: str, now: datetime) -> Letter:
-        letter_id = _row_id(now)
+        letter_id = new_row_id(now)
         sealed = self._vault.seal_letter(
             letter_id,
             {
@@ -99,6 +114,7 @@ class Letters:
             id=letter_id,
             token_hash=token_hash(token),
             recipient_mac=self._vault.address_mac(draft.recipient_email),
+            recipient_domain_mac=self._vault.domain_mac(draft.recipient_email),
             sender_mac=self._vault.address_mac(draft.sender_email) if draft.sender_email else None,
             language=draft.language,
             timezone=draft.timezone,
@@ -181,13 +197,6 @@ def new_delivery(
         message_id=f"<{new_token()}@{message_domain}>",
         domain_mac=domain_mac,
     )
-
-
-def _row_id(now: datetime) -> UUID:
-    """Return a UUID of version 7 (RFC 9562 §5.7): rows written together lie together in the index."""
-    milliseconds = int(now.timestamp() * 1000)
-    value = milliseconds << 80 | int.from_bytes(os.urandom(10))
-    return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
 
 
 def _reply(attempt: Attempt) -> Reply:

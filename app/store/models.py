@@ -24,6 +24,7 @@ class Letter(Model):
     subject_sealed = fields.BinaryField(null=True)
     body_sealed = fields.BinaryField(null=True)
     recipient_mac = fields.CharField(32)
+    recipient_domain_mac = fields.CharField(32, null=True)
     sender_mac = fields.CharField(32, null=True)
     language = fields.CharField(8)
     timezone = fields.CharField(64)

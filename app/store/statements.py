@@ -162,6 +162,11 @@ def statements() -> Statements:
     return SQLITE if connection().capabilities.dialect == "sqlite" else POSTGRES
 
 
+def numbered(sql: str) -> str:
+    """Write `@1` as the connected database does."""
+    return sql.replace("@", "?" if connection().capabilities.dialect == "sqlite" else "$")
+
+
 def as_uuid(value: UUID) -> Any:
     """Return a UUID as raw SQL takes it."""
     return str(value) if connection().capabilities.dialect == "sqlite" else value

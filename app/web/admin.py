@@ -17,7 +17,7 @@ from app.web.cookies import SESSION, drop_cookie, known_browser, mark_as_known, 
 from app.web.language import language_of
 from app.web.moments import Moments, span
 from app.web.pages import OpenMailbox, mailbox_of, page
-from app.web.throttle import LoginThrottle, network
+from app.web.throttle import LoginThrottle, client_of
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
@@ -68,7 +68,7 @@ async def ask_to_sign_in(request: Request) -> Response:
 async def login(request: Request, mailbox: OpenMailbox, form: FormValues) -> Response:
     settings, username = mailbox.settings, form.get("username", "")
     throttle: LoginThrottle = request.app.state.login_throttle
-    client = network(request.client.host if request.client else "")
+    client = client_of(request)
     known = known_browser(request, settings, username)
     whom = (f"browser {known}",) if known else (f"client {client}", f"account {username[:64]}")
     if wait := throttle.wait(*whom):

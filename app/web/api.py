@@ -3,7 +3,7 @@
 from datetime import datetime
 from http import HTTPStatus
 
-from fastapi import APIRouter, BackgroundTasks, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from app.rendering import translations
 from app.store.letters import DeliveryState
 from app.web.forms import MISSING_ADDRESS, MISSING_BODY, N_, Rejected, read_draft
 from app.web.language import Language, language_of
+from app.web.limits import may_change, may_look, may_post
 from app.web.pages import OpenMailbox, wake_courier
 from app.web.problems import problem
 
@@ -85,7 +86,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, object]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-router = APIRouter(prefix="/api/letters", tags=["letters"], responses=_problems(400, 403, 413, 503))
+router = APIRouter(prefix="/api/letters", tags=["letters"], responses=_problems(400, 403, 413, 429, 503))
 
 
 @router.post("", name="api post letter", status_code=HTTPStatus.CREATED, responses=_problems(422))
@@ -99,6 +100,7 @@ async def post(
 ) -> PostedOut:
     """Post a letter."""
     draft = read_draft(letter.model_dump(), language=language, timezone=mailbox.settings.timezone)
+    may_post(request)
     posted = await mailbox.letters.post(draft, mailbox.clock.now())
     url = f"{mailbox.settings.origin}/letters/{posted.token}"
     response.headers["Location"] = f"/api/letters/{posted.token}"
@@ -112,7 +114,7 @@ async def post(
     )
 
 
-@router.get("/{token}", name="api letter", responses=_problems(404))
+@router.get("/{token}", name="api letter", responses=_problems(404), dependencies=[Depends(may_look)])
 async def show(token: str, mailbox: OpenMailbox) -> LetterOut:
     """Say where a letter is; never what it says."""
     letter = await mailbox.letters.find(token)
@@ -126,7 +128,13 @@ async def show(token: str, mailbox: OpenMailbox) -> LetterOut:
     )
 
 
-@router.delete("/{token}", name="api withdraw", status_code=HTTPStatus.NO_CONTENT, responses=_problems(404, 409))
+@router.delete(
+    "/{token}",
+    name="api withdraw",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses=_problems(404, 409),
+    dependencies=[Depends(may_change)],
+)
 async def withdraw(token: str, mailbox: OpenMailbox) -> None:
     """Cancel what has not left yet; twice is the same as once."""
     await mailbox.letters.withdraw(token, mailbox.clock.now())

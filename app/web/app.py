@@ -12,15 +12,16 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app.clock import Clock, SystemClock
-from app.errors import LetterNotFound, NotWithdrawable, SettingsError
+from app.errors import LetterNotFound, NotWithdrawable, SettingsError, TooMany
 from app.log import configure_logging
 from app.settings import Settings, load_settings
 from app.web import admin, api, language, letters, operations, outbox
 from app.web.forms import Rejected
 from app.web.journal import Journal
 from app.web.lifespan import lifespan_of
+from app.web.limits import Limits, too_many, unknown_letter
 from app.web.pages import STATIC
-from app.web.problems import http_problem, not_found, too_late
+from app.web.problems import http_problem, too_late
 from app.web.security import Gate, SecurityHeaders
 from app.web.throttle import LoginThrottle
 
@@ -57,15 +58,17 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         ],
         exception_handlers={
             HTTPException: http_problem,
-            LetterNotFound: not_found,
+            LetterNotFound: unknown_letter,
             NotWithdrawable: too_late,
             Rejected: api.rejected,
             RequestValidationError: api.wrong_kind,
+            TooMany: too_many,
         },
     )
     for part in (letters, api, language, outbox, operations, admin):
         app.include_router(part.router)
     app.state.login_throttle = LoginThrottle(clock)
+    app.state.limits = Limits(clock)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
     return app
 

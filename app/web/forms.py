@@ -12,6 +12,8 @@ from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT, Draft
 from app.rendering import translations
 
 FIELDS = ("recipient_email", "recipient_name", "subject", "body", "sender_name", "sender_email", "timezone")
+TRAP = "website"
+"""A field that nobody sees, and that only programs fill which fill everything."""
 ZONES = frozenset(available_timezones()) - {"Factory", "localtime"}
 _ADDRESS_LIMIT = 254  # octets (RFC 5321 §4.5.3.1.3, less the angle brackets)
 # Unicode's control characters and lone surrogates; in a header also the two separators that

@@ -3,27 +3,34 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from fastapi import APIRouter
+import structlog
+from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 
 from app.domain.status import Status
-from app.errors import NotWithdrawable
+from app.errors import NotWithdrawable, TooMany
 from app.rendering import translations
+from app.sealing import new_token
 from app.store.database import is_unavailable
 from app.store.letters import StoredLetter
 from app.web.arrivals import expected, place_of, postmark_day, zone_options
 from app.web.bodies import FormValues
-from app.web.forms import FIELDS, N_, ZONES, Rejected, read_draft
+from app.web.forms import FIELDS, N_, TRAP, ZONES, Rejected, read_draft
 from app.web.journal import note
 from app.web.language import Language, language_of
+from app.web.limits import may_change, may_look, may_post
 from app.web.outbox import is_open
 from app.web.pages import OpenMailbox, mailbox_of, page, wake_courier
 
 router = APIRouter(include_in_schema=False)
+_log = structlog.get_logger()
 
 _CLOSED = N_("Our letter store cannot be reached just now. What you wrote is kept below: please try again in a minute.")
+_TOO_MANY = N_(
+    "A lot has come in lately, from your place or altogether. What you wrote is kept below: please try again later."
+)
 _WAITING = (Status.SCHEDULED, Status.HELD, Status.FAILED)
 
 
@@ -46,9 +53,17 @@ async def letters() -> RedirectResponse:
 async def post(request: Request, mailbox: OpenMailbox, language: Language, typed: FormValues) -> Response:
     try:
         draft = read_draft(typed, language=language, timezone=mailbox.settings.timezone)
+        may_post(request)
+        if typed.get(TRAP):
+            return _as_if_posted()
         posted = await mailbox.letters.post(draft, mailbox.clock.now())
     except Rejected as rejected:
         return _form(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
+    except TooMany as error:
+        notice = translations(language).gettext(_TOO_MANY)
+        answer = _form(request, typed, HTTPStatus.TOO_MANY_REQUESTS, notice=notice)
+        answer.headers["Retry-After"] = str(error.seconds)
+        return answer
     except Exception as error:
         if not is_unavailable(error):
             raise
@@ -59,12 +74,18 @@ async def post(request: Request, mailbox: OpenMailbox, language: Language, typed
     return RedirectResponse(f"/letters/{posted.token}", HTTPStatus.SEE_OTHER, background=receipt)
 
 
-@router.get("/letters/{token}", name="letter")
+def _as_if_posted() -> RedirectResponse:
+    """Answer like a success to what fills fields that nobody sees; a refusal would only teach it."""
+    _log.info("caught in the trap")
+    return RedirectResponse(f"/letters/{new_token()}", HTTPStatus.SEE_OTHER)
+
+
+@router.get("/letters/{token}", name="letter", dependencies=[Depends(may_look)])
 async def show(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
     return _letter(request, token, await mailbox.letters.find(token))
 
 
-@router.get("/letters/{token}/withdraw", name="ask to withdraw")
+@router.get("/letters/{token}/withdraw", name="ask to withdraw", dependencies=[Depends(may_look)])
 async def ask_to_withdraw(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
     letter = await mailbox.letters.find(token)
     if not _can_be_withdrawn(letter):
@@ -72,7 +93,7 @@ async def ask_to_withdraw(request: Request, mailbox: OpenMailbox, token: str) ->
     return page(request, "pages/withdraw.html", token=token, letter=letter, waiting=_WAITING)
 
 
-@router.post("/letters/{token}/withdraw", name="withdraw")
+@router.post("/letters/{token}/withdraw", name="withdraw", dependencies=[Depends(may_change)])
 async def withdraw(mailbox: OpenMailbox, token: str) -> RedirectResponse:
     await mailbox.letters.withdraw(token, mailbox.clock.now())
     return RedirectResponse(f"/letters/{token}", HTTPStatus.SEE_OTHER)

@@ -29,6 +29,10 @@ _WORDS = {
     ),
     415: (N_("We could not read that"), N_("It did not come as a form, or as JSON where JSON is asked for.")),
     422: (N_("Something is not right yet"), N_("Please look at what is said beside each field.")),
+    429: (
+        N_("Just now that is more than we can take"),
+        N_("A lot has come in lately, from your place or altogether. Please try again later."),
+    ),
     503: (
         N_("The post office is closed for a moment"),
         N_("Our letter store cannot be reached. Nothing is lost; please try again in a minute."),
@@ -56,10 +60,6 @@ async def http_problem(request: Request, error: HTTPException) -> Response:
     answer = problem(request, error.status_code)
     answer.headers.update(error.headers or {})
     return answer
-
-
-async def not_found(request: Request, _: Exception) -> Response:
-    return problem(request, HTTPStatus.NOT_FOUND)
 
 
 async def too_late(request: Request, _: Exception) -> Response:

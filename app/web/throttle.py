@@ -1,8 +1,11 @@
-"""Making it slow to guess a password (STANDARDS.md P6)."""
+"""Making it slow to guess a password (STANDARDS.md P6), and posting to be done in reason (P2)."""
 
 import ipaddress
 import math
 from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
 
 from app.clock import Clock
 
@@ -44,8 +47,7 @@ class LoginThrottle:
             tally.opens_at = now + _delay(tally.tries)
             self._tallies.pop(each, None)
             self._tallies[each] = tally
-        while len(self._tallies) > _MOST_KEPT:
-            del self._tallies[next(iter(self._tallies))]
+        _drop_oldest(self._tallies)
         return 0
 
     def forget(self, *whom: str) -> None:
@@ -58,8 +60,43 @@ class LoginThrottle:
         return tally if tally and now - tally.opens_at < _FORGOTTEN_AFTER else _Tally(0, now)
 
 
+class Allowance:
+    """So many at once, and as many again evenly over a time: the generic cell rate (ITU-T I.371).
+
+    Measured on the monotonic clock, in memory, for one process; of more clients than are kept the
+    oldest are forgotten.
+    """
+
+    def __init__(self, clock: Clock, most: int, seconds: float) -> None:
+        self._clock = clock
+        self._most = most
+        self._step = seconds / most
+        self._whole_at: dict[str, float] = {}  # when a client's allowance is whole again
+
+    def wait(self, client: str) -> int:
+        """Return the seconds until one more is allowed; nothing is counted."""
+        now = self._clock.monotonic()
+        return math.ceil(max(0.0, self._whole_at.get(client, now) - now - (self._most - 1) * self._step))
+
+    def count(self, client: str) -> None:
+        """Take one off."""
+        now = self._clock.monotonic()
+        self._whole_at[client] = max(self._whole_at.pop(client, now), now) + self._step
+        _drop_oldest(self._whole_at)
+
+
+def _drop_oldest(kept: dict[str, Any]) -> None:
+    while len(kept) > _MOST_KEPT:
+        del kept[next(iter(kept))]
+
+
 def _delay(tries: int) -> float:
     return 0.0 if tries < FREE_TRIES else min(2.0 ** (tries - FREE_TRIES + 1), LONGEST_WAIT)
+
+
+def client_of(request: Request) -> str:
+    """Return what stands for the client; behind proxies of TRUSTED_PROXIES, uvicorn puts its address here."""
+    return network(request.client.host if request.client else "")
 
 
 def network(host: str) -> str:

@@ -31,6 +31,7 @@ GOOD: list[tuple[str, str, object]] = [
     ("CATCH_UP_LIMIT", "P2W", timedelta(days=14)),
     ("PAUSED", "on", True),
     ("PAUSED", "OFF", False),
+    ("RATE_LIMITS", "off", False),
     ("API_DOCS", "on", True),
     ("SMTP_CONNECTIONS", "50", 50),
     ("SMTP_MESSAGES_PER_CONNECTION", "1", 1),

@@ -1,0 +1,19 @@
+"""What the quotas count by, and the way to the letters that are still kept."""
+
+from tortoise import fields, migrations
+from tortoise.migrations.operations import AddField, RunSQL
+
+
+class Migration(migrations.Migration):
+    dependencies = [("mailbox", "0001_initial")]  # noqa: RUF012 - the base class says so
+
+    operations = [  # noqa: RUF012
+        AddField("Letter", "recipient_domain_mac", fields.CharField(null=True, max_length=32)),
+        # A mac is followed by the id, which is in the order of writing: the newest are counted.
+        RunSQL("DROP INDEX letters_recipient"),
+        RunSQL("DROP INDEX letters_sender"),
+        RunSQL("CREATE INDEX letters_recipient ON letters (recipient_mac, id)"),
+        RunSQL("CREATE INDEX letters_domain ON letters (recipient_domain_mac, id)"),
+        RunSQL("CREATE INDEX letters_sender ON letters (sender_mac, id) WHERE sender_mac IS NOT NULL"),
+        RunSQL("CREATE INDEX letters_kept ON letters (id) WHERE purged_at IS NULL"),
+    ]
