@@ -34,7 +34,7 @@ async def test_the_desk_shows_what_comes_next_and_what_ended_last(desk: Desk, op
     assert "Not running" in text
 
 
-async def test_the_desk_tells_of_a_mail_server_that_cannot_be_used(desk: Desk, operator: httpx.AsyncClient) -> None:
+async def test_the_desk_tells_of_a_mail_server_that_cannot_be_used(operator: httpx.AsyncClient) -> None:
     worker = uuid4()
     await register(worker, "host:1", NOW)
     await beat(worker, NOW, "mail.example.org refused the login of <me@example.org>")
