@@ -19,17 +19,20 @@ from app.doctor.findings import Level
 from app.domain.status import HeldReason, Status
 from app.errors import MailboxError
 from app.log import configure_logging
+from app.sealing import Sealer
 from app.settings import Settings, load_settings
 from app.store import accounts, deliveries
 from app.store.audit import audit as read_ledger
 from app.store.database import connected
 from app.store.database import migrate as apply_migrations
 from app.store.reconcile import message_ids, reconcile
+from app.store.rotation import Rotation, letters_to_look_at, rotate
 from app.web.lifespan import greet
 from app.wiring import build_station, open_mailbox
 
 T = TypeVar("T")
 _OUT_OF_ORDER = 2
+_TOLD_EVERY = 1000  # letters
 _GRACE = 30  # seconds uvicorn gives open requests
 
 cli = typer.Typer(
@@ -40,6 +43,8 @@ cli = typer.Typer(
 )
 admin = typer.Typer(help="The accounts of the admin page.", no_args_is_help=True)
 cli.add_typer(admin, name="admin")
+keys = typer.Typer(help="The keys that letters are sealed with.", no_args_is_help=True)
+cli.add_typer(keys, name="keys")
 
 
 def main() -> None:
@@ -199,6 +204,31 @@ def admin_list() -> None:
     """List the accounts."""
     for account in asyncio.run(_connected(load_settings(), accounts.list_accounts)):
         typer.echo(f"{account.username}\tsince {account.created_at:%Y-%m-%d}")
+
+
+@keys.command("rotate")
+def keys_rotate() -> None:
+    """Seal everything with the first key of MAILBOX_SECRET_KEY, and report as JSON. Exit code 1 if anything is left.
+
+    Put the new key before the old one and restart the program; then run this while it serves. After
+    it, the old key can be taken out. It may be broken off and run again.
+    """
+    rotation = asyncio.run(_rotate(load_settings()))
+    typer.echo(json.dumps(asdict(rotation)))
+    if rotation.left:
+        typer.echo("Some process still seals with another key: restart all with the new one first.", err=True)
+    raise typer.Exit(int(not rotation.complete))
+
+
+async def _rotate(settings: Settings) -> Rotation:
+    async with open_mailbox(settings, SystemClock()) as mailbox:
+        letters = await letters_to_look_at()
+
+        def tell(seen: int) -> None:
+            if seen % _TOLD_EVERY == 0 or seen >= letters:
+                typer.echo(f"{seen} of {letters} letters looked at", err=True)
+
+        return await rotate(mailbox.vault, Sealer(settings.keys()), tell)
 
 
 def _new_password() -> str:

@@ -56,6 +56,7 @@ _SQLITE_PRAGMAS = {
     "journal_mode": "WAL",
     "synchronous": "FULL",  # a hand-over that is on record must survive a power cut
     "foreign_keys": "ON",
+    "secure_delete": "ON",  # what is purged, or sealed with another key, is overwritten in the file
 }
 _POOL = {"minsize": 1, "maxsize": 10, "timeout": 10, "command_timeout": 60}
 
@@ -143,6 +144,12 @@ async def transaction() -> AsyncIterator[BaseDBAsyncClient]:
         token = getattr(context, "token", None)
         if token and not token._used:
             handler.reset(token)
+
+
+async def empty_write_ahead_log() -> None:
+    """Leave nothing of what was overwritten in SQLite's log; as much of it as others do not read just now."""
+    if connection().capabilities.dialect == "sqlite":
+        await connection().execute_query("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 # What each database lets only one do at a time: a lock for the transaction, or the first write.

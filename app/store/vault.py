@@ -11,6 +11,7 @@ from app.store.models import Secret
 
 LETTER_COLUMNS = ("token", "recipient_email", "recipient_name", "sender_email", "sender_name", "subject", "body")
 _FINDER = "finder"
+_PLACE = {"table": "secrets", "column": "sealed", "row": _FINDER}
 
 
 class Vault:
@@ -42,6 +43,19 @@ class Vault:
         letter_id = UUID(str(letter["id"]))
         return {column: self.open_column(letter_id, column, letter[f"{column}_sealed"]) for column in LETTER_COLUMNS}
 
+    def reseal_letter(self, letter: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return the sealed columns of a letter's row that are not under the first key, now under it.
+
+        Raises KeyMissing where one does not open.
+        """
+        letter_id = UUID(str(letter["id"]))
+        values = {
+            column: self.open_column(letter_id, column, letter[f"{column}_sealed"])
+            for column in LETTER_COLUMNS
+            if not self._sealer.is_current(bytes(letter[f"{column}_sealed"]))
+        }
+        return self.seal_letter(letter_id, values)
+
     def address_mac(self, address: str) -> str:
         """Return what an address is found by."""
         return self._finder.address(normalised(address))
@@ -51,16 +65,24 @@ class Vault:
         return self._finder.domain(domain_of(address))
 
 
+async def reseal_finder(sealer: Sealer) -> bool:
+    """Seal the finder's key with the first key; False: it is already."""
+    stored = await Secret.get(name=_FINDER)
+    if sealer.is_current(bytes(stored.sealed)):
+        return False
+    fresh = sealer.seal(sealer.open(bytes(stored.sealed), **_PLACE), **_PLACE)
+    return bool(await Secret.filter(name=_FINDER, sealed=stored.sealed).update(sealed=fresh))
+
+
 async def open_vault(sealer: Sealer) -> Vault:
     """Read the finder's key, or make it in a new database.
 
     Raises KeyMissing where it was sealed with a key we were not given.
     """
-    place = {"table": "secrets", "column": "sealed", "row": _FINDER}
     stored = await Secret.get_or_none(name=_FINDER)
     if stored is None:
-        fresh = sealer.seal(secrets.token_bytes(32), **place)
+        fresh = sealer.seal(secrets.token_bytes(32), **_PLACE)
         # Two processes may start on a new database at once: the first to write decides.
         await Secret.bulk_create([Secret(name=_FINDER, sealed=fresh)], ignore_conflicts=True)
         stored = await Secret.get(name=_FINDER)
-    return Vault(sealer, Finder(sealer.open(bytes(stored.sealed), **place)))
+    return Vault(sealer, Finder(sealer.open(bytes(stored.sealed), **_PLACE)))

@@ -1,0 +1,99 @@
+"""Sealing everything anew with the first key, while the program runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from app.errors import KeyMissing
+from app.sealing import Sealer
+from app.store.database import empty_write_ahead_log, transaction
+from app.store.models import Letter
+from app.store.vault import LETTER_COLUMNS, Vault, reseal_finder
+
+log = structlog.get_logger()
+_BATCH = 100
+_ROUNDS = 3
+_COLUMNS = [f"{column}_sealed" for column in LETTER_COLUMNS]
+
+Progress = Callable[[int], None]
+"""Is told how many letters have been looked at."""
+
+Fresh = tuple[Mapping[str, Any], Mapping[str, bytes]]
+"""A letter's row as it was read, and those of its columns that are sealed anew."""
+
+
+@dataclass(slots=True)
+class Rotation:
+    """What was sealed anew; `left` is still under another key, `unreadable` under one that we do not have."""
+
+    letters: int = 0
+    finder: bool = False
+    left: int = 0
+    unreadable: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every key but the first can be taken away."""
+        return not self.left and not self.unreadable
+
+
+async def letters_to_look_at() -> int:
+    """Return how many letters there are that hold anything."""
+    return await Letter.filter(purged_at=None).count()
+
+
+async def rotate(vault: Vault, sealer: Sealer, progress: Progress) -> Rotation:
+    """Seal all letters and the finder's key with the first key; it may be broken off and begun again.
+
+    A letter that somebody changes meanwhile is left as they wrote it, and looked at once more. Rounds
+    go on until one finds nothing to do: if even the last finds something, another process seals with
+    another key.
+    """
+    rotation = Rotation(finder=await reseal_finder(sealer))
+    for _ in range(_ROUNDS):
+        rotation.left = rotation.unreadable = 0
+        await _round(vault, rotation, progress)
+        if not rotation.left:
+            break
+    await empty_write_ahead_log()
+    return rotation
+
+
+async def _round(vault: Vault, rotation: Rotation, progress: Progress) -> None:
+    """Look at every letter; `left` counts those that were found under another key."""
+    last, seen = UUID(int=0), 0
+    while True:
+        kept = Letter.filter(id__gt=last, purged_at=None).order_by("id").limit(_BATCH)
+        batch = await kept.values("id", *_COLUMNS)
+        if not batch:
+            return
+        fresh = [(letter, columns) for letter in batch if (columns := _fresh(vault, letter, rotation))]
+        rotation.left += len(fresh)
+        rotation.letters += await _write(fresh)
+        last, seen = batch[-1]["id"], seen + len(batch)
+        progress(seen)
+
+
+def _fresh(vault: Vault, letter: Mapping[str, Any], rotation: Rotation) -> dict[str, bytes]:
+    try:
+        return vault.reseal_letter(letter)
+    except KeyMissing as error:
+        log.error("a letter cannot be opened", letter=str(letter["id"]), error=str(error))
+        rotation.unreadable += 1
+        return {}
+
+
+async def _write(fresh: Sequence[Fresh]) -> int:
+    """Write what was sealed anew where it is still what was read; return how many letters that were."""
+    if not fresh:
+        return 0
+    async with transaction():
+        return sum(
+            [
+                await Letter.filter(id=letter["id"], **{column: letter[column] for column in columns}).update(**columns)
+                for letter, columns in fresh
+            ]
+        )

@@ -1,0 +1,57 @@
+"""Rotating the key under a program that takes and sends letters, killed in the middle and run again."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.mailserver import mail_server
+from tests.acceptance.seeding import KEY, seed
+from tests.acceptance.servers import Program, eventually, post_letter
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+NEW = "another key that is long enough too"
+LETTERS = 1500
+
+
+def test_the_key_is_rotated_while_letters_come_and_go(database_url: str, tmp_path: Path) -> None:
+    seed(database_url, LETTERS)
+    with mail_server(tmp_path) as mails:
+        program = Program(
+            tmp_path,
+            DATABASE_URL=database_url,
+            SMTP_URL=mails.url,
+            SECRET_KEY=f"{NEW}, {KEY}",
+            SCAN_INTERVAL="PT1S",
+        )
+        with program.serve() as server:
+            with program.start("keys", "rotate") as killed:
+                eventually(lambda: b"1000 of" in _printed(tmp_path))
+                killed.kill()
+            answers = [post_letter(server.base, recipient_email=f"{n}@example.org") for n in range(10)]
+            ended = program.run("keys", "rotate")
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+            report = json.loads(ended.stdout)
+            assert report["left"] == report["unreadable"] == 0
+            assert 0 < report["letters"] <= LETTERS - 1000
+            assert "letters looked at" in ended.stderr
+            eventually(lambda: program.audit()["by_status"]["sent"] == LETTERS, within=60)
+        assert set(mails.arrived().values()) == {1}
+        assert len(mails.arrived()) == LETTERS
+        program.environment["MAILBOX_SECRET_KEY"] = NEW
+        with program.serve() as server:
+            for number, answer in enumerate(answers):
+                page = httpx.get(server.base + answer.headers["location"])
+                assert page.status_code == 200
+                assert f"{number}@example.org" in page.text
+    program.environment["MAILBOX_SECRET_KEY"] = KEY
+    refused = program.run("serve")
+    assert refused.returncode == 2
+    assert "MAILBOX_SECRET_KEY" in refused.stderr
+
+
+def _printed(folder: Path) -> bytes:
+    """Return what the command has printed up to now."""
+    return b"".join(path.read_bytes() for path in folder.glob("command-*.log"))
