@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,11 @@ from tests.postgres import LocalPostgres
 DATABASES = ("sqlite", "postgres")
 EXTERNAL = "MAILBOX_TEST_DATABASE_URL"
 _numbers = count(1)
+
+
+def pytest_configure() -> None:
+    """Let a run that is ended by SIGTERM, as by `timeout`, take its servers along."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
