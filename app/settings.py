@@ -2,10 +2,9 @@
 
 import contextlib
 import os
-import secrets
-import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from email.utils import getaddresses
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,13 +12,16 @@ from typing import Annotated, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.domain.schedule import LONGEST, Delay, parse_duration
 from app.errors import SettingsError
+from app.keys import KEY_LENGTH, keys_in, make_key
 
-KEY_LENGTH = 32
+PREFIX = "MAILBOX_"
+ENV_FILE = ".env"
 
 
 def _split(value: object) -> object:
@@ -71,7 +73,7 @@ class Settings(BaseSettings):
     commas.
     """
 
-    model_config = SettingsConfigDict(env_prefix="MAILBOX_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True)
 
     database_url: str = "sqlite://var/mailbox.db"
     smtp_url: str = ""
@@ -91,6 +93,7 @@ class Settings(BaseSettings):
     on_uncertain: Literal["resend", "hold"] = "resend"
     lease: Duration = timedelta(seconds=30)
     catch_up_limit: Duration = timedelta(days=14)
+    keep: Duration = timedelta(days=30)
     timezone: str = "UTC"
     secret_key: Words = ()
     secret_key_file: Path | None = None
@@ -220,7 +223,7 @@ class Settings(BaseSettings):
         if self.secret_key:
             return self.secret_key
         if self.secret_key_file:
-            return _keys_in(self.secret_key_file)
+            return keys_in(self.secret_key_file)
         path = self.outbox_dir.parent / "secret.key"
         if self.smtp_url:
             mend = (
@@ -230,29 +233,8 @@ class Settings(BaseSettings):
             )
             raise SettingsError(f"MAILBOX_SECRET_KEY: it is missing, and letters are not sent without one; {mend}")
         if not path.exists():
-            _make_key(path)
-        return _keys_in(path)
-
-
-def _keys_in(path: Path) -> tuple[str, ...]:
-    try:
-        keys = tuple(path.read_text().split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"MAILBOX_SECRET_KEY_FILE: {path} cannot be read: {error}") from None
-    if not keys or any(len(key) < KEY_LENGTH for key in keys):
-        raise SettingsError(f"MAILBOX_SECRET_KEY_FILE: {path} must hold keys of {KEY_LENGTH} characters, a line each")
-    return keys
-
-
-def _make_key(path: Path) -> None:
-    """Write a new key, whole or not at all: several processes may start at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # mode 0600
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(KEY_LENGTH) + "\n")
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    Path(draft).unlink()
+            make_key(path)
+        return keys_in(path)
 
 
 def _check_port(parts: SplitResult) -> None:
@@ -278,11 +260,23 @@ def load_settings() -> Settings:
     Raises SettingsError with one line that names the first wrong setting.
     """
     try:
+        _refuse_unknown({*os.environ, *dotenv_values(ENV_FILE)})
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f".env: it cannot be read: {error}") from None
+        raise SettingsError(f"{ENV_FILE}: it cannot be read: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         message = str(first["msg"]).removeprefix("Value error, ")
-        name = "".join(f"MAILBOX_{str(part).upper()}: " for part in first["loc"][:1])
+        name = "".join(f"{PREFIX}{str(part).upper()}: " for part in first["loc"][:1])
         raise SettingsError(f"{name}{message}") from None
+
+
+def _refuse_unknown(names: set[str]) -> None:
+    """A setting that is silently ignored is worse than none: somebody relies on it."""
+    known = {name.upper() for name in Settings.model_fields}
+    given = {name.upper().removeprefix(PREFIX) for name in names if name.upper().startswith(PREFIX)}
+    for name in sorted(given - known):
+        if not name.startswith("TEST_"):  # what our own tests are told
+            nearest = get_close_matches(name, known, 1)
+            mend = f"; is it {PREFIX}{nearest[0]}?" if nearest else ""
+            raise SettingsError(f"{PREFIX}{name}: there is no such setting{mend}")

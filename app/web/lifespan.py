@@ -12,6 +12,7 @@ from types import FrameType
 from fastapi import FastAPI
 
 from app.clock import Clock
+from app.errors import AccountError, SettingsError
 from app.settings import Settings
 from app.store.accounts import ensure_first_account
 from app.wiring import Mailbox, build_station, open_mailbox
@@ -37,7 +38,10 @@ def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
 async def greet(mailbox: Mailbox) -> bool:
     """Make the first account where there is none, and say once how to get in; False: there is one."""
     settings = mailbox.settings
-    made = await ensure_first_account(settings.admin_username, settings.admin_password, mailbox.clock.now())
+    try:
+        made = await ensure_first_account(settings.admin_username, settings.admin_password, mailbox.clock.now())
+    except AccountError as error:
+        raise SettingsError(f"MAILBOX_ADMIN_USERNAME or MAILBOX_ADMIN_PASSWORD: {error}") from None
     if made:
         print(  # noqa: T201 - a password belongs on the terminal and not in a log
             f"The admin page is {settings.origin}/admin, user name {settings.admin_username}, password {made}\n"

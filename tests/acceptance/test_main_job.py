@@ -55,6 +55,7 @@ def test_what_is_missing_stops_the_start_with_one_line(tmp_path: Path) -> None:
     for settings, words in (
         ({}, "slow-mailbox migrate"),
         ({"PORT": "eighty"}, "MAILBOX_PORT"),
+        ({"PROT": "8080"}, "is it MAILBOX_PORT?"),
         ({"SMTP_URL": "smtp://127.0.0.1:9"}, "MAILBOX_SECRET_KEY"),
         ({"DATABASE_URL": "postgres://nobody@127.0.0.1:1/none"}, "MAILBOX_DATABASE_URL"),
     ):

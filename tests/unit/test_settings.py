@@ -32,6 +32,7 @@ GOOD: list[tuple[str, str, object]] = [
     ("PAUSED", "on", True),
     ("PAUSED", "OFF", False),
     ("RATE_LIMITS", "off", False),
+    ("KEEP", "P1D", timedelta(days=1)),
     ("API_DOCS", "on", True),
     ("SMTP_CONNECTIONS", "50", 50),
     ("SMTP_MESSAGES_PER_CONNECTION", "1", 1),
@@ -163,6 +164,22 @@ def test_the_environment_comes_before_the_env_file(monkeypatch: pytest.MonkeyPat
     (tmp_path / ".env").write_text("MAILBOX_PORT=8001\nMAILBOX_OPERATOR_NAME=우체국\nSOMETHING_ELSE=1\n")
     settings = _load(monkeypatch, PORT="8002")
     assert (settings.port, settings.operator_name) == (8002, "우체국")
+
+
+@pytest.mark.parametrize("name", ["MAILBOX_SMTPURL", "mailbox_frist_delay", "MAILBOX_NOTHING_LIKE_IT"])
+def test_an_unknown_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError, match=f"^{name.upper()}: there is no such setting") as refused:
+        load_settings()
+    assert ("is it MAILBOX_" in str(refused.value)) == ("NOTHING" not in name)
+
+
+def test_an_unknown_setting_in_the_env_file_is_refused_and_what_is_not_ours_is_not(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LANG=ko_KR.UTF-8\n")
+    load_settings()
+    (tmp_path / ".env").write_text("MAILBOX_SENDR=me@example.org\n")
+    with pytest.raises(SettingsError, match="is it MAILBOX_SENDER"):
+        load_settings()
 
 
 def test_an_env_file_that_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
