@@ -51,8 +51,8 @@ class Courier:
         if reason := self._reason_to_hold(claimed, now):
             await self._records.settle(settlements.held_back(claimed, now, reason))
             return
-        since = self._pace.start(claimed.domain_mac)
-        if since is None:  # too many of its domain were claimed together; it keeps its place in line
+        since = None if self._breaker.is_open else self._pace.start(claimed.domain_mac)
+        if since is None:  # an outage began, or too many of its domain were claimed with it: it keeps its place in line
             await self._records.give_back(claimed)
             return
         try:

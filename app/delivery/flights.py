@@ -19,8 +19,12 @@ class Flights:
         self._flying: set[asyncio.Task[Any]] = set()
 
     @property
+    def aloft(self) -> int:
+        return len(self._flying)
+
+    @property
     def free(self) -> int:
-        return self._seats - len(self._flying)
+        return self._seats - self.aloft
 
     def start(self, flight: Coroutine[Any, Any, Any], landed: Callable[[], object]) -> None:
         """Take a seat for a flight; `landed` is called once it is free again."""

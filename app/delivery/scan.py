@@ -87,7 +87,7 @@ class Scan:
 
     async def drain(self) -> None:
         """Scan until nothing is due and everything has landed, what follows from a landing too."""
-        while await self.run():
+        while await self.run() or self._flights.aloft:
             await self._flights.all_landed()
 
     async def run_notices(self) -> None:
@@ -96,7 +96,7 @@ class Scan:
             self._stirred.set()
             return
         async with self._one_at_a_time:
-            await _logged(self._claim_and_start(notices=True, limit=self._seats()))
+            await _logged(self._claim_and_start(notices=True))
 
     @property
     def trouble(self) -> str:
@@ -126,9 +126,8 @@ class Scan:
 
     async def _start_due(self) -> int:
         """Claim and start notices first, letters with what seats are left. Returns how many."""
-        seats = self._seats()
-        notices = await self._claim_and_start(notices=True, limit=seats)
-        return notices + await self._claim_and_start(notices=False, limit=seats - notices)
+        notices = await self._claim_and_start(notices=True)
+        return notices + await self._claim_and_start(notices=False)
 
     def _seats(self) -> int:
         return 0 if self._stopped else self._pace.seats(self._breaker.seats(self._flights.free))
@@ -142,8 +141,9 @@ class Scan:
             async with asyncio.timeout(None if seconds == inf else seconds):
                 await self._stirred.wait()
 
-    async def _claim_and_start(self, *, notices: bool, limit: int) -> int:
-        claimed = await self._claim(notices=notices, limit=limit) if limit > 0 else []
+    async def _claim_and_start(self, *, notices: bool) -> int:
+        seats = self._seats()
+        claimed = await self._claim(notices=notices, limit=seats) if seats else []
         for one in claimed:
             self._flights.start(self._courier.carry(one), self._stirred.set)
         await asyncio.sleep(0)  # they take their seats in `Pace`, and pages of this process are answered

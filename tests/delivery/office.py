@@ -148,6 +148,7 @@ class Town:
             try:
                 yield office
             finally:
+                office.scheduler.stop()
                 office.scan.stop()
                 await office.scan.ended()
                 await office.flights.all_landed(0)

@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from tortoise.exceptions import OperationalError
 
+from app.delivery import flights, station
 from app.domain.status import Status
-from app.store import leases
+from app.store import leases, settlements
 from app.store.models import Delivery, Lease, Worker
 from tests.delivery.office import LEASE, Choices, Office, Town, by_status, firsts, only
 from tests.smtp_server import STALL, MailServer, Stage
@@ -118,3 +120,24 @@ async def test_claims_of_a_dead_worker_are_sent_by_another(town: Town, server: M
     assert len(server.accepted) == 2
     assert {delivery.attempts for delivery in await firsts()} == {1}
     assert await Delivery.filter(claimed_by_id__isnull=False).count() == 0
+
+
+async def test_it_ends_without_a_database_too_and_the_others_find_out(
+    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> set[int]:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(flights, "_LAST_WORDS", 0.01)
+    monkeypatch.setattr(station, "_LAST_WORDS", 0.01)
+    await town.post_and_wait("minji@x.test")
+    async with town.unentered(server.port, Choices(grace=0.01)) as office:
+        with monkeypatch.context() as patch:
+            patch.setattr(settlements, "settle", away)
+            async with office.station:
+                await server.has_accepted(1)
+    left = await only()
+    assert (left.status, left.handed_over_at) == (Status.CLAIMED, town.clock.now())
+    async with town.office(server.port, Choices(leads=False, on_uncertain="hold")) as heir:
+        await _relieve(town, heir)
+    assert await by_status() == {"uncertain": 1, "scheduled": 1}
