@@ -25,6 +25,7 @@ from app.store import accounts, deliveries
 from app.store.audit import audit as read_ledger
 from app.store.database import connected
 from app.store.database import migrate as apply_migrations
+from app.store.forgetting import purge as forget_letters
 from app.store.reconcile import message_ids, reconcile
 from app.store.rotation import Rotation, letters_to_look_at, rotate
 from app.web.lifespan import greet
@@ -183,6 +184,17 @@ def release(
     clock = SystemClock()
     released = asyncio.run(_connected(load_settings(), lambda: deliveries.release(reason, clock.now())))
     typer.echo(json.dumps({"released": released}))
+
+
+@cli.command()
+def purge() -> None:
+    """Forget now what was kept for MAILBOX_KEEP after its last delivery; a server does so every midnight."""
+    settings = load_settings()
+    typer.echo(json.dumps({"purged": asyncio.run(_connected(settings, lambda: _purge(settings)))}))
+
+
+async def _purge(settings: Settings) -> int:
+    return sum([purged async for purged in forget_letters(SystemClock().now(), settings.keep)])
 
 
 @admin.command("create")

@@ -25,6 +25,10 @@ class NotWithdrawable(MailboxError):
     """Nothing of this letter can be called back any more."""
 
 
+class LeavingJustNow(MailboxError):
+    """A letter cannot be erased while it is being handed to the mail server."""
+
+
 class TooMany(MailboxError):
     """More was asked for than is taken at once; `seconds` from now it is worth another try."""
 

@@ -16,6 +16,7 @@ from app.delivery.leadership import Leadership
 from app.delivery.membership import Membership
 from app.delivery.pace import Pace
 from app.delivery.packing import Packer
+from app.delivery.purging import Purging
 from app.delivery.records import Records
 from app.delivery.scan import Scan
 from app.delivery.scheduler import Scheduler
@@ -121,7 +122,8 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
         on_uncertain=settings.on_uncertain,
         paused=settings.paused,
     )
-    scheduler = Scheduler(scan.start, settings.scan_interval, clock, membership.name)
+    purging = Purging(settings.keep, clock)
+    scheduler = Scheduler(scan.start, settings.scan_interval, clock, membership.name, purging, settings.zone)
     return Station(
         membership=membership,
         leadership=Leadership(membership, scheduler, settings.lease, clock) if leads else None,

@@ -59,3 +59,4 @@ class Leadership:
         self.check()
         async with self._asking:  # a pulse that is about to take it would take it after us
             await leases.free(leases.SCHEDULER, self._membership.id)
+        await self._scheduler.ended()

@@ -1,16 +1,23 @@
-"""APScheduler's AsyncIOScheduler, with the one job that scans."""
+"""APScheduler's AsyncIOScheduler, with the job that scans and the one that forgets."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock
+from app.delivery.purging import Purging
 
 log = structlog.get_logger()
 _JOB = "scan"
+_ONE_AT_A_TIME = {
+    "max_instances": 1,
+    "coalesce": True,
+    "misfire_grace_time": None,  # APScheduler's default of 1 s silently drops what is later
+}
 
 
 class _Every(IntervalTrigger):  # type: ignore[misc]
@@ -22,14 +29,30 @@ class _Every(IntervalTrigger):  # type: ignore[misc]
 
 
 class Scheduler:
-    """Scans at once when it starts, and every interval from then on. Started by the leader alone."""
+    """Scans at once when it starts and every interval from then on, and forgets at midnight.
 
-    def __init__(self, scan: Callable[[], None], interval: timedelta, clock: Clock, worker_name: str) -> None:
-        """Take what starts a scan in the background: a job that ran for minutes would miss its next turn."""
+    Started by the leader alone.
+    """
+
+    def __init__(
+        self,
+        scan: Callable[[], None],
+        interval: timedelta,
+        clock: Clock,
+        worker_name: str,
+        purging: Purging | None = None,
+        zone: tzinfo = UTC,
+    ) -> None:
+        """Take what starts a scan in the background: a job that ran for minutes would miss its next turn.
+
+        `purging` is what forgets old letters, at midnight in `zone`.
+        """
         self._scan = scan
         self._interval = interval
         self._clock = clock
         self._worker_name = worker_name
+        self._purging = purging
+        self._zone = zone
         self._scheduler: AsyncIOScheduler | None = None
         self._ran_at = 0.0
 
@@ -44,10 +67,14 @@ class Scheduler:
             _Every(seconds=self._interval.total_seconds(), timezone="UTC"),
             id=_JOB,
             next_run_time=self._clock.now(),
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,  # APScheduler's default of 1 s silently drops what is later
+            **_ONE_AT_A_TIME,
         )
+        if self._purging:
+            # At the start too: whoever switches the machine off at night would keep everything.
+            midnight = CronTrigger(hour=0, minute=0, timezone=self._zone)
+            self._scheduler.add_job(
+                self._purge, midnight, id="purge", next_run_time=self._clock.now(), **_ONE_AT_A_TIME
+            )
         self._ran_at = self._clock.monotonic()
         self._scheduler.start()
         log.info("scheduler started", worker=self._worker_name)
@@ -57,7 +84,14 @@ class Scheduler:
         if self._scheduler:
             self._scheduler.shutdown(wait=False)
             self._scheduler = None
+            if self._purging:
+                self._purging.stop()
             log.info("scheduler stopped", worker=self._worker_name)
+
+    async def ended(self) -> None:
+        """Wait for what goes on in the background after `stop`, but for a scan."""
+        if self._purging:
+            await self._purging.ended()
 
     def scan_now(self) -> None:
         if self._scheduler:
@@ -75,3 +109,7 @@ class Scheduler:
     async def _run(self) -> None:
         self._ran_at = self._clock.monotonic()
         self._scan()
+
+    async def _purge(self) -> None:
+        if self._purging:
+            self._purging.start()

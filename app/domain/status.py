@@ -22,7 +22,7 @@ class Status(StrEnum):
     | uncertain               | scheduled | the policy `resend`, or the operator                    |
     | uncertain, held         | sent      | an audit against the mail server's log; of an uncertain |
     |                         |           | one, the operator                                       |
-    | uncertain               | failed    | the operator                                            |
+    | uncertain               | failed    | the operator, the writer who erases the letter          |
     | held, failed            | scheduled | the operator, or the writer who mended what was wrong   |
     | scheduled, held, failed | cancelled | the writer, the reader, the operator                    |
     """

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import policy
@@ -97,6 +97,14 @@ class Outbox:
             html=_part(message, "html"),
         )
 
+    def forget(self, message_ids: Collection[str]) -> int:
+        """Delete the mails with these Message-IDs, and return how many. Touches the disk."""
+        wanted = {message_id.strip("<>").partition("@")[0] for message_id in message_ids}
+        paths = [path for path in self._folder.glob("*.eml") if _same(path.name) in wanted]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return len(paths)
+
     def _entry(self, name: str) -> OutboxEntry | None:
         """Return what a list shows of a mail, or None where it was taken away meanwhile."""
         try:
@@ -132,6 +140,11 @@ class Outbox:
             yield
         except OSError as error:
             raise failure(f"the outbox {self._folder} cannot be written to: {error.strerror}") from error
+
+
+def _same(name: str) -> str:
+    """Return the Message-ID's local part, as a file's name holds it between the time and the random end."""
+    return name.partition("Z-")[2].rpartition("-")[0]
 
 
 def _sync(folder: Path) -> None:

@@ -1,0 +1,52 @@
+"""All that is kept about a letter, for its writer (STANDARDS.md P14)."""
+
+from typing import Any
+
+from app.domain.status import Occasion, Status
+from app.errors import LetterNotFound
+from app.sealing import token_hash
+from app.store.models import Attempt, Delivery, Letter
+from app.store.vault import Vault
+
+_DELIVERY = (
+    "occasion",
+    "status",
+    "status_at",
+    "promised_at",
+    "due_at",
+    "sent_at",
+    "message_id",
+    "held_reason",
+    "attempts",
+    "unanswered",
+    "first_refused_at",
+)
+_ATTEMPT = ("started_at", "handed_over_at", "ended_at", "outcome", "code", "enhanced", "answer")
+_LETTER = ("language", "timezone", "written_at", "send_at", "second_send_at")
+_HASHES = ("token_hash", "recipient_mac", "recipient_domain_mac", "sender_mac")
+
+
+async def export(vault: Vault, token: str) -> dict[str, Any]:
+    """Return a letter with its deliveries, attempts and hashes.
+
+    `body` is None as long as the letter is sealed: until it has arrived once. Raises
+    LetterNotFound, and KeyMissing where it cannot be opened.
+    """
+    rows = await Letter.filter(token_hash=token_hash(token), purged_at=None).values()
+    if not rows:
+        raise LetterNotFound("there is no letter under this link")
+    letter, deliveries = rows[0], await Delivery.filter(letter_id=rows[0]["id"]).order_by("id").values()
+    values = vault.open_letter(letter)
+    arrived = any(each["status"] == Status.SENT and each["occasion"] == Occasion.FIRST for each in deliveries)
+    return {
+        **{name: values[name] for name in values if name not in ("token", "body")},
+        "body": values["body"] if arrived else None,
+        **{name: letter[name] for name in _LETTER},
+        "deliveries": [await _delivery(each) for each in deliveries],
+        "hashes": {name: letter[name] for name in _HASHES},
+    }
+
+
+async def _delivery(row: dict[str, Any]) -> dict[str, Any]:
+    tries = await Attempt.filter(delivery_id=row["id"]).order_by("id").values(*_ATTEMPT)
+    return {name: row[name] for name in _DELIVERY} | {"tries": tries}

@@ -1,0 +1,100 @@
+"""Forgetting letters: by the calendar, and at once on their writer's word (STANDARDS.md P14).
+
+What was sealed goes, and what mail servers answered; the row stays with its dates and hashes, so
+that the ledger adds up.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.domain.status import Status
+from app.errors import LeavingJustNow, LetterNotFound
+from app.sealing import token_hash
+from app.store.database import as_parameter, connection, transaction
+from app.store.models import Attempt, Delivery, Letter
+from app.store.row_ids import lowest_row_id
+from app.store.statements import numbered
+from app.store.vault import LETTER_COLUMNS
+
+_BATCH = 500
+_WAITING = (Status.SCHEDULED, Status.HELD, Status.FAILED)
+_AMONG = {
+    "sqlite": "SELECT value FROM json_each(@1)",
+    "postgres": "SELECT wanted::uuid FROM jsonb_array_elements_text(@1::jsonb) AS wanted",
+}
+# What ended may be begun anew by somebody at this moment: once it is locked, nobody can. (SQLite
+# lets one transaction write at a time, and the UPDATE comes first.)
+_LOCK = """
+    SELECT id FROM deliveries WHERE letter_id IN ({among}) AND status IN ('sent', 'failed', 'cancelled')
+    ORDER BY id FOR UPDATE
+"""
+_PURGE = """
+    UPDATE letters SET purged_at = @2, {columns}
+    WHERE id IN ({among}) AND purged_at IS NULL AND NOT EXISTS (
+        SELECT 1 FROM deliveries WHERE letter_id = letters.id
+        AND (status NOT IN ('sent', 'failed', 'cancelled') OR status_at > @3)
+    )
+    RETURNING id
+"""
+
+
+async def purge(now: datetime, keep: timedelta, limit: int = _BATCH) -> AsyncIterator[int]:
+    """Forget all letters whose last delivery ended `keep` ago or longer.
+
+    A transaction for each `limit` letters that are looked at, oldest first; yields how many of them
+    were forgotten. A letter of which anything is held or uncertain is kept until somebody decides.
+    """
+    last, horizon = UUID(int=0), lowest_row_id(now - keep)
+    while ids := await _kept(last, horizon, limit):
+        last = ids[-1]
+        yield await _purge(ids, now, now - keep)
+
+
+async def _kept(after: UUID, horizon: UUID, limit: int) -> list[UUID]:
+    """Return the next letters that were written long enough ago; their ids are in that order."""
+    kept = Letter.filter(purged_at=None, id__gt=after, id__lte=horizon).order_by("id").limit(limit)
+    return [letter_id for (letter_id,) in await kept.values_list("id")]
+
+
+async def _purge(ids: Sequence[UUID], now: datetime, ended_before: datetime) -> int:
+    dialect = connection().capabilities.dialect
+    wanted, among = json.dumps([str(each) for each in ids]), _AMONG[dialect]
+    columns = ", ".join(f"{column}_sealed = NULL" for column in LETTER_COLUMNS)
+    sql = numbered(_PURGE.format(columns=columns, among=among))
+    async with transaction() as whole:
+        if dialect == "postgres":
+            await whole.execute_query(numbered(_LOCK.format(among=among)), [wanted])
+        moments = [as_parameter(now), as_parameter(ended_before)]
+        purged = await whole.execute_query_dict(sql, [wanted, *moments])
+        await _empty_answers([UUID(str(row["id"])) for row in purged])
+    return len(purged)
+
+
+async def erase(token: str, now: datetime) -> list[str]:
+    """Cancel what has not left of a letter, and forget it at once.
+
+    Returns the Message-IDs of its mails, so that other copies of ours can be found. Raises
+    LetterNotFound, and LeavingJustNow while a mail is being handed over; nothing has happened then.
+    """
+    letter = await Letter.get_or_none(token_hash=token_hash(token), purged_at=None)
+    if letter is None:
+        raise LetterNotFound("there is no letter under this link")
+    deliveries = Delivery.filter(letter_id=letter.id)
+    async with transaction():
+        await deliveries.filter(status__in=_WAITING).update(status=Status.CANCELLED, status_at=now, held_reason=None)
+        # It cannot be sent again, and nobody will look for it in a mail server's log any more.
+        await deliveries.filter(status=Status.UNCERTAIN).update(status=Status.FAILED, status_at=now)
+        if await deliveries.filter(status=Status.CLAIMED).exists():
+            raise LeavingJustNow("this letter is being handed over at this moment")
+        sealed = dict.fromkeys((f"{column}_sealed" for column in LETTER_COLUMNS), None)
+        await Letter.filter(id=letter.id).update(purged_at=now, **sealed)
+        await _empty_answers([letter.id])
+    return [message_id for (message_id,) in await deliveries.values_list("message_id")]
+
+
+async def _empty_answers(letter_ids: Sequence[UUID]) -> None:
+    """Take away what mail servers said: it may quote a letter."""
+    ids = [delivery_id for (delivery_id,) in await Delivery.filter(letter_id__in=letter_ids).values_list("id")]
+    await Attempt.filter(delivery_id__in=ids).update(answer="")
