@@ -41,7 +41,6 @@ def test_a_storm_of_kills(policy: Literal["resend", "hold"], database_url: str, 
             ON_UNCERTAIN=policy,
             SCAN_INTERVAL="PT1S",
             LEASE="PT2S",
-            SMTP_CONNECTIONS="50",
         )
         _storm(program, mails, random.Random(LETTERS))
         arrived = mails.arrived()
