@@ -82,7 +82,7 @@ class ProblemOut(BaseModel):
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, object]]:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+    content = {"application/problem+json": {"schema": ProblemOut.model_json_schema()}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Match
 
 from app.rendering import translations
 from app.web.forms import N_
@@ -59,7 +60,16 @@ def problem(request: Request, status: int, errors: dict[str, str] | None = None)
 async def http_problem(request: Request, error: HTTPException) -> Response:
     answer = problem(request, error.status_code)
     answer.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(sorted(_allowed(request)))
     return answer
+
+
+def _allowed(request: Request) -> set[str]:
+    """Return all methods of an address (RFC 9110 §15.5.6): Starlette names those of its first route."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
+    return methods | ({"HEAD"} if "GET" in methods else set())
 
 
 async def too_late(request: Request, _: Exception) -> Response:

@@ -1,0 +1,185 @@
+"""Garbage at the door of a real server: no 5xx, still serving, and the ledger adds up (P15)."""
+
+import json
+import random
+import re
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from app.web.forms import FIELDS
+from app.web.security import BODY_LIMIT
+from tests.acceptance.servers import Program, Server, post_letter
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+FORM = "application/x-www-form-urlencoded"
+PATHS = ("/letters", "/api/letters", "/language", "/admin/login", "/letters/x/withdraw", "/letters/x/erase")
+KINDS = (FORM, "multipart/form-data; boundary=x", "multipart/form-data", "application/json", "text/plain", "")
+EXAMPLES = 150
+INJECTION = "a\r\nBcc: everybody@example.org\r\n\r\nhello"
+GARBAGE: dict[str, tuple[str, bytes]] = {
+    "no UTF-8": (FORM, b"recipient_email=a%40b.org&body=\xff\xfe\x80"),
+    "half a character": (FORM, b"recipient_email=a%40b.org&body=%ED%A0%80"),
+    "a huge field": (FORM, b"body=" + b"a" * (BODY_LIMIT - 10)),
+    "a huge name": (FORM, b"a" * (BODY_LIMIT - 10) + b"=1"),
+    "over the limit": (FORM, b"body=" + b"a" * BODY_LIMIT),
+    "thousands of fields": (FORM, b"&".join(b"f%d=1" % n for n in range(20_000))),
+    "thousands of the same": (FORM, b"body=1&" * 20_000),
+    "only percent signs": (FORM, b"%" * 100_000),
+    "only separators": (FORM, b"&" * 500_000),
+    "NUL": (FORM, b"recipient_email=a%40b.org&body=%00"),
+    "every control": (FORM, urlencode({"recipient_email": "a@b.org", "body": "".join(map(chr, range(32)))}).encode()),
+    **{f"injection in {name}": (FORM, urlencode({"body": "x", name: INJECTION}).encode()) for name in FIELDS},
+    "deep JSON": ("application/json", b"[" * 200_000),
+    "deep object": ("application/json", b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
+    "a huge number": ("application/json", b'{"body": ' + b"9" * 500_000 + b"}"),
+    "no number": ("application/json", b'{"body": NaN, "recipient_email": Infinity}'),
+    "a lone surrogate": ("application/json", b'{"recipient_email": "a@b.org", "body": "\\ud800"}'),
+    "the same name twice": ("application/json", b'{"body": 1, "body": {}}'),
+    "JSON in UTF-16": ("application/json", json.dumps({"body": "x"}).encode("utf-16")),
+    "no boundary": ("multipart/form-data", b"--x\r\n\r\n--x--"),
+    "a wrong boundary": ("multipart/form-data; boundary=y", b"--x\r\n\r\nhello\r\n--x--"),
+    "a huge boundary": (f"multipart/form-data; boundary={'b' * 20_000}", b"--x--"),
+    "an endless header": ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: " + b"a" * 100_000),
+    "a part without a name": ("multipart/form-data; boundary=x", b"--x\r\n\r\nhello\r\n--x--\r\n"),
+    "parts that never end": (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n',
+    ),
+    "a file": (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="body"; filename="../../a"\r\n\r\nx\r\n--x--\r\n',
+    ),
+}
+HALVES = (
+    b"",
+    b"POST /letters HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nContent-Type: %s\r\n\r\nbody="
+    % FORM.encode(),
+    b"POST /letters HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\nabc",
+    b"GET / HTTP/1.1\r\nHost: local",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"POST /letters HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    b"POST /letters HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
+    b"GET /\r\nHost: localhost\r\n\r\n",
+    b"\0" * 5000,
+)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    made = Program(tmp_path_factory.mktemp("garbage"), API_DOCS="on", RATE_LIMITS="off", PAUSED="on")
+    assert made.run("migrate").returncode == 0
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(program: Program) -> Iterator[Server]:
+    """Serve for all of these; at the end nothing has broken, and the ledger adds up."""
+    with program.serve() as serving:
+        yield serving
+        assert post_letter(serving.base).status_code == 303
+        assert program.audit()["adds_up"]
+        assert "page broke" not in serving.log
+        assert "Traceback" not in serving.log
+
+
+@contextmanager
+def _still_serving(server: Server) -> Iterator[None]:
+    yield
+    assert httpx.get(server.base, timeout=20).status_code == 200
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_gets_one_clear_answer(server: Server, name: str) -> None:
+    kind, content = GARBAGE[name]
+    statuses = Counter[int]()
+    with _still_serving(server):
+        for path in PATHS:
+            answer = httpx.post(server.base + path, content=content, headers={"Content-Type": kind}, timeout=30)
+            assert answer.status_code < 500, f"{path}: {answer.text}"
+            assert "Traceback" not in answer.text
+            statuses[answer.status_code] += 1
+    assert set(statuses) <= {303, 400, 403, 404, 413, 415, 422}
+
+
+anything = st.text(st.characters(exclude_categories=()), max_size=300)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(st.sampled_from(PATHS), st.sampled_from(KINDS), st.one_of(st.binary(max_size=2000), anything), st.data())
+def test_whatever_is_posted_never_breaks(
+    server: Server, path: str, kind: str, body: bytes | str, draw: st.DataObject
+) -> None:
+    if isinstance(body, str):
+        name = draw.draw(st.sampled_from([*FIELDS, "next", "username", "website"]))
+        fields = {"recipient_email": "sujin@example.org", "body": "x", name: body}
+        content = urlencode(fields, errors="surrogatepass").encode()
+    else:
+        content = body
+    query = quote(draw.draw(anything), safe="", errors="surrogatepass")
+    headers = {"Content-Type": kind} if kind else {}
+    answer = httpx.post(f"{server.base}{path}?{query}", content=content, headers=headers, timeout=20)
+    assert answer.status_code < 500
+    assert answer.status_code in {303, 400, 403, 404, 413, 415, 422}
+
+
+@given(st.one_of(anything, st.from_regex(r"(%0d%0a|%00|\.\./|//|%2e)*[a-z:@-]*", fullmatch=True)))
+@settings(max_examples=EXAMPLES // 3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+def test_whatever_address_is_asked_for_never_breaks(server: Server, path: str) -> None:
+    safe = "%/" if path.isascii() else ""
+    for before in ("/", "/letters/", "/api/letters/", "/outbox/", "/static/"):
+        answer = httpx.get(server.base + before + quote(path, safe=safe, errors="surrogatepass"), timeout=20)
+        assert answer.status_code in {200, 303, 307, 400, 404, 405}
+        assert not re.search(r"\n(set-cookie|bcc)", "\n".join(answer.headers).lower())
+
+
+def test_half_open_and_broken_connections_keep_nobody_waiting(server: Server) -> None:
+    address = urlsplit(server.base)
+    halves = [socket.create_connection((address.hostname or "", address.port or 0)) for _ in range(200)]
+    chance = random.Random(1)
+    with _still_serving(server):
+        for half in halves:
+            half.sendall(chance.choice(HALVES))
+        assert post_letter(server.base).status_code == 303
+        for half in halves:
+            with closing(half):
+                half.settimeout(0)
+
+
+def test_the_interface_is_what_its_document_says(server: Server, tmp_path: Path) -> None:
+    """Schemathesis asks all it can think of, and compares every answer with the OpenAPI document.
+
+    That a letter which the document allows is taken cannot be promised: JSON Schema does not know
+    what an address is.
+    """
+    ended = subprocess.run(
+        (
+            *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
+            *("run", f"{server.base}/openapi.json", "--max-examples", "50", "--seed", "1", "--no-color"),
+            *("--generation-database", "none", "--exclude-checks", "positive_data_acceptance"),
+        ),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout[-5000:]
+    assert "Unresolvable" not in ended.stdout
