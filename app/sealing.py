@@ -8,6 +8,7 @@ Its associated data is the table, the column and the row, so that a value moved 
 no longer opens.
 """
 
+import base64
 import hashlib
 import hmac
 import os
@@ -73,7 +74,7 @@ class Sealer:
 
 
 class Finder:
-    """Finds addresses and domains that rest sealed, by HMAC-SHA-256."""
+    """Finds addresses and domains that rest sealed, and letters by their readers' links: by HMAC-SHA-256."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -84,9 +85,21 @@ class Finder:
     def domain(self, domain: str) -> str:
         return self._mac("domain", domain)
 
+    def reader_token(self, letter: str, address_mac: str) -> str:
+        """Return the token by which the reader at this address finds a letter, as long as `new_token`'s.
+
+        It is made anew whenever it is mailed: nothing of it is stored but the hash, so there is
+        nothing to open, to seal again or to forget. Without our key it cannot be told from random.
+        """
+        token = self._digest("reader", f"{letter}\0{address_mac}")[:_TOKEN_BYTES]
+        return base64.urlsafe_b64encode(token).decode().rstrip("=")
+
     def _mac(self, purpose: str, text: str) -> str:
         """Return 128 bits in hex: enough that no two of anybody's addresses meet."""
-        return hmac.digest(self._key, f"{purpose}\0{text}".encode(), "sha256")[:16].hex()
+        return self._digest(purpose, text)[:16].hex()
+
+    def _digest(self, purpose: str, text: str) -> bytes:
+        return hmac.digest(self._key, f"{purpose}\0{text}".encode(), "sha256")
 
 
 def _derive(secret: str) -> bytes:

@@ -7,7 +7,7 @@ index. So the statement is ours, the same for both databases but for the names o
 from collections.abc import Sequence
 from typing import Any
 
-from tortoise.migrations.operations import CreateModel
+from tortoise.migrations.operations import AlterField, CreateModel
 from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 
@@ -50,3 +50,58 @@ class CreateTable(CreateModel):
         types = _TYPES[state_editor.client.capabilities.dialect]
         for statement in self._sql:
             await state_editor._run_sql(statement.format_map(types))
+
+
+class AlterCheck(AlterField):
+    """A field whose CHECK is another from now on: the constraint `name`, of the `condition`.
+
+    SQLite alters no CHECK: the table is made anew from its own statement, with its rows, and its
+    indexes made again (https://www.sqlite.org/lang_altertable.html#otheralter). Tables that refer
+    to it are left alone, since `migrate` has switched foreign keys off and checks them at the end.
+    """
+
+    def __init__(self, model_name: str, name: str, field: Any, *, check: str, condition: str) -> None:
+        super().__init__(model_name, name, field)
+        self._check = check
+        self._condition = condition
+
+    async def database_forward(
+        self,
+        app_label: str,
+        old_state: State,
+        new_state: State,
+        state_editor: BaseSchemaEditor | None = None,
+    ) -> None:
+        if state_editor is None:
+            return
+        table = new_state.apps.get_model(f"{app_label}.{self.model_name}")._meta.db_table
+        if state_editor.client.capabilities.dialect == "sqlite":
+            await self._rebuild(state_editor, table)
+        else:
+            alter = f"ALTER TABLE {table}"
+            await state_editor._run_sql(f"{alter} DROP CONSTRAINT {self._check}")
+            await state_editor._run_sql(f"{alter} ADD CONSTRAINT {self._check} CHECK ({self._condition})")
+
+    async def _rebuild(self, editor: BaseSchemaEditor, table: str) -> None:
+        made = await editor.client.execute_query_dict(
+            "SELECT type, sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type = 'index'",
+            [table],
+        )
+        statement, *indexes = (row["sql"] for row in made)
+        _, columns = _with_check(statement, self._check, self._condition).split("(", 1)
+        await editor._run_sql(f"CREATE TABLE {table}_anew ({columns}")
+        await editor._run_sql(f"INSERT INTO {table}_anew SELECT * FROM {table}")  # noqa: S608 - a name of ours
+        await editor._run_sql(f"DROP TABLE {table}")
+        await editor._run_sql(f"ALTER TABLE {table}_anew RENAME TO {table}")
+        for index in indexes:
+            await editor._run_sql(index)
+
+
+def _with_check(statement: str, name: str, condition: str) -> str:
+    """Return a table's statement with another condition for one of its checks; no string in it holds a bracket."""
+    before, old = statement.split(f"CONSTRAINT {name} CHECK (")
+    depth, end = 1, 0
+    while depth:
+        depth += {"(": 1, ")": -1}.get(old[end], 0)
+        end += 1
+    return f"{before}CONSTRAINT {name} CHECK ({condition}){old[end:]}"

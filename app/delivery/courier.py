@@ -62,8 +62,8 @@ class Courier:
         await self._records.settle(ending)
 
     def _reason_to_hold(self, claimed: Claimed, now: datetime) -> HeldReason | None:
-        if claimed.undeliverable:
-            return HeldReason.UNDELIVERABLE
+        if claimed.barred:
+            return claimed.barred
         return HeldReason.OVERDUE if now - claimed.due_at > self._catch_up_limit else None
 
     async def _end(self, claimed: Claimed, now: datetime) -> Ending:

@@ -7,7 +7,7 @@ from app.domain.address import masked
 from app.domain.status import Occasion
 from app.mail.compose import Composer
 from app.mail.envelope import Envelope, Mail
-from app.store.claims import Claimed
+from app.store.claims import Claimed, Row
 from app.store.database import as_moment
 from app.store.letters import new_delivery
 from app.store.models import Delivery
@@ -52,6 +52,7 @@ class Packer:
             page_url=f"{self._origin}/letters/{values['token']}" if to_writer else "",
             reader=masked(values["recipient_email"]) if to_writer else "",
             reason=claimed.refusal,
+            stop_url="" if to_writer else self._stop_url(letter),
         )
 
     def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:
@@ -69,3 +70,10 @@ class Packer:
             domain_mac=self._vault.domain_mac(address),
             message_domain=self._message_domain,
         )
+
+    def _stop_url(self, letter: Row) -> str:
+        """Return the reader's page of a letter; one from before there were such pages has none."""
+        if not letter["reader_token_hash"]:
+            return ""
+        token = self._vault.reader_token(UUID(str(letter["id"])), letter["recipient_mac"])
+        return f"{self._origin}/stop/{token}"

@@ -17,14 +17,17 @@ class Status(StrEnum):
     | claimed                 | failed    | the courier: refused for good, or for too long          |
     | claimed                 | uncertain | the courier or the reclaimer: handed over, no answer    |
     | claimed                 | held      | the courier, before the hand-over: later than the       |
-    |                         |           | catch-up limit, to an address known not to exist, or    |
-    |                         |           | not to be opened                                        |
+    |                         |           | catch-up limit, to an address known not to exist, not   |
+    |                         |           | wanted by its reader, or not to be opened               |
     | uncertain               | scheduled | the policy `resend`, or the operator                    |
     | uncertain, held         | sent      | an audit against the mail server's log; of an uncertain |
     |                         |           | one, the operator                                       |
     | uncertain               | failed    | the operator, the writer who erases the letter          |
     | held, failed            | scheduled | the operator, or the writer who mended what was wrong   |
-    | scheduled, held, failed | cancelled | the writer, the reader, the operator                    |
+    | held                    | scheduled | the reader who takes back a block                       |
+    | scheduled, held, failed | cancelled | the writer, the operator                                |
+    | scheduled, held         | cancelled | the reader: stopping the letter                         |
+    | cancelled               | scheduled | the reader who takes back that stop, before it was due  |
     """
 
     SCHEDULED = "scheduled"
@@ -58,6 +61,7 @@ class HeldReason(StrEnum):
     OVERDUE = "overdue"
     UNDELIVERABLE = "undeliverable"
     UNREADABLE = "unreadable"
+    BLOCKED = "blocked"
 
 
 class Outcome(StrEnum):

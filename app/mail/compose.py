@@ -83,6 +83,7 @@ def _letter_values(mail: Mail, now: datetime) -> dict[str, str]:
         "first_date": _moment(mail.send_at, mail),
         "again_date": _moment(second, mail) if second and second > now else "",
         "only": "" if second else "yes",
+        "stop_url": mail.stop_url,
     }
 
 

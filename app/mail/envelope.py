@@ -16,7 +16,7 @@ class Mail:
     A notice goes to its writer: `recipient_email` is then theirs. Only notices use `page_url`, the
     writer's own page of this letter, which must never reach its reader; `reader`, the masked
     address the letter is for; and, where it was refused, `reason`, the server's words without
-    addresses.
+    addresses. Only letters use `stop_url`, the reader's page, which must never reach its writer.
     """
 
     occasion: Occasion
@@ -34,6 +34,7 @@ class Mail:
     page_url: str = ""
     reader: str = ""
     reason: str = ""
+    stop_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from functools import lru_cache
 from struct import Struct
+from urllib.parse import urlsplit
 
 from css_inline import CSSInliner
 from markupsafe import escape
@@ -27,7 +28,7 @@ _POLICY = policy.SMTP.clone(max_line_length=_LINE)
 _BOUNDARY = "=_slow_mailbox"  # never a line of base64: two hyphens stand before it
 _STYLES = CSSInliner(load_remote_stylesheets=False)
 _MARK = re.compile("\ue000([a-z_]+)\ue001")
-_OPEN_FIELD = re.compile(rb"(?m)^(Date|To|Subject|Message-ID): [^\r]*")
+_OPEN_FIELD = re.compile(rb"(?m)^(Date|To|Subject|Message-ID|List-Unsubscribe): [^\r]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Skeleton:
             b"To": to,
             b"Subject": headers.unstructured(values["title"]),
             b"Message-ID": message_id.encode(),
+            b"List-Unsubscribe": f"<{values.get('stop_url', '')}>".encode(),
             b"text": _base64(self.text % plain),
             b"html": _base64(self.html % escaped),
         }
@@ -75,10 +77,10 @@ class Stationery:
             subject=_opened(render(f"{folder}/subject.txt", language, **values).strip()).decode(),
             text=_opened(render(f"{folder}/body.txt", language, **values)),
             html=_opened(_STYLES.inline(render(f"{folder}/body.html", language, **values))),
-            message=self._message(),
+            message=self._message(can_be_stopped="stop_url" in marks),
         )
 
-    def _message(self) -> bytes:
+    def _message(self, *, can_be_stopped: bool) -> bytes:
         """Return the %-format of a message of two parts, written by the standard library."""
         message = EmailMessage(_POLICY)
         message["Date"] = "Thu, 01 Jan 1970 00:00:00 +0000"
@@ -90,6 +92,10 @@ class Stationery:
         message["Message-ID"] = "<letter@example.org>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5
         message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
+        if can_be_stopped and urlsplit(self.values["origin"]).scheme == "https":  # row E7
+            message["List-Id"] = f"<slow-mailbox.{self.sender.domain}>"  # RFC 2919
+            message["List-Unsubscribe"] = "<https://example.org>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058
         message.set_content("text", cte="base64")
         message.add_alternative("html", subtype="html", cte="base64")
         message.set_boundary(_BOUNDARY)

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from tortoise.expressions import F
 
-from app.domain.status import Occasion, Outcome, Status
+from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.database import as_moment, as_parameter, as_text, connection, transaction
-from app.store.models import Attempt, Delivery, Lease, UndeliverableAddress, Worker
+from app.store.models import Attempt, Delivery, Lease, Worker
 from app.store.statements import as_uuid, statements
 
 Row = Mapping[str, Any]
@@ -21,7 +21,8 @@ Row = Mapping[str, Any]
 class Claimed:
     """A delivery that is ours to carry. `token` fences the claim; `letter` is its row, still sealed.
 
-    `undeliverable`: the reader's address is known not to exist. `refusal`: what the reader's
+    `barred`: why it must not go out, if so: the address is known not to exist, or is blocked, or the
+    letter was stopped by its reader. `refusal`: what the reader's
     server said, where this is the notice of it.
     """
 
@@ -36,7 +37,7 @@ class Claimed:
     first_refused_at: datetime | None
     domain_mac: str
     letter: Row
-    undeliverable: bool
+    barred: HeldReason | None
     refusal: str
 
 
@@ -57,10 +58,10 @@ async def claim(
     if not rows:
         return []
     letters = await _letters_of(rows)
-    dead = await _undeliverable(letters.values())
+    barred = await _barred(letters.values())
     refusals = await _refusals([row["letter_id"] for row in rows if row["occasion"] == Occasion.REFUSAL])
     taken = [
-        _claimed(row, token, now, letters[str(row["letter_id"])], dead, refusals.get(str(row["letter_id"]), ""))
+        _claimed(row, token, now, letters[str(row["letter_id"])], barred, refusals.get(str(row["letter_id"]), ""))
         for row in rows
     ]
     return sorted(taken, key=lambda claimed: (claimed.due_at, claimed.id))
@@ -72,10 +73,12 @@ async def _letters_of(rows: Sequence[Row]) -> dict[str, Row]:
     return {str(letter["id"]): letter for letter in letters}
 
 
-async def _undeliverable(letters: Iterable[Row]) -> set[str]:
+async def _barred(letters: Iterable[Row]) -> dict[str, HeldReason]:
+    """Return which of these letters' addresses nothing goes to, and why; that one is blocked says more."""
     macs = {letter["recipient_mac"] for letter in letters} | {letter["sender_mac"] for letter in letters}
-    known = await UndeliverableAddress.filter(mac__in=macs - {None})
-    return {address.mac for address in known}
+    wanted = json.dumps(sorted(macs - {None}))
+    rows = await connection().execute_query_dict(statements().barred, [wanted, wanted])
+    return {row["mac"]: HeldReason(row["reason"]) for row in sorted(rows, key=lambda row: row["reason"] == "blocked")}
 
 
 async def _refusals(letters: Sequence[Any]) -> dict[str, str]:
@@ -91,8 +94,11 @@ async def _refusals(letters: Sequence[Any]) -> dict[str, str]:
     }
 
 
-def _claimed(row: Row, token: UUID, now: datetime, letter: Row, dead: set[str], refusal: str) -> Claimed:
+def _claimed(
+    row: Row, token: UUID, now: datetime, letter: Row, barred: Mapping[str, HeldReason], refusal: str
+) -> Claimed:
     occasion = Occasion(row["occasion"])
+    stopped = HeldReason.BLOCKED if letter["stopped_at"] and not occasion.is_notice else None
     refused = row["first_refused_at"]
     return Claimed(
         id=row["id"],
@@ -106,7 +112,7 @@ def _claimed(row: Row, token: UUID, now: datetime, letter: Row, dead: set[str], 
         first_refused_at=as_moment(refused) if refused else None,
         domain_mac=row["domain_mac"],
         letter=letter,
-        undeliverable=letter["sender_mac" if occasion.is_notice else "recipient_mac"] in dead,
+        barred=stopped or barred.get(letter["sender_mac" if occasion.is_notice else "recipient_mac"]),
         refusal=refusal,
     )
 

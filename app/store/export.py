@@ -22,8 +22,8 @@ _DELIVERY = (
     "first_refused_at",
 )
 _ATTEMPT = ("started_at", "handed_over_at", "ended_at", "outcome", "code", "enhanced", "answer")
-_LETTER = ("language", "timezone", "written_at", "send_at", "second_send_at")
-_HASHES = ("token_hash", "recipient_mac", "recipient_domain_mac", "sender_mac")
+_LETTER = ("language", "timezone", "written_at", "send_at", "second_send_at", "stopped_at")
+_HASHES = ("token_hash", "reader_token_hash", "recipient_mac", "recipient_domain_mac", "sender_mac")
 
 
 async def export(vault: Vault, token: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from tortoise.expressions import Q
+
 from app.domain.status import Status
 from app.errors import LeavingJustNow, LetterNotFound
 from app.sealing import token_hash
@@ -83,7 +85,9 @@ async def erase(token: str, now: datetime) -> list[str]:
         raise LetterNotFound("there is no letter under this link")
     deliveries = Delivery.filter(letter_id=letter.id)
     async with transaction():
-        await deliveries.filter(status__in=_WAITING).update(status=Status.CANCELLED, status_at=now, held_reason=None)
+        # What its reader stopped is cancelled anew: nobody takes that stop back any more.
+        waiting = deliveries.filter(Q(status=Status.CANCELLED, status_at=letter.stopped_at) | Q(status__in=_WAITING))
+        await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None)
         # It cannot be sent again, and nobody will look for it in a mail server's log any more.
         await deliveries.filter(status=Status.UNCERTAIN).update(status=Status.FAILED, status_at=now)
         if await deliveries.filter(status=Status.CLAIMED).exists():

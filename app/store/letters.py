@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from tortoise.expressions import Q
+
 from app.domain.letter import Draft
 from app.domain.retry import Reply
 from app.domain.schedule import Delay, arrival
@@ -31,7 +33,10 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:
-    """Where one delivery stands; `last_reply` is what the mail server said last, if anything."""
+    """Where one delivery stands; `last_reply` is what the mail server said last, if anything.
+
+    `stopped`: it was cancelled by its reader.
+    """
 
     occasion: Occasion
     status: Status
@@ -42,6 +47,7 @@ class DeliveryState:
     held_reason: HeldReason | None
     attempts: int
     last_reply: Reply | None
+    stopped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +116,12 @@ class Letters:
                 "body": draft.body,
             },
         )
+        reader = self._vault.address_mac(draft.recipient_email)
         return Letter(
             id=letter_id,
             token_hash=token_hash(token),
-            recipient_mac=self._vault.address_mac(draft.recipient_email),
+            reader_token_hash=token_hash(self._vault.reader_token(letter_id, reader)),
+            recipient_mac=reader,
             recipient_domain_mac=self._vault.domain_mac(draft.recipient_email),
             sender_mac=self._vault.address_mac(draft.sender_email) if draft.sender_email else None,
             language=draft.language,
@@ -157,7 +165,7 @@ class Letters:
             written_at=letter["written_at"],
             send_at=letter["send_at"],
             second_send_at=letter["second_send_at"],
-            deliveries=tuple(_state(delivery, last.get(delivery.id)) for delivery in deliveries),
+            deliveries=tuple(_state(each, last.get(each.id), letter["stopped_at"]) for each in deliveries),
         )
 
     async def withdraw(self, token: str, now: datetime) -> None:
@@ -169,7 +177,9 @@ class Letters:
         """
         letter = await self._by_token(token)
         promised = Delivery.filter(letter_id=letter["id"], notice=False)
-        waiting = promised.filter(status__in=[Status.SCHEDULED, Status.HELD, Status.FAILED])
+        # What its reader stopped is withdrawn too: from now on the reader cannot take that back.
+        stopped = Q(status=Status.CANCELLED, status_at=letter["stopped_at"])
+        waiting = promised.filter(stopped | Q(status__in=[Status.SCHEDULED, Status.HELD, Status.FAILED]))
         if await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None):
             return
         if not await promised.filter(status=Status.CANCELLED).exists():
@@ -203,7 +213,7 @@ def _reply(attempt: Attempt) -> Reply:
     return Reply(attempt.code or 0, attempt.enhanced, attempt.answer, "body" if attempt.handed_over_at else "rcpt")
 
 
-def _state(delivery: Delivery, last_reply: Reply | None) -> DeliveryState:
+def _state(delivery: Delivery, last_reply: Reply | None, stopped_at: datetime | None) -> DeliveryState:
     return DeliveryState(
         occasion=delivery.occasion,
         status=delivery.status,
@@ -214,4 +224,5 @@ def _state(delivery: Delivery, last_reply: Reply | None) -> DeliveryState:
         held_reason=delivery.held_reason,
         attempts=delivery.attempts,
         last_reply=last_reply,
+        stopped=delivery.status is Status.CANCELLED and delivery.status_at == stopped_at,
     )

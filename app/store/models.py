@@ -11,7 +11,9 @@ from app.domain.status import HeldReason, Occasion, Outcome, Status
 class Letter(Model):
     """What the writer wrote, and the promise. `*_sealed` opens with `Vault`, bound to `id`.
 
-    A purged letter keeps its dates and its hashes, and has lost what was sealed.
+    A purged letter keeps its dates and its hashes, and has lost what was sealed. `reader_token_hash`
+    finds it by the link in its mail (a letter from before there were such links has none), and
+    `stopped_at` is since when its reader wants no more of it.
     """
 
     id = fields.UUIDField(primary_key=True)
@@ -32,6 +34,8 @@ class Letter(Model):
     send_at = fields.DatetimeField()
     second_send_at = fields.DatetimeField(null=True)
     purged_at = fields.DatetimeField(null=True)
+    reader_token_hash = fields.CharField(64, null=True)
+    stopped_at = fields.DatetimeField(null=True)
 
     class Meta:
         table = "letters"
@@ -114,6 +118,16 @@ class UndeliverableAddress(Model):
 
     class Meta:
         table = "undeliverable_addresses"
+
+
+class BlockedAddress(Model):
+    """An address whose owner wants no mail of ours, known by its HMAC alone."""
+
+    mac = fields.CharField(32, primary_key=True)
+    since = fields.DatetimeField()
+
+    class Meta:
+        table = "blocked_addresses"
 
 
 class Worker(Model):

@@ -18,6 +18,7 @@ class Statements:
 
     claim: str
     open_letters: str
+    barred: str
     unclaim: str
     hand_over: str
     settle: str
@@ -46,6 +47,12 @@ SQLITE = Statements(
         RETURNING {_CLAIMED}
     """,
     open_letters="SELECT * FROM letters WHERE id IN (SELECT value FROM json_each(?))",
+    barred="""
+        SELECT mac, 'undeliverable' AS reason FROM undeliverable_addresses
+        WHERE mac IN (SELECT value FROM json_each(?))
+        UNION ALL
+        SELECT mac, 'blocked' FROM blocked_addresses WHERE mac IN (SELECT value FROM json_each(?))
+    """,
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = ?, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = ? AND handed_over_at IS NULL
@@ -111,6 +118,13 @@ POSTGRES = Statements(
     open_letters="""
         SELECT letters.* FROM letters
         JOIN jsonb_array_elements_text($1::jsonb) AS wanted ON letters.id = wanted::uuid
+    """,
+    barred="""
+        SELECT mac, 'undeliverable' AS reason FROM undeliverable_addresses
+        WHERE mac = ANY (ARRAY (SELECT jsonb_array_elements_text($1::jsonb)))
+        UNION ALL
+        SELECT mac, 'blocked' FROM blocked_addresses
+        WHERE mac = ANY (ARRAY (SELECT jsonb_array_elements_text($2::jsonb)))
     """,
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = $1, claim_token = NULL, claimed_by_id = NULL

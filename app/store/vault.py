@@ -64,6 +64,10 @@ class Vault:
         """Return what the domain of an address is found by."""
         return self._finder.domain(domain_of(address))
 
+    def reader_token(self, letter_id: UUID, address_mac: str) -> str:
+        """Return the token of the link in a letter's mail, for the reader at this address alone."""
+        return self._finder.reader_token(letter_id.hex, address_mac)
+
 
 async def reseal_finder(sealer: Sealer) -> bool:
     """Seal the finder's key with the first key; False: it is already."""

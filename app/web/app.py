@@ -15,7 +15,7 @@ from app.clock import Clock, SystemClock
 from app.errors import LetterNotFound, NotWithdrawable, SettingsError, TooMany
 from app.log import configure_logging
 from app.settings import Settings, load_settings
-from app.web import admin, api, keeping, language, letters, operations, outbox
+from app.web import about, admin, api, keeping, language, letters, operations, outbox, readers
 from app.web.forms import Rejected
 from app.web.journal import Journal
 from app.web.lifespan import lifespan_of
@@ -65,8 +65,9 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
             TooMany: too_many,
         },
     )
-    for part in (letters, keeping, api, language, outbox, operations, admin):
+    for part in (letters, keeping, readers, about, api, language, outbox, operations, admin):
         app.include_router(part.router)
+    app.state.settings = settings
     app.state.login_throttle = LoginThrottle(clock)
     app.state.limits = Limits(clock)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")

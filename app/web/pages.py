@@ -1,6 +1,7 @@
 """What every page is made with: a template, the reader's language, and the mailbox behind it."""
 
 import hashlib
+from email.utils import parseaddr
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -12,6 +13,7 @@ from starlette.requests import Request
 
 from app.delivery.station import Station
 from app.rendering import render
+from app.settings import Settings
 from app.web.language import VARY, language_of
 from app.wiring import Mailbox
 
@@ -40,8 +42,14 @@ def asset(name: str) -> str:
 def page(request: Request, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
     """Fill a template that extends `partials/base.html`.
 
-    The switch of languages leads back to this page if it can be asked for again, else to `/`.
+    The switch of languages leads `here`: back to this page if it can be asked for again, else to `/`.
     """
-    here = request.url.path if request.method == "GET" else "/"
-    text = render(template, language_of(request), asset=asset, here=here, **values)
+    settings: Settings = request.app.state.settings
+    common = {
+        "asset": asset,
+        "here": request.url.path if request.method == "GET" else "/",
+        "operator_name": settings.operator_name,
+        "abuse_address": parseaddr(settings.abuse_address)[1],
+    }
+    text = render(template, language_of(request), **(common | values))
     return HTMLResponse(text, status, headers={"Vary": VARY})

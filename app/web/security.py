@@ -20,6 +20,8 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?", re.IGNORECASE)
 
+_ONE_CLICK = re.compile(r"/stop/[A-Za-z0-9_-]{22}")
+
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -81,7 +83,7 @@ class Gate:
     def _refusal(self, request: Request) -> HTTPStatus | None:
         if host_name(request.headers) not in self._hosts:
             return HTTPStatus.BAD_REQUEST
-        if request.method not in _SAFE and is_forged(request, self._netloc):
+        if request.method not in _SAFE and not is_one_click(request) and is_forged(request, self._netloc):
             return HTTPStatus.FORBIDDEN
         length = request.headers.get("content-length", "0")
         if not length.isdecimal():
@@ -110,6 +112,14 @@ def is_forged(request: Request, own: str) -> bool:
     if origin is not None:
         return origin.partition("://")[2].lower() not in (own, request.headers["host"].lower())
     return request.url.path.startswith("/admin")
+
+
+def is_one_click(request: Request) -> bool:
+    """Return whether this stops a letter as mail programs do it (RFC 8058 §3.2).
+
+    It comes from anywhere, and proves itself by the token in its path. Nothing else is exempt.
+    """
+    return request.method == "POST" and _ONE_CLICK.fullmatch(request.url.path) is not None
 
 
 def limited(receive: Receive, limit: int) -> Receive:

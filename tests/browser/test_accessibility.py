@@ -21,7 +21,7 @@ async def test_every_page_is_for_everybody(
     page = await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
     found = {name: await findings(page) async for name in visit_all(page, base)}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
-    assert len(found) == 9
+    assert len(found) == 10
 
 
 async def visit_all(page: Page, base: str) -> AsyncIterator[str]:
@@ -46,3 +46,5 @@ async def visit_all(page: Page, base: str) -> AsyncIterator[str]:
     yield "not allowed"
     await page.goto(f"{base}/outbox")
     yield "outbox"
+    await page.goto(f"{base}/about")
+    yield "about"

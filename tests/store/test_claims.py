@@ -10,7 +10,7 @@ import pytest
 from tortoise.exceptions import IntegrityError
 
 from app.domain.letter import Draft
-from app.domain.status import Occasion, Status
+from app.domain.status import HeldReason, Occasion, Status
 from app.store.claims import claim, hand_over, unclaim
 from app.store.leases import retire
 from app.store.letters import Letters
@@ -104,7 +104,7 @@ async def test_a_claim_says_whether_the_address_is_known_not_to_exist(prompt_let
     worker = await new_worker()
     first, second = await claim_due(worker)
     (receipt,) = await claim_due(worker, notices=True)
-    assert (first.undeliverable, second.undeliverable, receipt.undeliverable) == (True, True, False)
+    assert (first.barred, second.barred, receipt.barred) == (HeldReason.UNDELIVERABLE, HeldReason.UNDELIVERABLE, None)
 
 
 async def test_who_is_no_worker_any_more_claims_nothing(ledger: Ledger) -> None:

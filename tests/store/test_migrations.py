@@ -50,6 +50,14 @@ ROWS = {
 }
 """What is put into every table, from a migration on: where one changes the tables, add how they are filled then."""
 
+ROWS["0003_readers"] = f"""
+    {ROWS["0001_initial"]};
+    UPDATE letters SET reader_token_hash = 'reader{{n}}', stopped_at = {{at}};
+    UPDATE deliveries SET status = 'held', held_reason = 'blocked', claim_token = NULL, claimed_by_id = NULL,
+        handed_over_at = NULL;
+    INSERT INTO blocked_addresses (mac, since) VALUES ('mac{{n}}', {{at}})
+"""
+
 
 async def _fill(name: str, number: int) -> None:
     values = {

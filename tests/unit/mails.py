@@ -48,6 +48,8 @@ KOREAN = replace(
     language="ko",
 )
 
+STOP_URL = "https://letters.example.org/stop/Zt0b3VnqXw8k1mJ5rYc7dA"
+
 NOTICE = {
     "recipient_email": "jun@example.com",
     "page_url": "https://letters.example.org/letters/Zt0b3VnqXw8k1mJ5rYc7dA",
@@ -71,6 +73,8 @@ LETTERS = {
     "first-ko": KOREAN,
     "second-en": replace(ENGLISH, occasion=Occasion.SECOND),
     "second-ko": replace(KOREAN, occasion=Occasion.SECOND),
+    "stoppable-en": replace(ENGLISH, stop_url=STOP_URL),
+    "stoppable-ko": replace(KOREAN, stop_url=STOP_URL),
     "bare": replace(ENGLISH, recipient_name="", sender_name="", subject="", second_send_at=None),
 }
 NOTICES = {

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from app.mail.compose import Composer
 from app.mail.envelope import Mail
-from tests.unit.mails import COMPOSER, ENGLISH, FIRST, KOREAN, LETTERS, NOTICES, Page, part, read
+from tests.unit.mails import COMPOSER, ENGLISH, FIRST, KOREAN, LETTERS, NOTICES, STOP_URL, Page, part, read
 
 FIELDS = [
     *("Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"),
     "X-Auto-Response-Suppress",
 ]
+STOPPING = ["List-Id", "List-Unsubscribe", "List-Unsubscribe-Post"]
 MAILS = LETTERS | NOTICES
 each_mail = pytest.mark.parametrize("mail", MAILS.values(), ids=MAILS.keys())
 
@@ -173,7 +174,7 @@ def test_half_a_character_is_refused() -> None:
 @each_mail
 def test_the_header_holds_what_is_needed_and_no_more(mail: Mail) -> None:
     message = read(mail)
-    assert sorted(message.keys()) == FIELDS
+    assert sorted(message.keys()) == sorted(FIELDS + (STOPPING if mail.stop_url else []))
     assert message["Date"].datetime == FIRST
     assert str(message["From"]) == "Slow Mailbox <letters@example.org>"
     assert message["Message-ID"] == mail.message_id
@@ -202,6 +203,36 @@ def test_composing_again_changes_nothing_but_the_date() -> None:
 def test_a_letter_comes_from_our_address_and_a_notice_from_nobody() -> None:
     assert {COMPOSER.compose(mail, FIRST).sender for mail in LETTERS.values()} == {"letters@example.org"}
     assert {COMPOSER.compose(mail, FIRST).sender for mail in NOTICES.values()} == {""}
+
+
+def test_one_click_stops_a_letter() -> None:
+    message = read(LETTERS["stoppable-ko"])
+    assert message["List-Unsubscribe"] == f"<{STOP_URL}>"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message["List-Id"] == "<slow-mailbox.example.org>"
+
+
+def test_the_link_to_stop_is_never_folded_however_long_the_host() -> None:
+    """The standard library would make an encoded word of it, which no mail program follows."""
+    stop_url = f"https://{'a' * 60}.{'b' * 60}.example.org/stop/Zt0b3VnqXw8k1mJ5rYc7dA"
+    wire = COMPOSER.compose(replace(KOREAN, stop_url=stop_url), FIRST).message
+    assert f"\r\nList-Unsubscribe: <{stop_url}>\r\n".encode() in wire
+
+
+def test_without_https_the_link_to_stop_stands_in_the_footer_alone() -> None:
+    composer = Composer("letters@example.org", "", "http://127.0.0.1:8000", "", "")
+    stop_url = "http://127.0.0.1:8000/stop/Zt0b3VnqXw8k1mJ5rYc7dA"
+    message = read(replace(ENGLISH, stop_url=stop_url), composer)
+    assert not set(STOPPING) & set(message.keys())
+    assert f"Stop this letter, or all letters from here: {stop_url}\n" in part(message, "plain")
+    assert f'href="{stop_url}"' in part(message, "html")
+
+
+@pytest.mark.parametrize("mail", NOTICES.values(), ids=NOTICES.keys())
+def test_a_notice_is_not_stopped_by_a_link(mail: Mail) -> None:
+    message = read(replace(mail, stop_url=STOP_URL))
+    assert not set(STOPPING) & set(message.keys())
+    assert STOP_URL not in f"{part(message, 'plain')}{part(message, 'html')}"
 
 
 def test_the_operators_own_names_are_set_right() -> None:

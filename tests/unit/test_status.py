@@ -17,7 +17,7 @@ def test_every_state_is_told_who_moves_it_on_and_ends_are_ends() -> None:
     ends = {row[1] for row in rows} - {"to"}
     assert starts - {"new"} <= {status.value for status in Status}
     assert ends == {status.value for status in Status}
-    assert {status.value for status in Status} - starts == {"sent", "cancelled"}
+    assert {status.value for status in Status} - starts == {"sent"}
 
 
 def test_notices_are_those_that_go_to_the_writer() -> None:

@@ -1,19 +1,11 @@
 """English and Korean: by the browser's language and a switch."""
 
-import re
-from pathlib import Path
-
 import httpx
 import pytest
-from babel.messages.extract import extract_from_dir
 
 from app.domain.schedule import Delay
-from app.rendering import translations
 from app.web.language import delay_words, preferred, safe_return
 from tests.web.asking import posted
-
-ROOT = Path(__file__).parents[2]
-OPTIONS = {"**.html": {"extensions": "jinja2.ext.i18n", "trimmed": "true"}}
 
 
 @pytest.fixture
@@ -105,11 +97,3 @@ async def test_an_unknown_language_is_not_remembered(client: httpx.AsyncClient) 
     answer = await client.post("/language", data={"language": "../../x", "next": "//evil.example"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "set-cookie" not in answer.headers
-
-
-@pytest.mark.parametrize("place", ["app/web", "templates/pages", "templates/partials"])
-def test_every_word_of_the_pages_is_in_korean(place: str) -> None:
-    methods = [("**.py", "python"), ("**.html", "jinja2")]
-    found = [str(message) for _, _, message, _, _ in extract_from_dir(ROOT / place, methods, options_map=OPTIONS)]
-    assert found
-    assert [message for message in found if not re.search("[가-힣]", translations("ko").gettext(message))] == []

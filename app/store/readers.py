@@ -1,0 +1,142 @@
+"""The reader's side of the ledger: stopping a letter, blocking an address, and taking either back."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from tortoise.expressions import Q, Subquery
+
+from app.domain.address import masked
+from app.domain.status import HeldReason, Status
+from app.errors import LetterNotFound
+from app.sealing import token_hash
+from app.store.database import transaction
+from app.store.models import BlockedAddress, Delivery, Letter
+from app.store.vault import Vault
+
+# What the operator holds stays theirs: taking a stop back must not release it.
+_WAITING = Q(status=Status.SCHEDULED) | Q(
+    status=Status.HELD, held_reason__in=[reason for reason in HeldReason if reason is not HeldReason.OPERATOR]
+)
+
+
+class Coming(StrEnum):
+    """Whether a letter comes to its reader again."""
+
+    WAITS = "waits"
+    LEAVES = "leaves"
+    STOPPED = "stopped"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedLetter:
+    """A letter as its reader's page shows it, and nothing of what it says.
+
+    `address` is the reader's, masked; empty where the letter has been purged. `again_at` is when it
+    comes, or would come, once more. `stopped`: its reader asked for that; `resumable`: and may still
+    take it back.
+    """
+
+    address: str
+    timezone: str
+    written_at: datetime
+    coming: Coming
+    again_at: datetime | None
+    stopped: bool
+    resumable: bool
+    blocked: bool
+
+
+async def received(vault: Vault, token: str, now: datetime) -> ReceivedLetter:
+    """Return the letter of a reader's link.
+
+    Raises LetterNotFound where there is none, KeyMissing where its address cannot be opened.
+    """
+    letter = await _by_token(token)
+    address = vault.open_column(letter.id, "recipient_email", letter.recipient_email_sealed)
+    deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("due_at")
+    coming, delivery = _coming(letter, deliveries)
+    return ReceivedLetter(
+        address=masked(address) if address else "",
+        timezone=letter.timezone,
+        written_at=letter.written_at,
+        coming=coming,
+        again_at=delivery.due_at if delivery else None,
+        stopped=letter.stopped_at is not None,
+        resumable=letter.purged_at is None and any(_resumable(letter, each, now) for each in deliveries),
+        blocked=await BlockedAddress.exists(mac=letter.recipient_mac),
+    )
+
+
+async def stop(token: str, now: datetime) -> None:
+    """Cancel what is still to come of a letter; what is under way now is not tried again. Twice is once.
+
+    Raises LetterNotFound.
+    """
+    letter = await _by_token(token)
+    async with transaction():
+        if await Letter.filter(id=letter.id, stopped_at=None).update(stopped_at=now):
+            waiting = Delivery.filter(_WAITING, letter_id=letter.id, notice=False)
+            await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None)
+
+
+async def resume(token: str, now: datetime) -> None:
+    """Take a stop back, as long as what it cancelled is not overdue; what others cancelled stays so.
+
+    Raises LetterNotFound, where the letter has been purged too: there is nothing left to bring.
+    """
+    letter = await _by_token(token)
+    async with transaction():
+        stopped = Delivery.filter(letter_id=letter.id, status=Status.CANCELLED, status_at=letter.stopped_at)
+        revived = await stopped.filter(notice=False, due_at__gt=now).update(status=Status.SCHEDULED, status_at=now)
+        if revived and not await Letter.filter(id=letter.id, purged_at=None).update(stopped_at=None):
+            raise LetterNotFound("this letter has been purged")
+
+
+async def block(token: str, now: datetime) -> None:
+    """Have nothing sent any more to the address a letter went to. Twice is once.
+
+    It shows only when a letter or a notice is due, and is held then: nobody learns of it by
+    writing to that address (P3). Raises LetterNotFound.
+    """
+    letter = await _by_token(token)
+    await BlockedAddress.bulk_create([BlockedAddress(mac=letter.recipient_mac, since=now)], ignore_conflicts=True)
+
+
+async def unblock(token: str, now: datetime) -> None:
+    """Take a block back: what it held is due now, but for letters that were stopped.
+
+    Raises LetterNotFound.
+    """
+    mac = (await _by_token(token)).recipient_mac
+    async with transaction():
+        await BlockedAddress.filter(mac=mac).delete()
+        letters = Subquery(Letter.filter(recipient_mac=mac, stopped_at=None).values("id"))
+        notices = Subquery(Letter.filter(sender_mac=mac).values("id"))
+        theirs = Q(letter_id__in=letters, notice=False) | Q(letter_id__in=notices, notice=True)
+        held = Delivery.filter(theirs, status=Status.HELD, held_reason=HeldReason.BLOCKED)
+        await held.update(status=Status.SCHEDULED, status_at=now, due_at=now, held_reason=None)
+
+
+async def _by_token(token: str) -> Letter:
+    letter = await Letter.get_or_none(reader_token_hash=token_hash(token))
+    if letter is None:
+        raise LetterNotFound("there is no letter under this link")
+    return letter
+
+
+def _coming(letter: Letter, deliveries: list[Delivery]) -> tuple[Coming, Delivery | None]:
+    """Return whether a letter comes again, and which delivery says so."""
+    for delivery in deliveries:
+        if delivery.status in (Status.SCHEDULED, Status.HELD):
+            return (Coming.STOPPED if letter.stopped_at else Coming.WAITS), delivery
+        if delivery.status in (Status.CLAIMED, Status.UNCERTAIN):
+            return Coming.LEAVES, delivery
+        if delivery.status is Status.CANCELLED and delivery.status_at == letter.stopped_at:
+            return Coming.STOPPED, delivery
+    return Coming.NEVER, None
+
+
+def _resumable(letter: Letter, delivery: Delivery, now: datetime) -> bool:
+    return delivery.status is Status.CANCELLED and delivery.status_at == letter.stopped_at and delivery.due_at > now
