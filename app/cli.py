@@ -101,7 +101,9 @@ async def _prepare(settings: Settings) -> None:
             else "Letters are handed to the mail server of MAILBOX_SMTP_URL"
         )
         if not await greet(mailbox):
-            typer.echo(f"The admin page is {settings.origin}/admin (for another password: slow-mailbox admin reset)")
+            typer.echo(
+                f"The admin page is {settings.origin}/admin (for another password: slow-mailbox admin reset NAME)"
+            )
 
 
 @cli.command()

@@ -30,6 +30,7 @@ def configure_logging() -> None:
     )
     stderr = logging.StreamHandler(sys.stderr)
     stderr.setFormatter(formatter)
+    logging.getLogger("uvicorn.access").disabled = True  # it writes paths, and ours hold tokens
     root = logging.getLogger()
     root.handlers = [stderr]
     root.setLevel(logging.WARNING)

@@ -122,6 +122,8 @@ class Settings(BaseSettings):
             raise ValueError("it must begin with sqlite:// or postgres://")
         if parts.scheme == "postgres":
             _check_port(parts)
+            if "sslmode=" in parts.query:
+                raise ValueError("our driver calls it ssl=require where others say sslmode=require")
         elif not parts.netloc + parts.path or ":memory:" in value:
             raise ValueError("it must name a file, as in sqlite://var/mailbox.db: letters wait there for a month")
         return value

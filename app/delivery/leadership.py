@@ -18,7 +18,8 @@ class Leadership:
     def __init__(self, membership: Membership, scheduler: Scheduler, lease: timedelta, clock: Clock) -> None:
         self._membership = membership
         self._scheduler = scheduler
-        # Trusted for less than it lasts: we have stopped before anybody can take us for dead.
+        # Trusted for less than it lasts, and from our last beat on, as the others count: we have
+        # stopped before anybody can take us for dead.
         self._trust = lease.total_seconds() * 2 / 3
         self._clock = clock
         self._until = float("-inf")
@@ -33,8 +34,7 @@ class Leadership:
         async with self._asking:
             if self._resigned:
                 return
-            asked_at = self._clock.monotonic()
-            self._until = asked_at + self._trust if await self._holds() else float("-inf")
+            self._until = self._membership.beat_at + self._trust if await self._holds() else float("-inf")
         self.check()
         self._scheduler.rearm()
         if returned:

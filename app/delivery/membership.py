@@ -44,6 +44,8 @@ class Membership:
         self.name = name
         self._watch = Watch(lease)
         self._clock = clock
+        self.beat_at = float("-inf")
+        """When we began to write our last beat, on the monotonic clock: others count from then."""
 
     async def join(self) -> None:
         await leases.register(self.id, self.name, self._clock.now())
@@ -55,6 +57,7 @@ class Membership:
         Our own beat is written first: where writing fails (the disk is full, the database is
         read-only) nobody else can beat either, and nobody must be taken for dead.
         """
+        self.beat_at = self._clock.monotonic()
         if not await leases.beat(self.id, self._clock.now(), trouble):
             log.warning("taken for dead: this process stood still for longer than the lease", worker=self.name)
             self.id = uuid4()

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from app.domain.address import masked
+from app.domain.address import is_tagged, masked
 from app.domain.status import Occasion
 from app.mail.compose import Composer
 from app.mail.envelope import Envelope, Mail
@@ -54,6 +54,12 @@ class Packer:
             reason=claimed.refusal,
             stop_url="" if to_writer else self._stop_url(letter),
         )
+
+    def is_tagged(self, claimed: Claimed) -> bool:
+        """Return whether the address this goes to has a `+tag`."""
+        letter = claimed.letter
+        column = "sender_email" if claimed.occasion.is_notice else "recipient_email"
+        return is_tagged(self._vault.open_column(UUID(str(letter["id"])), column, letter[f"{column}_sealed"]))
 
     def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:
         """Return the notice that tells the writer of a refused first letter, if we know how to."""

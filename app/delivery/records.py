@@ -16,7 +16,7 @@ from app.mail.envelope import TransportError
 from app.store import claims, settlements
 from app.store.claims import Claimed
 from app.store.database import is_unavailable
-from app.store.settlements import Ending
+from app.store.settlements import Ending, plain
 
 log = structlog.get_logger()
 _GROUP = 500
@@ -67,7 +67,9 @@ class Records:
             ours = await self._endings.add(ending)
         except Exception:
             log.exception("an ending could not be recorded", **_facts(ending))
-            return False
+            if ending == plain(ending):
+                return False  # its worker's end will free it
+            return await self._record(plain(ending))
         if not ours:
             log.warning("the claim was lost before it was settled", **_facts(ending))
         return ours

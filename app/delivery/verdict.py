@@ -9,6 +9,7 @@ import structlog
 from app.delivery.breaker import Breaker
 from app.delivery.pace import Pace
 from app.delivery.packing import Packer
+from app.domain.address import redacted
 from app.domain.retry import Delivered, Failed, Ours, Reply, RetryAt, decide, dropped
 from app.mail.envelope import Dropped, Outage, TransportError, Unanswered
 from app.store import settlements
@@ -90,8 +91,11 @@ class Judge:
             return settlements.refused_for_now(claimed, tried, decision.at)
         log.warning("a delivery failed for good", delivery=claimed.id, reason=decision.reason)
         notice = self._packer.refusal_notice(claimed, tried.ended_at)
-        return settlements.refused_for_good(claimed, tried, undeliverable=decision.blocks_address, notice=notice)
+        # Whoever posts to somebody+nonsense must not close somebody's own address.
+        dead = decision.blocks_address and not self._packer.is_tagged(claimed)
+        return settlements.refused_for_good(claimed, tried, undeliverable=dead, notice=notice)
 
-    def _trip(self, trouble: str) -> None:
+    def _trip(self, said: str) -> None:
+        trouble = redacted(said)
         if self._breaker.trip(trouble):
             log.error("the mail server cannot be used; letters wait", trouble=trouble)

@@ -17,6 +17,11 @@ def normalised(address: str) -> str:
     return f"{local.partition('+')[0] or local}@{domain}".casefold()
 
 
+def is_tagged(address: str) -> bool:
+    """Return whether the address has a `+tag`, of which its server may know nothing."""
+    return "+" in address.rpartition("@")[0]
+
+
 def domain_of(address: str) -> str:
     return address.rpartition("@")[2].casefold()
 

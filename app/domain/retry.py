@@ -83,7 +83,7 @@ _SUBJECTS: dict[str, Reason] = {  # the middle number; 0 and 1 leave it to the b
     "7": "policy",
 }
 _RCPT: dict[int, Reason | None] = {
-    550: "no_such_address",
+    550: "policy",  # without an enhanced code it may speak of us: "550 relay not permitted"
     551: "no_such_address",
     552: None,  # at RCPT it speaks of the mailbox (RFC 5321 §4.5.3.1.10)
     553: "no_such_address",

@@ -58,6 +58,7 @@ _SQLITE_PRAGMAS = {
     "foreign_keys": "ON",
     "secure_delete": "ON",  # what is purged, or sealed with another key, is overwritten in the file
 }
+_OLDEST_SQLITE = (3, 38)  # for ->> in what a group of rows travels as
 _POOL = {"minsize": 1, "maxsize": 10, "timeout": 10, "command_timeout": 60}
 
 
@@ -91,6 +92,8 @@ async def connected(url: str) -> AsyncIterator[None]:
     Raises DatabaseError with what to mend where the database cannot be reached.
     """
     if is_sqlite(url):
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise DatabaseError(f"SQLite {sqlite3.sqlite_version} is too old; 3.38 or newer is needed, or PostgreSQL")
         _make_folder(sqlite_path(url).parent)
     EXECUTOR_CACHE.clear()  # Tortoise keeps statements by the connection's name, whatever the database behind it
     async with TortoiseContext() as context:

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from app.domain.status import HeldReason, Status
-from app.store.database import as_parameter, connection
-from app.store.models import Delivery
+from app.store.database import as_parameter, connection, transaction
+from app.store.models import Delivery, UndeliverableAddress
 from app.store.statements import statements
 
 RESEND_LIMIT = 5
@@ -14,7 +14,8 @@ RESEND_LIMIT = 5
 async def resend_uncertain(now: datetime) -> int:
     """Schedule again what was handed over without an answer, under its own Message-ID.
 
-    Each of these may double a letter, so after RESEND_LIMIT the delivery stays uncertain until
+    What its writer has called back meanwhile is not sent again. Each of these may double a
+    letter, so after RESEND_LIMIT the delivery stays uncertain until
     the operator decides. Returns how many.
     """
     moment = as_parameter(now)
@@ -32,9 +33,18 @@ async def hold_due_since(since: datetime, now: datetime) -> int:
 
 
 async def release(reason: HeldReason, now: datetime) -> int:
-    """Schedule again, for now, what was held for `reason`. Returns how many."""
+    """Schedule again what was held for `reason`. Returns how many.
+
+    What is overdue is due now; what is still to come keeps its day. An address that was taken
+    for dead may be written to again.
+    """
     held = Delivery.filter(status=Status.HELD, held_reason=reason)
-    return await held.update(status=Status.SCHEDULED, status_at=now, due_at=now, held_reason=None)
+    async with transaction():
+        await held.filter(due_at__lt=now).update(due_at=now)
+        if reason is HeldReason.UNDELIVERABLE:
+            letters = await held.values_list("letter__recipient_mac", "letter__sender_mac")
+            await UndeliverableAddress.filter(mac__in={mac for macs in letters for mac in macs if mac}).delete()
+        return await held.update(status=Status.SCHEDULED, status_at=now, held_reason=None)
 
 
 async def claimers() -> list[str]:

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from tortoise.expressions import F
 
-from app.domain.address import redacted
 from app.store.models import Delivery, Lease, Worker
 
 SCHEDULER = "scheduler"
@@ -24,7 +23,7 @@ async def beat(worker: UUID, now: datetime, trouble: str = "") -> bool:
     False: it was taken for dead and struck off.
     """
     alive = Worker.filter(id=worker)
-    return bool(await alive.update(beat=F("beat") + 1, seen_at=now, trouble=redacted(trouble)[:_TROUBLE_LIMIT]))
+    return bool(await alive.update(beat=F("beat") + 1, seen_at=now, trouble=trouble[:_TROUBLE_LIMIT]))
 
 
 async def beats() -> Mapping[UUID, int]:

@@ -169,21 +169,23 @@ class Letters:
         )
 
     async def withdraw(self, token: str, now: datetime) -> None:
-        """Cancel all of a letter that has not left yet. Twice is the same as once.
+        """Cancel all of a letter that has not left yet, or nothing. Twice is the same as once.
 
-        Raises LetterNotFound where there is no such letter, and NotWithdrawable where nothing of
-        it was ever cancelled: it has left already, or is being handed to the mail server at this
-        moment.
+        Raises LetterNotFound where there is no such letter, and NotWithdrawable where all of it
+        has left, or part of it is being handed over at this moment: were that refused, it would
+        be tried again.
         """
         letter = await self._by_token(token)
         promised = Delivery.filter(letter_id=letter["id"], notice=False)
+        waiting = [Status.SCHEDULED, Status.HELD, Status.FAILED]
         # What its reader stopped is withdrawn too: from now on the reader cannot take that back.
         stopped = Q(status=Status.CANCELLED, status_at=letter["stopped_at"])
-        waiting = promised.filter(stopped | Q(status__in=[Status.SCHEDULED, Status.HELD, Status.FAILED]))
-        if await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None):
-            return
-        if not await promised.filter(status=Status.CANCELLED).exists():
-            raise NotWithdrawable("this letter has left already, or is leaving at this moment")
+        async with transaction():
+            gone = {"status": Status.CANCELLED, "status_at": now, "held_reason": None}
+            await promised.filter(stopped | Q(status__in=waiting)).update(**gone)
+            leaving = await promised.filter(status__in=[*waiting, Status.CLAIMED]).exists()
+            if leaving or not await promised.filter(status=Status.CANCELLED).exists():
+                raise NotWithdrawable("this letter has left already, or is leaving at this moment")
 
     async def _by_token(self, token: str) -> dict[str, Any]:
         letters = await Letter.filter(token_hash=token_hash(token), purged_at=None).values()

@@ -6,7 +6,7 @@ Every ending is fenced by its claim's token: a row that no longer carries it is 
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -85,6 +85,12 @@ def given_back(claimed: Claimed, now: datetime, due_at: datetime | None = None) 
 def held_back(claimed: Claimed, now: datetime, reason: HeldReason) -> Ending:
     """Not even tried: a person must look at it first."""
     return Ending(claimed, Status.HELD, now, held_reason=reason)
+
+
+def plain(ending: Ending) -> Ending:
+    """Return an ending without what may not fit: the server's words and what follows for others."""
+    tried = ending.tried and replace(ending.tried, reply=None, remark="")
+    return replace(ending, tried=tried, undeliverable=False, notice=None)
 
 
 async def settle(endings: Sequence[Ending], worker_name: str) -> set[int]:

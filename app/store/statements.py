@@ -97,6 +97,10 @@ SQLITE = Statements(
     resend="""
         UPDATE deliveries SET status = 'scheduled', status_at = ?
         WHERE status = 'uncertain' AND due_at <= ? AND unanswered <= ?
+            AND NOT EXISTS (
+                SELECT 1 FROM deliveries AS sibling
+                WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled'
+            )
     """,
 )
 
@@ -167,6 +171,10 @@ POSTGRES = Statements(
     resend="""
         UPDATE deliveries SET status = 'scheduled', status_at = $1
         WHERE status = 'uncertain' AND due_at <= $2 AND unanswered <= $3
+            AND NOT EXISTS (
+                SELECT 1 FROM deliveries AS sibling
+                WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled'
+            )
     """,
 )
 

@@ -27,9 +27,10 @@ def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_mailbox(settings, clock) as mailbox:
             await greet(mailbox)
-            async with build_station(mailbox, leads=True) as station:
-                app.state.mailbox, app.state.station = mailbox, station
-                with _stopping_at_signals(station.stop):
+            station = build_station(mailbox, leads=True)
+            app.state.mailbox, app.state.station = mailbox, station
+            with _stopping_at_signals(station.stop):  # until the last delivery has landed
+                async with station:
                     yield
 
     return lifespan

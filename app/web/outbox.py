@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse
@@ -21,14 +22,17 @@ _FRAMED = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'non
 def is_open(request: Request) -> bool:
     """Return whether this request may see the outbox.
 
-    No mail server is set, and the server, the peer and the Host are this machine. A proxy in
-    front makes every visitor look like this machine, but gives itself away by a header.
+    No mail server is set, and the server, its base URL, the peer and the Host are this machine.
+    A proxy in front makes every visitor look like this machine. Most give themselves away by a
+    header, and nginx as it comes by speaking HTTP/1.0, which no browser does.
     """
     mailbox = mailbox_of(request)
     client = request.client.host if request.client else ""
+    base = urlsplit(mailbox.settings.origin).hostname
     return (
         mailbox.outbox is not None
-        and all(map(is_loopback, (mailbox.settings.host, client, host_name(request.headers))))
+        and all(map(is_loopback, (mailbox.settings.host, base or "", client, host_name(request.headers))))
+        and request.scope["http_version"] != "1.0"
         and not any(name in _PROXIES or name.startswith("x-forwarded") for name in request.headers)
     )
 

@@ -1,5 +1,6 @@
 """The scheduler runs once: under reload, under several workers, on several servers. Real processes."""
 
+import asyncio
 import itertools
 import json
 import os
@@ -9,11 +10,15 @@ import signal
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
+from app.store.database import connected
+from app.store.leases import SCHEDULER
+from app.store.models import Lease, Worker
 from tests.acceptance.mailserver import mail_server
 from tests.acceptance.seeding import KEY, seed
-from tests.acceptance.servers import ROOT, Program, Server, eventually
+from tests.acceptance.servers import ROOT, Program, Server, eventually, post_letter
 
 pytestmark = pytest.mark.slow
 STARTED, STOPPED = "scheduler started", "scheduler stopped"
@@ -36,6 +41,25 @@ def _leaders(log: str) -> list[int]:
     return [int(event["worker"].rpartition(":")[2]) for event in events if event["event"] == STARTED]
 
 
+async def _pulses(database_url: str) -> list[int]:
+    async with connected(database_url):
+        return [worker.beat for worker in await Worker.all()]
+
+
+def _all_have_looked(database_url: str, workers: int) -> bool:
+    """Whether every process has had the chance to lead, twice."""
+    beats = asyncio.run(_pulses(database_url))
+    return len(beats) == workers and min(beats) >= 2
+
+
+async def _lease(database_url: str) -> tuple[int, str]:
+    """Return how often the lease was taken, and the process that holds it."""
+    async with connected(database_url):
+        lease = await Lease.get(name=SCHEDULER).select_related("worker")
+        assert lease.worker
+        return lease.term, lease.worker.name.rpartition(":")[2]
+
+
 def _has_started(server: Server, times: int) -> bool:
     return server.log.count(STARTED) == times
 
@@ -54,22 +78,29 @@ def test_reload_never_runs_two_and_hands_over_at_once(tmp_path: Path) -> None:
             eventually(partial(_has_started, server, before + 1))
         assert _running(server.log) == 1
         _never_two(server.log)
+        token = post_letter(server.base).headers["location"].rpartition("/")[2]
+        assert httpx.get(f"{server.base}/letters/{token}").is_success
+        assert token not in server.log  # uvicorn's own access log would hold it
 
 
 def test_four_workers_run_one_and_relieve_it(tmp_path: Path, database_url: str) -> None:
     program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT3S")
     with program.serve("--workers", "4") as server:
-        eventually(lambda: _running(server.log) == 1)
+        eventually(lambda: _all_have_looked(database_url, 4))
         (leader,) = _leaders(server.log)
+        assert asyncio.run(_lease(database_url)) == (1, str(leader))
         os.kill(leader, signal.SIGKILL)
         eventually(lambda: len(_leaders(server.log)) == 2, within=3 + 5)
-        assert _leaders(server.log)[1] != leader
+        heir = _leaders(server.log)[1]
+        assert heir != leader
+        assert asyncio.run(_lease(database_url)) == (2, str(heir))
 
 
 def test_two_servers_on_one_database_run_one(tmp_path: Path, database_url: str) -> None:
     program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT3S")
     with program.serve() as one, program.serve() as other:
-        eventually(lambda: _running(one.log, other.log) == 1)
+        eventually(lambda: _all_have_looked(database_url, 2))
+        assert _running(one.log, other.log) == 1
         leader, follower = (one, other) if STARTED in one.log else (other, one)
         leader.kill()
         eventually(lambda: STARTED in follower.log, within=3 + 5)

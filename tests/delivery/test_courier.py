@@ -85,6 +85,14 @@ async def test_to_an_address_known_not_to_exist_nothing_is_written(town: Town, s
     assert server.sessions == 0
 
 
+async def test_a_tag_that_its_server_does_not_know_closes_nobody_s_own_address(town: Town, server: MailServer) -> None:
+    await town.post_and_wait("rcpt-550-5.1.1+nonsense@x.test")
+    async with town.office(server.port) as office:
+        await office.deliver()
+    assert (await only()).status is Status.FAILED
+    assert not await UndeliverableAddress.exists()
+
+
 # The claim is lost
 
 

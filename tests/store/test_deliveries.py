@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain.status import HeldReason, Occasion, Status
-from app.store.deliveries import RESEND_LIMIT, hold_due_since, resend_uncertain
-from app.store.models import Delivery
+from app.store.deliveries import RESEND_LIMIT, hold_due_since, release, resend_uncertain
+from app.store.models import Delivery, UndeliverableAddress
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, claim_due, new_worker
 
@@ -71,3 +71,30 @@ async def test_what_may_have_gone_out_since_the_backup_is_held(ledger: Ledger, z
         assert row.due_at == delivery.due_at
     assert {rows[each.id].status for each in (before, later)} == {Status.SCHEDULED}
     assert rows[sent.id].status is Status.SENT
+
+
+async def test_what_its_writer_called_back_meanwhile_is_not_sent_again(ledger: Ledger) -> None:
+    first = await _uncertain(ledger)
+    second = await ledger.add(Status.CANCELLED, NOW, occasion=Occasion.SECOND)
+    await Delivery.filter(id=second.id).update(letter_id=first.letter_id)
+    assert await resend_uncertain(NOW) == 0
+
+
+async def test_releasing_brings_what_is_overdue_now_and_leaves_what_is_still_to_come(ledger: Ledger) -> None:
+    overdue = await ledger.add(Status.HELD, NOW - HOUR)
+    ahead = await ledger.add(Status.HELD, NOW + HOUR)
+    assert await release(HeldReason.FIRST_REFUSED, NOW) == 0
+    assert await release(HeldReason.OPERATOR, NOW) == 2
+    assert (await Delivery.get(id=overdue.id)).due_at == NOW
+    assert (await Delivery.get(id=ahead.id)).due_at == NOW + HOUR
+    assert not await Delivery.exclude(status=Status.SCHEDULED, held_reason=None).exists()
+
+
+async def test_releasing_what_was_taken_for_dead_lets_it_be_written_to_again(ledger: Ledger) -> None:
+    held = await ledger.add(Status.HELD, NOW)
+    await Delivery.filter(id=held.id).update(held_reason=HeldReason.UNDELIVERABLE)
+    letter = await held.letter
+    await UndeliverableAddress.create(mac=letter.recipient_mac, since=NOW)
+    await UndeliverableAddress.create(mac="another", since=NOW)
+    assert await release(HeldReason.UNDELIVERABLE, NOW) == 1
+    assert [address.mac for address in await UndeliverableAddress.all()] == ["another"]

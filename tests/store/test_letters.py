@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import RFC_4122
+from uuid import RFC_4122, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,7 +18,7 @@ from app.store.letters import Letters, Posted
 from app.store.models import Delivery, Letter
 from app.store.vault import LETTER_COLUMNS, Vault, open_vault
 from tests.clock import NEW_YEAR as NOW
-from tests.ledger import READER, WRITER, Ledger
+from tests.ledger import READER, WRITER, Ledger, new_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -136,9 +136,7 @@ async def test_nothing_that_was_written_rests_in_clear(letters: Letters) -> None
     assert row["token_hash"] == token_hash(posted.token)
 
 
-async def test_letters_find_their_reader_by_hmac_however_the_address_is_spelled(
-    letters: Letters, vault: Vault
-) -> None:
+async def test_letters_find_their_reader_by_hmac_however_the_address_is_spelled(letters: Letters, vault: Vault) -> None:
     await letters.post(replace(DRAFT, recipient_email="MinJi+later@EXAMPLE.org"), NOW)
     assert await Letter.filter(recipient_mac=vault.address_mac(READER)).count() == 1
 
@@ -221,6 +219,17 @@ async def test_a_letter_that_has_left_altogether_cannot_be_withdrawn(letters: Le
     with pytest.raises(NotWithdrawable):
         await letters.withdraw(posted.token, NOW)
     assert {each.status for each in (await _deliveries(posted)).values()} == {Status.SENT}
+
+
+async def test_a_letter_that_is_leaving_at_this_moment_cannot_be_withdrawn_in_part(letters: Letters) -> None:
+    posted = await letters.post(DRAFT, NOW)
+    worker = await new_worker()
+    await Delivery.filter(occasion=Occasion.FIRST).update(
+        status=Status.CLAIMED, claim_token=uuid4(), claimed_by_id=worker
+    )
+    with pytest.raises(NotWithdrawable):
+        await letters.withdraw(posted.token, NOW)
+    assert await Delivery.filter(occasion=Occasion.SECOND, status=Status.SCHEDULED).exists()
 
 
 async def test_withdrawing_touches_no_other_letter(letters: Letters) -> None:

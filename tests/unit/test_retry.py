@@ -72,8 +72,8 @@ def said(stage: Stage, code: int, enhanced: str = "") -> Decision:
         ("rcpt", 553, "5.1.3", NO_SUCH_ADDRESS),
         ("rcpt", 556, "", NO_SUCH_ADDRESS),
         ("rcpt", 556, "5.1.10", NO_SUCH_ADDRESS),
-        ("rcpt", 550, "", NO_SUCH_ADDRESS),
-        ("rcpt", 550, "5.0.0", NO_SUCH_ADDRESS),
+        ("rcpt", 550, "", POLICY),  # "550 relay not permitted" speaks of us, and must not block every reader
+        ("rcpt", 550, "5.0.0", POLICY),
         ("rcpt", 551, "5.1.6", NO_SUCH_ADDRESS),
         # S4, this message alone
         ("mail", 552, "5.3.4", MESSAGE),
@@ -175,6 +175,6 @@ def test_a_clock_set_back_gives_up_on_nothing() -> None:
 
 def test_what_is_permanent_or_ours_does_not_wait_for_the_five_days() -> None:
     old = NOW - timedelta(days=9)
-    for code, decision in ((550, NO_SUCH_ADDRESS), (535, Ours())):
+    for code, decision in ((553, NO_SUCH_ADDRESS), (535, Ours())):
         reply = Reply(code, "", "", "rcpt")
         assert decide(reply, attempts=9, first_refused_at=old, now=NOW, jitter=0.5) == decision

@@ -16,6 +16,7 @@ KEY = "k" * 32
 MINUTE = timedelta(minutes=1)
 GOOD: list[tuple[str, str, object]] = [
     ("DATABASE_URL", "postgres://u:p@db.example.org:5432/mailbox", "postgres://u:p@db.example.org:5432/mailbox"),
+    ("DATABASE_URL", "postgres://u@db/mailbox?ssl=require", "postgres://u@db/mailbox?ssl=require"),
     ("DATABASE_URL", "sqlite:///srv/mailbox.db", "sqlite:///srv/mailbox.db"),
     ("OUTBOX_DIR", "/srv/outbox", Path("/srv/outbox")),
     ("HOST", "0.0.0.0", "0.0.0.0"),
@@ -54,6 +55,7 @@ GOOD: list[tuple[str, str, object]] = [
 WRONG = [
     ("DATABASE_URL", ""),
     ("DATABASE_URL", "mysql://localhost/mailbox"),
+    ("DATABASE_URL", "postgres://u@db/mailbox?sslmode=require"),
     ("DATABASE_URL", "var/mailbox.db"),
     ("DATABASE_URL", "sqlite://"),
     ("DATABASE_URL", "sqlite://:memory:"),
