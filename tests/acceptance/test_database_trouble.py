@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.mailserver import MailServer, mail_server
 from tests.acceptance.seeding import KEY, seed
-from tests.acceptance.servers import Program, eventually
+from tests.acceptance.servers import Program, eventually, post_letter
 from tests.postgres import LocalPostgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -32,6 +32,7 @@ def _send_through(trouble: Trouble, program: Program, mails: MailServer, moments
             seen = server.log.count(_AWAY)
             with trouble():
                 eventually(lambda: server.log.count(_AWAY) > seen)  # noqa: B023
+        assert post_letter(server.base).status_code == 303  # the next request works, without a restart of ours
         eventually(lambda: _settled(program), within=60)
     assert set(mails.arrived().values()) == {1}
     assert len(mails.arrived()) == LETTERS
