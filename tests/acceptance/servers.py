@@ -81,7 +81,7 @@ class Program:
     def __init__(self, folder: Path, source: Path = ROOT, /, **settings: str) -> None:
         self.folder = folder
         self.source = source
-        outside = {name: value for name, value in os.environ.items() if not name.startswith("MAILBOX_")}
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAILBOX_", "PYTHON"))}
         chosen = {f"MAILBOX_{name}": value for name, value in settings.items()}
         self.environment = outside | {"PYTHONPATH": str(source), "PYTHONUNBUFFERED": "1"} | chosen
 

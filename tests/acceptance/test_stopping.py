@@ -17,7 +17,7 @@ from tests.acceptance.mailserver import mail_server
 from tests.acceptance.seeding import KEY, seed
 from tests.acceptance.servers import Program, eventually
 
-STOPS = int(os.environ.get("MAILBOX_TEST_STOPS", "4"))
+STOPS = int(os.environ.get("MAILBOX_TEST_STOPS", "3"))
 BETWEEN = 60  # letters, about, from one stop to the next
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + STOPS * 15)]

@@ -23,7 +23,7 @@ from tests.acceptance.mailserver import MailServer, mail_server
 from tests.acceptance.seeding import KEY, seed
 from tests.acceptance.servers import Program, Server, eventually
 
-LETTERS, KILLS = map(int, os.environ.get("MAILBOX_TEST_STORM", "1500,8").split(","))
+LETTERS, KILLS = map(int, os.environ.get("MAILBOX_TEST_STORM", "1000,5").split(","))
 SERVERS = 2
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + LETTERS / 10 + KILLS * 10)]

@@ -6,6 +6,7 @@ from email import policy
 from email.parser import BytesParser
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.domain.retry import GIVE_UP_AFTER
 from app.domain.status import HeldReason, Occasion, Outcome, Status
@@ -146,6 +147,17 @@ async def test_what_the_server_said_is_kept_without_addresses(town: Town, server
         await office.deliver()
     answer = (await last_attempt(await only())).answer
     assert answer == "no mail from <[address]> for [address]"
+
+
+async def test_nor_does_an_address_reach_the_log_when_the_server_wants_a_pause(town: Town, server: MailServer) -> None:
+    server.policy = lambda stage, reader: f"421 4.7.0 <{reader}>: too many" * (stage == "rcpt")
+    await town.post_and_wait("minji@x.test")
+    with capture_logs() as lines:
+        async with town.office(server.port) as office:
+            await office.deliver()
+            assert office.breaker.trouble.endswith("<[address]>: too many")
+    assert any("too many" in str(line) for line in lines)
+    assert "minji" not in str(lines)
 
 
 @pytest.mark.parametrize("code", ["530", "534", "535", "538"])
