@@ -33,6 +33,7 @@ from app.wiring import build_station, open_mailbox
 
 T = TypeVar("T")
 _OUT_OF_ORDER = 2
+_PAUSED = "Sending is paused: MAILBOX_PAUSED is on"
 _TOLD_EVERY = 1000  # letters
 _GRACE = 30  # seconds uvicorn gives open requests
 
@@ -100,6 +101,8 @@ async def _prepare(settings: Settings) -> None:
             if mailbox.outbox
             else "Letters are handed to the mail server of MAILBOX_SMTP_URL"
         )
+        if settings.paused:
+            typer.echo(_PAUSED)
         if not await greet(mailbox):
             typer.echo(
                 f"The admin page is {settings.origin}/admin (for another password: slow-mailbox admin reset NAME)"
@@ -116,7 +119,10 @@ def migrate() -> None:
 @cli.command()
 def scan() -> None:
     """Deliver until nothing is due, and report as JSON. Exit code 1 if anything failed."""
-    report = asyncio.run(_scan(load_settings()))
+    settings = load_settings()
+    if settings.paused:
+        typer.echo(_PAUSED, err=True)
+    report = asyncio.run(_scan(settings))
     typer.echo(json.dumps(report))
     raise typer.Exit(int(any(report[status] for status in (Status.FAILED, Status.UNCERTAIN, Status.SCHEDULED))))
 
