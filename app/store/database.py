@@ -31,6 +31,7 @@ UNAVAILABLE = (
     sqlite3.OperationalError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that a restart cut in the middle of a statement
     OSError,
     TimeoutError,
 )

@@ -119,6 +119,7 @@ async def test_a_fault_of_a_statement_is_told_from_a_database_that_is_away() -> 
         asyncpg.ReadOnlySQLTransactionError(),
         asyncpg.DiskFullError(),
         asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
         OperationalError("nobody knows why"),
     ],
     ids=lambda error: type(error).__name__,
