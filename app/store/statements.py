@@ -33,6 +33,14 @@ _ATTEMPT = (
 )
 _CLAIMED = "id, letter_id, occasion, message_id, due_at, attempts, unanswered, first_refused_at, domain_mac"
 
+# What an ending writes; `ended` is the group of them, and the claim is over.
+_ENDED = """
+        SET status = ended.status, status_at = ended.status_at, due_at = COALESCE(ended.due_at, deliveries.due_at),
+            sent_at = ended.sent_at, held_reason = ended.held_reason,
+            attempts = attempts + ended.charged, unanswered = unanswered + ended.lost,
+            first_refused_at = COALESCE(first_refused_at, ended.refused_at),
+            claim_token = NULL, claimed_by_id = NULL, handed_over_at = NULL
+"""
 # `{kind}` is `notice` or `NOT notice`, each with a partial index of its own.
 SQLITE = Statements(
     claim=f"""
@@ -64,13 +72,9 @@ SQLITE = Statements(
         WHERE deliveries.id = mine.id AND status = 'claimed' AND claim_token = mine.token
         RETURNING deliveries.id
     """,
-    settle="""
+    settle=f"""
         UPDATE deliveries
-        SET status = ended.status, status_at = ended.status_at, due_at = COALESCE(ended.due_at, deliveries.due_at),
-            sent_at = ended.sent_at, held_reason = ended.held_reason,
-            attempts = attempts + ended.charged, unanswered = unanswered + ended.lost,
-            first_refused_at = COALESCE(first_refused_at, ended.refused_at),
-            claim_token = NULL, claimed_by_id = NULL, handed_over_at = NULL
+        {_ENDED}
         FROM (
             SELECT value ->> 'id' AS id, value ->> 'token' AS token, value ->> 'status' AS status,
                    value ->> 'status_at' AS status_at, value ->> 'due_at' AS due_at,
@@ -141,13 +145,9 @@ POSTGRES = Statements(
         WHERE deliveries.id = mine.id AND status = 'claimed' AND claim_token = mine.token
         RETURNING deliveries.id
     """,
-    settle="""
+    settle=f"""
         UPDATE deliveries
-        SET status = ended.status, status_at = ended.status_at, due_at = COALESCE(ended.due_at, deliveries.due_at),
-            sent_at = ended.sent_at, held_reason = ended.held_reason,
-            attempts = attempts + ended.charged, unanswered = unanswered + ended.lost,
-            first_refused_at = COALESCE(first_refused_at, ended.refused_at),
-            claim_token = NULL, claimed_by_id = NULL, handed_over_at = NULL
+        {_ENDED}
         FROM jsonb_to_recordset($1::jsonb) AS ended (
             id bigint, token uuid, status text, status_at timestamptz, due_at timestamptz, sent_at timestamptz,
             held_reason text, charged int, lost int, refused_at timestamptz

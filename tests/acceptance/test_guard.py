@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from app.store.leases import SCHEDULER
 from app.store.models import Lease, Worker
 from tests.acceptance.mailserver import mail_server
 from tests.acceptance.seeding import KEY, seed
-from tests.acceptance.servers import ROOT, Program, Server, eventually, post_letter
+from tests.acceptance.servers import Program, Server, copy_of_the_source, eventually, post_letter
 
 pytestmark = pytest.mark.slow
 STARTED, STOPPED = "scheduler started", "scheduler stopped"
@@ -65,10 +64,7 @@ def _has_started(server: Server, times: int) -> bool:
 
 
 def test_reload_never_runs_two_and_hands_over_at_once(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    for part in ("app", "templates", "migrations"):
-        shutil.copytree(ROOT / part, source / part)
+    source = copy_of_the_source(tmp_path / "source")
     program = Program(source, source, LEASE="PT1H")  # an hour: only a lease given back lets the next one start
     assert program.run("migrate").returncode == 0
     with program.uvicorn("--reload", "--reload-dir", str(source / "app")) as server:
