@@ -15,7 +15,8 @@ from app.clock import Clock, SystemClock
 from app.errors import LetterNotFound, NotWithdrawable, SettingsError, TooMany
 from app.log import configure_logging
 from app.settings import Settings, load_settings
-from app.web import about, admin, api, keeping, language, letters, operations, outbox, readers
+from app.web import about, api, keeping, language, letters, operations, outbox, readers
+from app.web.desk import listing, login, today
 from app.web.forms import Rejected
 from app.web.journal import Journal
 from app.web.lifespan import lifespan_of
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
             TooMany: too_many,
         },
     )
-    for part in (letters, keeping, readers, about, api, language, outbox, operations, admin):
+    for part in (letters, keeping, readers, about, api, language, outbox, operations, today, listing, login):
         app.include_router(part.router)
     app.state.settings = settings
     app.state.login_throttle = LoginThrottle(clock)

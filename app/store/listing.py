@@ -1,4 +1,4 @@
-"""Read-only questions of the admin page. Each costs what it returns, not what is stored.
+"""The list of deliveries on the admin page. A page costs what it shows, not what is stored.
 
 Every list is made of strands, one for each range of an index of `deliveries`: with `status IN (…)`
 a database would walk past a million scheduled rows to find three held ones. States and limits are
@@ -18,15 +18,12 @@ from app.domain.address import masked
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.errors import KeyMissing
 from app.store.database import as_moment, as_parameter, connection
-from app.store.leases import SCHEDULER
-from app.store.models import Attempt, Delivery, Lease, Worker
+from app.store.models import Attempt, Delivery
 from app.store.statements import numbered
 from app.store.vault import Vault
 
 COMING = (Status.SCHEDULED, Status.CLAIMED, Status.HELD, Status.UNCERTAIN)
 ENDED = (Status.SENT, Status.FAILED, Status.CANCELLED)
-COUNT_LIMIT = 1_000
-"""Counts above this are told as one more than this."""
 
 _STRANDS = {
     Status.SCHEDULED: ("status = 'scheduled' AND NOT notice", "status = 'scheduled' AND notice"),
@@ -46,19 +43,6 @@ _STRAND = """
     ) AS strand
 """
 _LIST = "SELECT moment, id FROM ({strands}) AS strands ORDER BY moment {order}, id {order} LIMIT {limit}"
-_OVERVIEW = """
-    WITH due_letters AS (SELECT due_at FROM deliveries WHERE status = 'scheduled' AND NOT notice AND due_at <= @1
-                     ORDER BY due_at LIMIT {limit}),
-         due_notices AS (SELECT due_at FROM deliveries WHERE status = 'scheduled' AND notice AND due_at <= @1
-                     ORDER BY due_at LIMIT {limit}),
-         due AS (SELECT due_at FROM due_letters UNION ALL SELECT due_at FROM due_notices)
-    SELECT (SELECT COUNT(*) FROM due) AS due,
-           (SELECT MIN(due_at) FROM due) AS oldest,
-           (SELECT COUNT(*) FROM (SELECT id FROM deliveries WHERE status = 'held' LIMIT {limit}) AS h) AS held,
-           (SELECT COUNT(*) FROM (SELECT id FROM deliveries WHERE status = 'uncertain' LIMIT {limit}) AS u)
-               AS uncertain,
-           (SELECT COUNT(*) FROM (SELECT id FROM deliveries WHERE status = 'failed' LIMIT {limit}) AS f) AS failed
-"""
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -94,24 +78,6 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """How the post office stands. Counts stop at COUNT_LIMIT + 1.
-
-    `scheduler` names the worker that holds the lease, alive or not; `seen_at` is its last beat;
-    `troubles` are workers that cannot use the mail server just now, with why.
-    """
-
-    scheduler: str | None
-    seen_at: datetime | None
-    due: int
-    oldest_due_at: datetime | None
-    held: int
-    uncertain: int
-    failed: int
-    troubles: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Place:
     """Between two rows of a list, next to the one with this key."""
 
@@ -138,23 +104,6 @@ async def list_deliveries(vault: Vault, states: Sequence[Status], *, cursor: str
         rows=await _rows(vault, [key for _, key in keys]),
         previous=str(_Place(True, *keys[0])) if earlier else "",
         next=str(_Place(False, *keys[-1])) if later else "",
-    )
-
-
-async def overview(now: datetime) -> Overview:
-    """Return how the post office stands."""
-    lease = await Lease.get(name=SCHEDULER).select_related("worker")
-    sql = _OVERVIEW.format(limit=COUNT_LIMIT + 1)
-    (row,) = await connection().execute_query_dict(numbered(sql), [as_parameter(now)])
-    return Overview(
-        scheduler=lease.worker.name if lease.worker else None,
-        seen_at=lease.worker.seen_at if lease.worker else None,
-        due=min(row["due"], COUNT_LIMIT + 1),
-        oldest_due_at=as_moment(row["oldest"]) if row["oldest"] else None,
-        held=row["held"],
-        uncertain=row["uncertain"],
-        failed=row["failed"],
-        troubles=tuple([(worker.name, worker.trouble) async for worker in Worker.exclude(trouble="").order_by("name")]),
     )
 
 

@@ -12,8 +12,9 @@ from app.domain.status import Occasion, Outcome, Status
 from app.sealing import Finder, Sealer
 from app.store.database import connected, connection
 from app.store.leases import SCHEDULER, beat, register, retire, take
+from app.store.listing import COMING, ENDED, Page, list_deliveries
 from app.store.models import Delivery, Letter
-from app.store.reports import COMING, COUNT_LIMIT, ENDED, Page, list_deliveries, overview
+from app.store.overview import COUNT_LIMIT, overview
 from app.store.vault import LETTER_COLUMNS, Vault, open_vault
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger
