@@ -13,7 +13,8 @@ run: $(VENV)/.runtime
 	@$(BIN)/slow-mailbox migrate
 	@exec $(BIN)/slow-mailbox serve
 
-# The whole suite; ARGS="tests/unit -k delay" runs a part of it.
+# The whole suite, a part of it for each core; ARGS="tests/unit -k delay" runs what it names, one after the other.
+ARGS ?= --numprocesses=auto --dist=worksteal
 test: $(VENV)/.development
 	@$(BIN)/python -m pytest $(ARGS)
 
