@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 
 from app.domain.retry import Reply, Stage
-from app.mail.envelope import ClaimLost, Dropped, Envelope, HandOver, Unanswered
+from app.mail.envelope import Answered, ClaimLost, Dropped, Envelope, HandOver, Unanswered, unheard
 from app.mail.replies import Answer, Garbage, ReplyReader, reply, shown
 
 _CLOSING = 421
@@ -70,6 +70,7 @@ class Conversation(asyncio.Protocol):
         self._ended = ""
         self._leaving = False
         self._mail_open = False
+        self._answered: Answered | None = None  # there while the answer to a final dot is awaited
         self._deadline = inf
         self._alarm: asyncio.TimerHandle | None = None
         transport.set_protocol(self)
@@ -78,7 +79,7 @@ class Conversation(asyncio.Protocol):
     def usable(self) -> bool:
         return not (self._ended or self._leaving)
 
-    async def carry(self, envelope: Envelope, hand_over: HandOver) -> Reply:
+    async def carry(self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard) -> Reply:
         """Hand over one letter; see Transport.send. Raises Stale on a kept connection that had ended."""
         try:
             refusal = self._too_large(len(envelope.message)) or await self._offer(envelope)
@@ -88,7 +89,7 @@ class Conversation(asyncio.Protocol):
                 raise ClaimLost("another worker has taken this delivery over")
             if self._ended:
                 raise Dropped(self._ended)  # not one byte of the text was written
-            return await self._write_text(envelope.message)
+            return await self._write_text(envelope.message, answered)
         except BaseException:
             self.abort("given up in the middle of a letter")
             raise
@@ -180,9 +181,11 @@ class Conversation(asyncio.Protocol):
                 (future,) = self._write(b".\r\n", 1, self._patience.command)
                 await future
 
-    async def _write_text(self, message: bytes) -> Reply:
+    async def _write_text(self, message: bytes, answered: Answered) -> Reply:
+        self._answered = answered
         (future,) = self._write(_stuffed(message), 1, self._patience.answer)
         answer = await future
+        self._answered = None
         if answer is not None and 300 <= answer[0] < 400:
             self.abort("an answer that fits no command")
             answer = None
@@ -217,6 +220,8 @@ class Conversation(asyncio.Protocol):
             self.abort(f"the server said, unasked: {_said(answer)}")
             return False
         future = self._awaited.popleft()
+        if self._answered and not 300 <= answer[0] < 400:  # not once the coroutine has its turn: it may be killed first
+            self._answered(reply(answer, "body"))
         if not future.done():
             future.set_result(answer)
         if answer[0] == _CLOSING:

@@ -49,15 +49,24 @@ class Envelope:
 HandOver = Callable[[], Awaitable[bool]]
 """Puts on record that a message is about to be handed over; False: the claim was lost, do not."""
 
+Answered = Callable[[Reply], None]
+"""Hears the reply to a handed-over message as soon as it is read, before anything else happens."""
+
+
+def unheard(_: Reply) -> None:
+    """Stand for an `Answered` where nobody listens."""
+
 
 class Transport(Protocol):
     """Carries envelopes. One is shared by all deliveries in flight of a process."""
 
-    async def send(self, envelope: Envelope, hand_over: HandOver) -> Reply:
+    async def send(self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard) -> Reply:
         """Hand over one envelope and return the server's last word about it.
 
         `hand_over` is awaited exactly once, after the server is ready for the text and before
         its last byte is written; it is not awaited where the server refused before.
+        `answered` is called exactly once where the handed-over message was answered, in the very
+        moment of reading: what a killed process had not read is what arrives twice.
 
         Raises Outage where no connection, greeting, TLS or login could be had (nothing was
         handed over, nobody is to blame), Dropped where the connection ended or timed out before

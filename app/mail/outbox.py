@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.clock import Clock
 from app.domain.retry import Reply
-from app.mail.envelope import ClaimLost, Envelope, HandOver, Outage, TransportError, Unanswered
+from app.mail.envelope import Answered, ClaimLost, Envelope, HandOver, Outage, TransportError, Unanswered, unheard
 
 _NAME = re.compile(r"(\d{8}T\d{12})Z-[A-Za-z0-9_-]{1,160}\.eml")
 _WHEN = "%Y%m%dT%H%M%S%f"
@@ -55,7 +55,7 @@ class Outbox:
         self._folder = folder
         self._clock = clock
 
-    async def send(self, envelope: Envelope, hand_over: HandOver) -> Reply:
+    async def send(self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard) -> Reply:
         """See Transport.send: the file is there whole, on the disk, or not at all."""
         path = self._folder / self._name(envelope.message)
         draft = path.with_suffix(".draft")
@@ -72,7 +72,9 @@ class Outbox:
             raise
         with self._failing_as(Unanswered):
             await asyncio.to_thread(_sync, self._folder)
-        return Reply(250, "2.0.0", "kept in the outbox", "body")
+        kept = Reply(250, "2.0.0", "kept in the outbox", "body")
+        answered(kept)
+        return kept
 
     async def close(self) -> None:
         """Leave nothing to do: no connection is kept."""

@@ -10,7 +10,7 @@ import aiosmtplib
 from app.clock import Clock
 from app.domain.retry import Reply
 from app.mail.conversation import DEFAULT_PATIENCE, Conversation, Offers, Patience, Stale
-from app.mail.envelope import Envelope, HandOver, Outage
+from app.mail.envelope import Answered, Envelope, HandOver, Outage, unheard
 from app.mail.pool import Pool
 from app.mail.replies import shown
 from app.settings import SmtpServer
@@ -46,7 +46,7 @@ class SmtpTransport:
             clock=clock,
         )
 
-    async def send(self, envelope: Envelope, hand_over: HandOver) -> Reply:
+    async def send(self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard) -> Reply:
         """See Transport.send. Waits for a connection as long as all of them are in use."""
         if not _ADDRESS.fullmatch(envelope.recipient):
             return Reply(553, "5.1.3", "no address that can be written to", "rcpt")
@@ -54,7 +54,7 @@ class SmtpTransport:
             while True:
                 conversation = await self._pool.take()
                 try:
-                    return await conversation.carry(envelope, hand_over)
+                    return await conversation.carry(envelope, hand_over, answered)
                 except Stale:  # happens to a kept connection only, so this ends with a new one
                     continue
                 finally:

@@ -107,9 +107,10 @@ async def test_a_refusal_never_shifts_an_answer_to_the_next_letter(
         transport_to(server.port) as transport,
     ):
         for name in (refused, "b-250-250-354-250", refused, refused, "c-250-550-554-250", "d-250-250-354-250"):
-            hand_over = HandOver()
-            assert await transport.send(named(name), hand_over) == expected(name)
+            hand_over, heard = HandOver(), list[Reply]()
+            assert await transport.send(named(name), hand_over, heard.append) == expected(name)
             assert hand_over.times == (expected(name).stage == "body")
+            assert heard == [expected(name)] * hand_over.times
 
 
 @each_way
