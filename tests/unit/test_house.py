@@ -31,7 +31,7 @@ def test_only_the_clock_reads_the_time(path: Path) -> None:
 
 @each_of_the_app
 def test_only_the_settings_read_the_environment(path: Path) -> None:
-    if path.name != "settings.py":
+    if path.parent.name != "settings":
         assert not ENVIRONMENT & set(_dotted(path))
 
 

@@ -1,69 +1,22 @@
-"""All settings; the only reader of the environment and of `.env`."""
+"""What the operator decides, with what each may be."""
 
-import contextlib
-import os
-from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
-from email.utils import getaddresses
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import Literal
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.domain.schedule import LONGEST, Delay, parse_duration
+from app.domain.schedule import Delay
 from app.errors import SettingsError
 from app.keys import KEY_LENGTH, keys_in, make_key
+from app.settings.kinds import SMTP_SCHEMES, Arrival, Duration, SmtpServer, Switch, Words, check_port, is_mailbox
 
 PREFIX = "MAILBOX_"
 ENV_FILE = ".env"
-
-
-def _split(value: object) -> object:
-    """Read `a, b` as two entries."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _delay(value: object) -> object:
-    return Delay.parse(value) if isinstance(value, str) else value
-
-
-def _switch(value: object) -> object:
-    return {"on": True, "off": False}.get(value.lower(), value) if isinstance(value, str) else value
-
-
-Duration = Annotated[timedelta, NoDecode, BeforeValidator(_duration), Field(gt=timedelta(), le=LONGEST)]
-Arrival = Annotated[Delay, NoDecode, BeforeValidator(_delay)]
-Switch = Annotated[bool, BeforeValidator(_switch)]
-Security = Literal["none", "starttls", "tls"]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-
-
-_SCHEMES: dict[str, tuple[Security, int]] = {
-    "smtp": ("none", 25),
-    "smtp+starttls": ("starttls", 587),
-    "smtps": ("tls", 465),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SmtpServer:
-    """Where letters are handed over, and how the way there is secured."""
-
-    host: str
-    port: int
-    security: Security
-    username: str
-    password: str
 
 
 class Settings(BaseSettings):
@@ -121,7 +74,7 @@ class Settings(BaseSettings):
         if parts.scheme not in ("sqlite", "postgres"):
             raise ValueError("it must begin with sqlite:// or postgres://")
         if parts.scheme == "postgres":
-            _check_port(parts)
+            check_port(parts)
             if "sslmode=" in parts.query:
                 raise ValueError("our driver calls it ssl=require where others say sslmode=require")
         elif not parts.netloc + parts.path or ":memory:" in value:
@@ -133,9 +86,9 @@ class Settings(BaseSettings):
     def _known_transport(cls, value: str) -> str:
         if value:
             parts = urlsplit(value)
-            if parts.scheme not in _SCHEMES or not parts.hostname or parts.path.strip("/"):
+            if parts.scheme not in SMTP_SCHEMES or not parts.hostname or parts.path.strip("/"):
                 raise ValueError("it must look like smtps://user:password@host:465 (or smtp://, smtp+starttls://)")
-            _check_port(parts)
+            check_port(parts)
             if parts.username and parts.scheme == "smtp":
                 raise ValueError("a password never travels in clear: use smtp+starttls:// or smtps://")
         return value
@@ -143,14 +96,14 @@ class Settings(BaseSettings):
     @field_validator("sender")
     @classmethod
     def _one_sender(cls, value: str) -> str:
-        if not _is_mailbox(value):
+        if not is_mailbox(value):
             raise ValueError("it must look like Slow Mailbox <letters@example.org>")
         return value
 
     @field_validator("reply_to", "abuse_address")
     @classmethod
     def _one_address_or_none(cls, value: str) -> str:
-        if value and not _is_mailbox(value):
+        if value and not is_mailbox(value):
             raise ValueError("it must be one address, such as post@example.org")
         return value
 
@@ -168,7 +121,7 @@ class Settings(BaseSettings):
             parts = urlsplit(value)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
                 raise ValueError("it must look like https://letters.example.org")
-            _check_port(parts)
+            check_port(parts)
         return value.rstrip("/")
 
     @field_validator("secret_key")
@@ -203,7 +156,7 @@ class Settings(BaseSettings):
         if not self.smtp_url:
             return None
         parts = urlsplit(self.smtp_url)
-        security, default_port = _SCHEMES[parts.scheme]
+        security, default_port = SMTP_SCHEMES[parts.scheme]
         return SmtpServer(
             host=parts.hostname or "",
             port=parts.port or default_port,
@@ -237,48 +190,3 @@ class Settings(BaseSettings):
         if not path.exists():
             make_key(path)
         return keys_in(path)
-
-
-def _check_port(parts: SplitResult) -> None:
-    """Raise ValueError where the port is none. The stdlib's own message would quote half a password."""
-    with contextlib.suppress(ValueError):
-        if parts.port != 0:
-            return
-    raise ValueError("its port must be a number from 1 to 65535 (in a password, write / as %2F, @ as %40, : as %3A)")
-
-
-def _is_mailbox(value: str) -> bool:
-    """Whether this is exactly one address, with or without a name, that may stand in a header."""
-    match getaddresses([value]):
-        case [(_, address)] if value.isprintable() and address.isascii():
-            local, _, domain = address.rpartition("@")
-            return bool(local and domain) and not set(local + domain) & set(' @,;:<>"()[]\\')
-    return False
-
-
-def load_settings() -> Settings:
-    """Read the environment and `.env`.
-
-    Raises SettingsError with one line that names the first wrong setting.
-    """
-    try:
-        _refuse_unknown({*os.environ, *dotenv_values(ENV_FILE)})
-        return Settings()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{ENV_FILE}: it cannot be read: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = str(first["msg"]).removeprefix("Value error, ")
-        name = "".join(f"{PREFIX}{str(part).upper()}: " for part in first["loc"][:1])
-        raise SettingsError(f"{name}{message}") from None
-
-
-def _refuse_unknown(names: set[str]) -> None:
-    """A setting that is silently ignored is worse than none: somebody relies on it."""
-    known = {name.upper() for name in Settings.model_fields}
-    given = {name.upper().removeprefix(PREFIX) for name in names if name.upper().startswith(PREFIX)}
-    for name in sorted(given - known):
-        if not name.startswith("TEST_"):  # what our own tests are told
-            nearest = get_close_matches(name, known, 1)
-            mend = f"; is it {PREFIX}{nearest[0]}?" if nearest else ""
-            raise SettingsError(f"{PREFIX}{name}: there is no such setting{mend}")
