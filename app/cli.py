@@ -23,6 +23,7 @@ from app.sealing import Sealer
 from app.settings import Settings, load_settings
 from app.store import accounts, deliveries
 from app.store.audit import audit as read_ledger
+from app.store.batches import hold_due_since, release_held
 from app.store.database import connected
 from app.store.database import migrate as apply_migrations
 from app.store.forgetting import purge as forget_letters
@@ -181,7 +182,7 @@ async def _hold(settings: Settings, since: datetime) -> int:
             if clock.monotonic() > end:
                 raise MailboxError(f"{', '.join(names)} still sends; start it with MAILBOX_PAUSED=on first")
             await asyncio.sleep(1)
-        return await deliveries.hold_due_since(since, clock.now())
+        return await hold_due_since(since, clock.now())
 
 
 @cli.command()
@@ -190,7 +191,7 @@ def release(
 ) -> None:
     """Schedule again, for now, what was held for a reason."""
     clock = SystemClock()
-    released = asyncio.run(_connected(load_settings(), lambda: deliveries.release(reason, clock.now())))
+    released = asyncio.run(_connected(load_settings(), lambda: release_held(reason, clock.now())))
     typer.echo(json.dumps({"released": released}))
 
 

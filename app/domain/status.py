@@ -10,6 +10,7 @@ class Status(StrEnum):
     |-------------------------|-----------|---------------------------------------------------------|
     | (new)                   | scheduled | posting a letter                                        |
     | scheduled               | claimed   | the scan                                                |
+    | scheduled               | scheduled | the operator: sent now                                  |
     | scheduled               | held      | the operator, a refused first delivery                  |
     | claimed                 | sent      | the courier: the server accepted it                     |
     | claimed                 | scheduled | the courier: refused for now, or given back uncharged;  |
@@ -20,8 +21,8 @@ class Status(StrEnum):
     |                         |           | catch-up limit, to an address known not to exist, not   |
     |                         |           | wanted by its reader, or not to be opened               |
     | uncertain               | scheduled | the policy `resend`, or the operator                    |
-    | uncertain, held         | sent      | an audit against the mail server's log; of an uncertain |
-    |                         |           | one, the operator                                       |
+    | uncertain               | sent      | the operator, an audit against the mail server's log    |
+    | held                    | sent      | an audit against the mail server's log                  |
     | uncertain               | failed    | the operator, the writer who erases the letter          |
     | held, failed            | scheduled | the operator, or the writer who mended what was wrong   |
     | held                    | scheduled | the reader who takes back a block                       |

@@ -1,13 +1,12 @@
-"""The edges that no claim is needed for, on both databases."""
+"""What the policy does with what was never answered, on both databases."""
 
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.domain.status import HeldReason, Occasion, Status
-from app.store.deliveries import RESEND_LIMIT, hold_due_since, release, resend_uncertain
-from app.store.models import Delivery, UndeliverableAddress
+from app.domain.status import Occasion, Status
+from app.store.deliveries import RESEND_LIMIT, resend_uncertain
+from app.store.models import Delivery
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, claim_due, new_worker
 
@@ -55,46 +54,8 @@ async def test_only_uncertain_ones_are_sent_again(ledger: Ledger) -> None:
     assert await Delivery.all().order_by("id").values() == before
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul", "America/New_York"])
-async def test_what_may_have_gone_out_since_the_backup_is_held(ledger: Ledger, zone: str) -> None:
-    """Whatever the zone in which the operator said since when."""
-    before = await ledger.add(Status.SCHEDULED, NOW - HOUR - timedelta(microseconds=1))
-    since = [await ledger.add(Status.SCHEDULED, at) for at in (NOW - HOUR, NOW)]
-    receipt = await ledger.add(Status.SCHEDULED, NOW, occasion=Occasion.RECEIPT)
-    later = await ledger.add(Status.SCHEDULED, NOW + timedelta(microseconds=1))
-    sent = await ledger.add(Status.SENT, NOW)
-    assert await hold_due_since((NOW - HOUR).astimezone(ZoneInfo(zone)), NOW) == 3
-    rows = {row.id: row for row in await Delivery.all()}
-    for delivery in (*since, receipt):
-        row = rows[delivery.id]
-        assert (row.status, row.held_reason, row.status_at) == (Status.HELD, HeldReason.OPERATOR, NOW)
-        assert row.due_at == delivery.due_at
-    assert {rows[each.id].status for each in (before, later)} == {Status.SCHEDULED}
-    assert rows[sent.id].status is Status.SENT
-
-
 async def test_what_its_writer_called_back_meanwhile_is_not_sent_again(ledger: Ledger) -> None:
     first = await _uncertain(ledger)
     second = await ledger.add(Status.CANCELLED, NOW, occasion=Occasion.SECOND)
     await Delivery.filter(id=second.id).update(letter_id=first.letter_id)
     assert await resend_uncertain(NOW) == 0
-
-
-async def test_releasing_brings_what_is_overdue_now_and_leaves_what_is_still_to_come(ledger: Ledger) -> None:
-    overdue = await ledger.add(Status.HELD, NOW - HOUR)
-    ahead = await ledger.add(Status.HELD, NOW + HOUR)
-    assert await release(HeldReason.FIRST_REFUSED, NOW) == 0
-    assert await release(HeldReason.OPERATOR, NOW) == 2
-    assert (await Delivery.get(id=overdue.id)).due_at == NOW
-    assert (await Delivery.get(id=ahead.id)).due_at == NOW + HOUR
-    assert not await Delivery.exclude(status=Status.SCHEDULED, held_reason=None).exists()
-
-
-async def test_releasing_what_was_taken_for_dead_lets_it_be_written_to_again(ledger: Ledger) -> None:
-    held = await ledger.add(Status.HELD, NOW)
-    await Delivery.filter(id=held.id).update(held_reason=HeldReason.UNDELIVERABLE)
-    letter = await held.letter
-    await UndeliverableAddress.create(mac=letter.recipient_mac, since=NOW)
-    await UndeliverableAddress.create(mac="another", since=NOW)
-    assert await release(HeldReason.UNDELIVERABLE, NOW) == 1
-    assert [address.mac for address in await UndeliverableAddress.all()] == ["another"]

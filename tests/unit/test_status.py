@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from app.domain.actions import Action
 from app.domain.status import Occasion, Status, letter_status
 
 S = Status
@@ -18,6 +19,12 @@ def test_every_state_is_told_who_moves_it_on_and_ends_are_ends() -> None:
     assert starts - {"new"} <= {status.value for status in Status}
     assert ends == {status.value for status in Status}
     assert {status.value for status in Status} - starts == {"sent"}
+
+
+def test_what_an_operator_may_do_is_what_the_table_says() -> None:
+    rows = re.findall(r"^ *\| ([a-z, ]+?) +\| ([a-z]+) +\|(.*)", Status.__doc__ or "", re.MULTILINE)
+    told = {(start, end) for starts, end, who in rows if "operator" in who for start in starts.split(", ")}
+    assert {(start, action.ends_at) for action in Action for start in action.begins_at} == told
 
 
 def test_notices_are_those_that_go_to_the_writer() -> None:
