@@ -1,52 +1,26 @@
-"""The list of deliveries on the admin page. A page costs what it shows, not what is stored.
-
-Every list is made of strands, one for each range of an index of `deliveries`: with `status IN (…)`
-a database would walk past a million scheduled rows to find three held ones. States and limits are
-literals: with parameters, PostgreSQL's generic plan sees neither.
-"""
+"""The list of deliveries on the desk. A page costs what it shows, not what is stored."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from tortoise.expressions import Subquery
 from tortoise.functions import Max
 
 from app.domain.address import masked
+from app.domain.selection import Selection
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.errors import KeyMissing
-from app.store.database import as_moment, as_parameter, connection
 from app.store.models import Attempt, Delivery
-from app.store.statements import numbered
+from app.store.selecting import Place, find, read_place
 from app.store.vault import Vault
 
-COMING = (Status.SCHEDULED, Status.CLAIMED, Status.HELD, Status.UNCERTAIN)
-ENDED = (Status.SENT, Status.FAILED, Status.CANCELLED)
+PAGE = 50
+"""Rows of a page."""
 
-_STRANDS = {
-    Status.SCHEDULED: ("status = 'scheduled' AND NOT notice", "status = 'scheduled' AND notice"),
-    Status.CLAIMED: ("claimed_by_id IS NOT NULL",),
-    Status.HELD: ("status = 'held'",),
-    Status.UNCERTAIN: ("status = 'uncertain'",),
-    Status.SENT: ("status = 'sent'",),
-    Status.FAILED: ("status = 'failed'",),
-    Status.CANCELLED: ("status = 'cancelled'",),
-}
-# One more row than is shown tells whether there is another page.
-_STRAND = """
-    SELECT * FROM (
-        SELECT {column} AS moment, id FROM deliveries
-        WHERE {where} AND ({column}, id) {beyond} (@1, @2)
-        ORDER BY {column} {order}, id {order} LIMIT {limit}
-    ) AS strand
-"""
-_LIST = "SELECT moment, id FROM ({strands}) AS strands ORDER BY moment {order}, id {order} LIMIT {limit}"
-_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_CURSOR = re.compile(r"(after|before)-(\d{1,17})-(\d{1,18})")
+_CURSOR = re.compile(r"(after|before)-(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +31,7 @@ class Row:
     `last_error` is what came of the newest try, or empty if that was no error.
     """
 
+    id: int
     occasion: Occasion
     status: Status
     held_reason: HeldReason | None
@@ -77,67 +52,36 @@ class Page:
     next: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Between two rows of a list, next to the one with this key."""
-
-    backwards: bool
-    moment: datetime
-    id: int
-
-    def __str__(self) -> str:
-        return f"{'before' if self.backwards else 'after'}-{(self.moment - _EPOCH) // _MICROSECOND}-{self.id}"
-
-
-async def list_deliveries(vault: Vault, states: Sequence[Status], *, cursor: str = "", limit: int = 50) -> Page:
-    """Return a page of COMING states, soonest first, or of ENDED ones, newest first.
+async def list_deliveries(
+    vault: Vault, selection: Selection, *, falling: bool, cursor: str = "", limit: int = PAGE
+) -> Page:
+    """Return a page of what is meant, the latest in time first if `falling`, else the earliest.
 
     A cursor that is none of ours, or leads where no rows are left, means the first page.
     """
-    place = _read(cursor)
-    keys, more = await _walk(states, place, limit)
-    if place and (not keys or (place.backwards and not more)):
-        return await list_deliveries(vault, states, limit=limit)
-    backwards = place is not None and place.backwards
+    backwards, place = _read(cursor)
+    places = await find(selection, place, limit + 1, falling=falling != backwards)
+    shown, more = places[:limit], len(places) > limit
+    if place and (not places or (backwards and not more)):
+        return await list_deliveries(vault, selection, falling=falling, limit=limit)
+    if backwards:
+        shown.reverse()
     earlier, later = (more, True) if backwards else (place is not None, more)
     return Page(
-        rows=await _rows(vault, [key for _, key in keys]),
-        previous=str(_Place(True, *keys[0])) if earlier else "",
-        next=str(_Place(False, *keys[-1])) if later else "",
+        rows=await rows_of(vault, [place.id for place in shown]),
+        previous=f"before-{shown[0]}" if earlier else "",
+        next=f"after-{shown[-1]}" if later else "",
     )
 
 
-def _read(cursor: str) -> _Place | None:
+def _read(cursor: str) -> tuple[bool, Place | None]:
     parts = _CURSOR.fullmatch(cursor)
-    return parts and _Place(parts[1] == "before", _EPOCH + int(parts[2]) * _MICROSECOND, int(parts[3]))
+    place = read_place(parts[2]) if parts else None
+    return (place is not None and parts is not None and parts[1] == "before"), place
 
 
-async def _walk(states: Sequence[Status], place: _Place | None, limit: int) -> tuple[list[tuple[datetime, int]], bool]:
-    """Return the keys next to a place in the list's order, and whether there are more that way."""
-    ended = states[0] in ENDED
-    backwards = place is not None and place.backwards
-    falling = ended != backwards
-    start = (place.moment, place.id) if place else (_LAST if ended else _FIRST, 0)
-    beyond, order = ("<", "DESC") if falling else (">", "ASC")
-    strands = " UNION ALL ".join(
-        _STRAND.format(
-            column="status_at" if ended else "due_at",
-            where=where,
-            beyond=beyond,
-            order=order,
-            limit=limit + 1,
-        )
-        for state in states
-        for where in _STRANDS[state]
-    )
-    sql = _LIST.format(strands=strands, order=order, limit=limit + 1)
-    rows = await connection().execute_query_dict(numbered(sql), [as_parameter(start[0]), start[1]])
-    keys = [(as_moment(row["moment"]), row["id"]) for row in rows]
-    found = keys[:limit]
-    return found[::-1] if backwards else found, len(keys) > limit
-
-
-async def _rows(vault: Vault, ids: Sequence[int]) -> tuple[Row, ...]:
+async def rows_of(vault: Vault, ids: Sequence[int]) -> tuple[Row, ...]:
+    """Return these deliveries as the list shows them, in this order."""
     found = await Delivery.filter(id__in=ids).values(
         "id",
         "letter_id",
@@ -164,6 +108,7 @@ async def _last_errors(ids: Sequence[int]) -> dict[int, str]:
 
 def _row(vault: Vault, values: dict[str, Any], last_error: str) -> Row:
     return Row(
+        id=values["id"],
         occasion=values["occasion"],
         status=values["status"],
         held_reason=values["held_reason"],

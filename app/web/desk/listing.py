@@ -6,8 +6,9 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 from starlette.requests import Request
 
+from app.domain.selection import COMING, ENDED, Selection
 from app.domain.status import Status
-from app.store.listing import COMING, ENDED, list_deliveries
+from app.store.listing import list_deliveries
 from app.web.desk.frame import desk_page, signed_in, to_login
 from app.web.pages import OpenMailbox
 
@@ -24,5 +25,7 @@ async def deliveries(request: Request, mailbox: OpenMailbox, show: str = "coming
     states = _LISTS.get(show)
     if states is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    found = await list_deliveries(mailbox.vault, states, cursor=at)
-    return desk_page(request, "admin/deliveries.html", account, show=show, found=found, ended=states[0] in ENDED)
+    selection = Selection(frozenset(states))
+    ended = selection.has_ended
+    found = await list_deliveries(mailbox.vault, selection, falling=ended, cursor=at)
+    return desk_page(request, "admin/deliveries.html", account, show=show, found=found, ended=ended)

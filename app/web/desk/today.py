@@ -4,8 +4,9 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from starlette.requests import Request
 
+from app.domain.selection import ENDED, Selection
 from app.domain.status import Status
-from app.store.listing import ENDED, list_deliveries
+from app.store.listing import list_deliveries
 from app.store.overview import overview
 from app.web.desk.frame import desk_page, signed_in, to_login
 from app.web.pages import OpenMailbox
@@ -13,7 +14,8 @@ from app.web.pages import OpenMailbox
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
 _GLANCE = 10
-_NEXT = (Status.SCHEDULED, Status.CLAIMED)
+_NEXT = Selection(frozenset({Status.SCHEDULED, Status.CLAIMED}))
+_LAST = Selection(frozenset(ENDED))
 
 
 @router.get("", name="admin")
@@ -29,6 +31,6 @@ async def desk(request: Request, mailbox: OpenMailbox) -> Response:
         stand=await overview(now),
         alive_for=mailbox.settings.lease,
         paused=mailbox.settings.paused,
-        coming=await list_deliveries(mailbox.vault, _NEXT, limit=_GLANCE),
-        ended=await list_deliveries(mailbox.vault, ENDED, limit=_GLANCE),
+        coming=await list_deliveries(mailbox.vault, _NEXT, falling=False, limit=_GLANCE),
+        ended=await list_deliveries(mailbox.vault, _LAST, falling=True, limit=_GLANCE),
     )

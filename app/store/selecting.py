@@ -1,0 +1,121 @@
+"""Finding what a selection means: by its place in time, a page at a time, in either direction.
+
+A question is made of strands, one for each range of an index of `deliveries`: with `status IN (…)`
+a database would walk past a million sent rows to find three failed ones. States, occasions and
+limits are literals: with parameters, PostgreSQL's generic plan sees neither.
+
+What is looked for by address or Message-ID is found by that, and then sorted: an address is
+written to at most 50 times a day (`quotas.py`). So is what is claimed: it is as little as can be
+with the mail servers at one moment.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from app.domain.selection import ENDED, Selection
+from app.domain.status import Status
+from app.store.database import as_moment, as_parameter, connection
+from app.store.statements import numbered
+
+# One more row than is wanted tells whether there are more.
+_STRAND = """
+    SELECT * FROM (
+        SELECT {moment} AS moment, id FROM deliveries
+        WHERE {where} AND ({moment}, id) {beyond} (@1, @2) AND {moment} {within} @3
+        ORDER BY {moment} {order}, id {order} LIMIT {limit}
+    ) AS strand
+"""
+_KEYS = "SELECT moment, id FROM ({strands}) AS strands ORDER BY moment {order}, id {order} LIMIT {limit}"
+_FALLING = {"beyond": "<", "within": ">=", "order": "DESC"}
+_RISING = {"beyond": ">", "within": "<", "order": "ASC"}
+_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_PLACE = re.compile(r"(\d{1,17})-(\d{1,18})")
+
+
+def _listed(values: Iterable[StrEnum]) -> str:
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+_MOMENT = f"CASE WHEN status IN ({_listed(ENDED)}) THEN status_at ELSE due_at END"
+_FOR_ADDRESS = (
+    "NOT notice AND letter_id IN (SELECT id FROM letters WHERE recipient_mac = @4)",
+    "notice AND letter_id IN (SELECT id FROM letters WHERE sender_mac = @4)",
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a delivery stands in time."""
+
+    moment: datetime
+    id: int
+
+    def __str__(self) -> str:
+        return f"{(self.moment - _EPOCH) // _MICROSECOND}-{self.id}"
+
+
+def read_place(text: str) -> Place | None:
+    """Return the place that was written so; None: it is none."""
+    parts = _PLACE.fullmatch(text)
+    return parts and Place(_EPOCH + int(parts[1]) * _MICROSECOND, int(parts[2]))
+
+
+async def find(selection: Selection, beyond: Place | None, limit: int, *, falling: bool) -> list[Place]:
+    """Return the places of at most `limit` deliveries, from the one next to `beyond` on, that one not included.
+
+    They rise, or fall, in time. None for `beyond`: from the first, or the last, on.
+    """
+    direction = _FALLING if falling else _RISING
+    where, values = _where(selection)
+    strands = " UNION ALL ".join(
+        _STRAND.format(where=condition, moment=moment, limit=limit, **direction) for condition, moment in where
+    )
+    sql = _KEYS.format(strands=strands, order=direction["order"], limit=limit)
+    rows = await connection().execute_query_dict(numbered(sql), [*_range(selection, beyond, falling), *values])
+    return [Place(as_moment(row["moment"]), row["id"]) for row in rows]
+
+
+async def count(selection: Selection, limit: int) -> int:
+    """Return how many deliveries are meant; above `limit`: one more than that."""
+    where, values = _where(selection)
+    strands = " UNION ALL ".join(
+        _STRAND.format(where=condition, moment=moment, limit=limit + 1, **_RISING) for condition, moment in where
+    )
+    sql = f"SELECT COUNT(*) AS n FROM ({strands}) AS strands"  # noqa: S608 - all of it stands above
+    rows = await connection().execute_query_dict(numbered(sql), [*_range(selection, None, False), *values])
+    return min(int(rows[0]["n"]), limit + 1)
+
+
+def _range(selection: Selection, beyond: Place | None, falling: bool) -> list[Any]:
+    """Return where to start, and the moment to stop at; no id is 0, so a start with it includes its moment."""
+    since, until = selection.since or _FIRST, selection.until or _LAST
+    start, stop = (Place(until, 0), since) if falling else (Place(since, 0), until)
+    start = beyond or start
+    return [as_parameter(start.moment), start.id, as_parameter(stop)]
+
+
+def _where(selection: Selection) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return a condition for each strand, with what its moment is, and the values from @4 on."""
+    values = [each for each in (selection.address_mac or selection.domain_mac, selection.message_id) if each]
+    whom = _FOR_ADDRESS if selection.address_mac else ("domain_mac = @4",) if selection.domain_mac else ("TRUE",)
+    if selection.message_id or selection.address_mac:
+        which = f"message_id = @{3 + len(values)}" if selection.message_id else "TRUE"
+        of_kind = f"status IN ({_listed(selection.states)}) AND occasion IN ({_listed(selection.occasions)})"
+        return [(f"{which} AND {each} AND {of_kind}", _MOMENT) for each in whom], values
+    return [(f"{whom[0]} AND {strand}", moment) for strand, moment in _by_time(selection)], values
+
+
+def _by_time(selection: Selection) -> Iterator[tuple[str, str]]:
+    for status in sorted(selection.states):
+        moment = "status_at" if status in ENDED else "due_at"
+        if status is Status.CLAIMED:
+            yield f"claimed_by_id IS NOT NULL AND occasion IN ({_listed(selection.occasions)})", moment
+        else:
+            for occasion in sorted(selection.occasions):
+                yield f"status = '{status}' AND occasion = '{occasion}'", moment

@@ -1,0 +1,86 @@
+"""A selection, and the query that says the same."""
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.selection import COMING, ENDED, Flaw, Selection, Unselectable, read_selection
+from app.domain.status import Occasion, Status
+
+SEOUL = ZoneInfo("Asia/Seoul")
+MAC = "0123456789abcdef" * 2
+
+_moments = st.datetimes(datetime(1971, 1, 2), datetime(2990, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@st.composite
+def _selections(draw: st.DrawFn) -> Selection:
+    since = draw(st.none() | _moments)
+    length = draw(st.timedeltas(timedelta(microseconds=1), timedelta(days=9000)))
+    until = draw(st.none() | (st.just(since + length) if since else _moments))
+    kind = draw(st.sampled_from(["", "address_mac", "domain_mac"]))
+    return Selection(
+        frozenset(draw(st.sets(st.sampled_from(Status), min_size=1))),
+        frozenset(draw(st.sets(st.sampled_from(Occasion), min_size=1))),
+        since,
+        until,
+        message_id=draw(st.sampled_from(["", "<Ab+c&d=%@slow.example.org>"])),
+        **({kind: MAC} if kind else {}),
+    )
+
+
+@given(_selections())
+def test_a_selection_is_read_as_it_was_written(selection: Selection) -> None:
+    assert read_selection(parse_qsl(str(selection)), SEOUL) == selection
+
+
+def test_nothing_asked_for_means_everything() -> None:
+    assert read_selection([], SEOUL) == read_selection([("state", ""), ("since", " ")], SEOUL) == Selection()
+    assert str(Selection()) == ""
+    assert set(COMING) | set(ENDED) == set(Status)
+
+
+def test_a_time_is_the_desks_own_unless_it_says_otherwise() -> None:
+    asked = [("since", "2026-01-01T09:30"), ("until", "2026-01-02T00:00+01:00")]
+    selection = read_selection(asked, SEOUL)
+    assert selection.since == datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
+    assert selection.until == datetime(2026, 1, 1, 23, tzinfo=UTC)
+    assert str(selection) == "since=2026-01-01T00%3A30Z&until=2026-01-01T23%3A00Z"
+    day = read_selection([("since", "2026-01-01")], SEOUL)
+    assert day.since == datetime(2025, 12, 31, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "flaw"),
+    [
+        ("state", "secret", Flaw.UNKNOWN),
+        ("occasion", "third", Flaw.UNKNOWN),
+        ("since", "yesterday", Flaw.NO_TIME),
+        ("since", "0001-01-01", Flaw.NO_TIME),
+        ("until", "9999-12-31T23:59-12:00", Flaw.NO_TIME),
+        ("to", "minji@example.org", Flaw.UNKNOWN),
+        ("to", f"address-{MAC}0", Flaw.UNKNOWN),
+        ("message_id", "minji@example.org", Flaw.NO_MESSAGE_ID),
+        ("message_id", "<a\0b@example.org>", Flaw.NO_MESSAGE_ID),
+        ("message_id", f"<{'a' * 999}@example.org>", Flaw.NO_MESSAGE_ID),
+    ],
+)
+def test_what_is_none_of_ours_is_named(name: str, value: str, flaw: Flaw) -> None:
+    with pytest.raises(Unselectable) as refused:
+        read_selection([("state", "held"), (name, value)], SEOUL)
+    assert refused.value.flaws == {name: flaw}
+
+
+def test_a_span_ends_after_it_begins() -> None:
+    with pytest.raises(Unselectable) as refused:
+        read_selection([("since", "2026-01-02"), ("until", "2026-01-02")], SEOUL)
+    assert refused.value.flaws == {"until": Flaw.ENDS_FIRST}
+
+
+def test_only_what_has_ended_is_looked_at_from_its_end() -> None:
+    assert Selection(frozenset({Status.SENT, Status.FAILED})).has_ended
+    assert not Selection(frozenset({Status.SENT, Status.HELD})).has_ended
