@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test check format lock
+.PHONY: install run test bench check format lock
 
 install: $(VENV)/.runtime
 
@@ -17,6 +17,10 @@ run: $(VENV)/.runtime
 ARGS ?= --numprocesses=auto --dist=worksteal
 test: $(VENV)/.development
 	@$(BIN)/python -m pytest $(ARGS)
+
+# How fast it is, beside others; ARGS="fast delayed --letters 20000" measures a part, ARGS=--help says which.
+bench: $(VENV)/.development
+	@$(BIN)/python -W "ignore:XDG_RUNTIME_DIR" -m tests.bench $(ARGS)
 
 check: $(VENV)/.development
 	@$(BIN)/ruff check

@@ -21,7 +21,8 @@ class LocalPostgres:
     the folder.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: str = _SETTINGS) -> None:
+        self._settings = settings
         self._folder = Path(tempfile.mkdtemp(prefix="slow-mailbox-postgres-"))
         self._wheel = PostgresServer(self._folder, cleanup_mode=None)
         self._wheel.ensure_pgdata_inited()
@@ -49,7 +50,7 @@ class LocalPostgres:
         shutil.rmtree(self._folder)
 
     def _start(self) -> None:
-        options = f"-h 127.0.0.1 -p {self._port} -k '' {_SETTINGS}"
+        options = f"-h 127.0.0.1 -p {self._port} -k '' {self._settings}"
         self._control("start", "-o", options, "-l", str(self._folder / "log"))
 
     def _control(self, *args: str) -> None:

@@ -1,0 +1,29 @@
+"""The benchmark still runs: a few letters, and no figure that would mean anything."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.bench.children import ROOT
+from tests.bench.sink import PATH
+
+_TINY = ("--letters", "40", "--rounds", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not shutil.which("smtp-sink", path=PATH), reason="needs Postfix's smtp-sink")
+def test_every_letter_of_a_small_wave_arrives() -> None:
+    ended = subprocess.run(
+        (sys.executable, "-W", "ignore:XDG_RUNTIME_DIR", "-m", "tests.bench", "delayed", *_TINY),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "left out" not in ended.stdout
+    assert " arrived of " not in ended.stdout, ended.stdout
+    assert ended.stdout.count("letters/s") == 3, ended.stdout
