@@ -25,8 +25,12 @@ class NotWithdrawable(MailboxError):
     """Nothing of this letter can be called back any more."""
 
 
+class NotCorrectable(MailboxError):
+    """Nothing of this letter is still to come, so its address cannot be corrected any more."""
+
+
 class LeavingJustNow(MailboxError):
-    """A letter cannot be erased while it is being handed to the mail server."""
+    """A letter cannot be changed or erased while it is being handed to the mail server."""
 
 
 class TooMany(MailboxError):

@@ -30,6 +30,7 @@ from app.mail.outbox import Outbox
 from app.mail.smtp import SmtpTransport
 from app.sealing import Sealer
 from app.settings import Settings
+from app.store.correcting import Corrections
 from app.store.database import connected, missing_migrations
 from app.store.letters import Letters
 from app.store.quotas import Quotas
@@ -44,6 +45,7 @@ class Mailbox:
     clock: Clock
     vault: Vault
     letters: Letters
+    corrections: Corrections
     transport: Transport
     outbox: Outbox | None
 
@@ -63,7 +65,15 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
         outbox = None if settings.smtp else Outbox(settings.outbox_dir, clock)
         transport = outbox or _smtp(settings, clock)
         try:
-            yield Mailbox(settings, clock, vault, _letters(settings, vault), transport, outbox)
+            yield Mailbox(
+                settings,
+                clock,
+                vault,
+                _letters(settings, vault),
+                Corrections(vault, _quotas(settings)),
+                transport,
+                outbox,
+            )
         finally:
             await transport.close()
 
@@ -74,8 +84,12 @@ def _letters(settings: Settings, vault: Vault) -> Letters:
         first_delay=settings.first_delay,
         second_delay=settings.second_delay,
         message_domain=_message_domain(settings),
-        quotas=Quotas() if settings.rate_limits else None,
+        quotas=_quotas(settings),
     )
+
+
+def _quotas(settings: Settings) -> Quotas | None:
+    return Quotas() if settings.rate_limits else None
 
 
 def _smtp(settings: Settings, clock: Clock) -> SmtpTransport:

@@ -5,7 +5,7 @@ from typing import Any
 from app.domain.status import Occasion, Status
 from app.errors import LetterNotFound
 from app.sealing import token_hash
-from app.store.models import Attempt, Delivery, Letter
+from app.store.models import Attempt, Correction, Delivery, Letter
 from app.store.vault import Vault
 
 _DELIVERY = (
@@ -23,6 +23,7 @@ _DELIVERY = (
 )
 _ATTEMPT = ("started_at", "handed_over_at", "ended_at", "outcome", "code", "enhanced", "answer")
 _LETTER = ("language", "timezone", "written_at", "send_at", "second_send_at", "stopped_at")
+_CORRECTION = ("id", "recipient_mac", "recipient_domain_mac")
 _HASHES = ("token_hash", "reader_token_hash", "recipient_mac", "recipient_domain_mac", "sender_mac")
 
 
@@ -43,6 +44,7 @@ async def export(vault: Vault, token: str) -> dict[str, Any]:
         "body": values["body"] if arrived else None,
         **{name: letter[name] for name in _LETTER},
         "deliveries": [await _delivery(each) for each in deliveries],
+        "corrections": await Correction.filter(letter_id=letter["id"]).order_by("id").values(*_CORRECTION),
         "hashes": {name: letter[name] for name in _HASHES},
     }
 

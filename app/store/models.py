@@ -110,6 +110,21 @@ class Attempt(Model):
         unique_together = (("delivery", "claim_token"),)
 
 
+class Correction(Model):
+    """A letter was given another address; its id tells when, and quotas count it (see `row_ids`)."""
+
+    id = fields.UUIDField(primary_key=True)
+    letter: fields.ForeignKeyRelation[Letter] = fields.ForeignKeyField(
+        "mailbox.Letter", related_name="corrections", on_delete=fields.RESTRICT
+    )
+    letter_id: UUID
+    recipient_mac = fields.CharField(32)
+    recipient_domain_mac = fields.CharField(32)
+
+    class Meta:
+        table = "corrections"
+
+
 class UndeliverableAddress(Model):
     """An address that is not written to again, known by its HMAC alone."""
 

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from app.errors import TooMany
 from app.store.database import connection
-from app.store.models import Letter
+from app.store.models import Correction, Letter
 from app.store.row_ids import lowest_row_id
 from app.store.statements import as_uuid, numbered
 
@@ -14,35 +15,45 @@ _WAIT = 3600
 """Seconds after which to try again, whichever quota it was: the right answer would tell what others wrote."""
 
 # Of each, the newest letter too many: if it was written within the day, so were all after it. The
-# ids are in the order of writing, so this reads as many entries of one index as the quota allows.
+# ids are in the order of writing, so this reads as many entries of an index as the quota allows. A
+# corrected address counts like a letter: else letters could be gathered, and turned to one reader.
 _TOO_MANY = """
-    SELECT * FROM (SELECT id FROM letters WHERE recipient_mac = @1 ORDER BY id DESC LIMIT 1 OFFSET {reader}) AS reader
-    WHERE id >= @4
+    SELECT * FROM (
+        SELECT id FROM letters WHERE recipient_mac = @1 UNION ALL SELECT id FROM corrections WHERE recipient_mac = @1
+        ORDER BY id DESC LIMIT 1 OFFSET {reader}
+    ) AS reader WHERE id >= @4
     UNION ALL
-    SELECT * FROM (SELECT id FROM letters WHERE recipient_domain_mac = @2 ORDER BY id DESC LIMIT 1 OFFSET {domain})
-        AS domain
-    WHERE id >= @4
+    SELECT * FROM (
+        SELECT id FROM letters WHERE recipient_domain_mac = @2
+        UNION ALL SELECT id FROM corrections WHERE recipient_domain_mac = @2
+        ORDER BY id DESC LIMIT 1 OFFSET {domain}
+    ) AS domain WHERE id >= @4
     UNION ALL
     SELECT * FROM (SELECT id FROM letters WHERE sender_mac = @3 ORDER BY id DESC LIMIT 1 OFFSET {writer}) AS writer
     WHERE id >= @4
     UNION ALL
-    SELECT * FROM (SELECT id FROM letters ORDER BY id DESC LIMIT 1 OFFSET {everybody}) AS everybody
-    WHERE id >= @4
+    SELECT * FROM (
+        SELECT id FROM letters UNION ALL SELECT id FROM corrections ORDER BY id DESC LIMIT 1 OFFSET {everybody}
+    ) AS everybody WHERE id >= @4
 """
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """Letters in 24 hours: to one reader, to one domain, from one writer's address, and in all."""
+    """Letters in 24 hours: to one reader, to one domain, from one writer's address, and in all.
+
+    `corrections` is how often in that time one letter may be given another address.
+    """
 
     reader: int = 50
     domain: int = 2_000
     writer: int = 50
     everybody: int = 10_000
+    corrections: int = 5
 
     async def check(self, letter: Letter, now: datetime) -> None:
-        """Count a letter that was just stored, in its own transaction.
+        """Count a letter that was just stored or corrected, in its own transaction.
 
         Those to and from one address are counted one after another: SQLite lets one transaction
         write at a time anyway, PostgreSQL is asked to. Raises TooMany; the same for every quota,
@@ -55,4 +66,10 @@ class Quotas:
         macs = [letter.recipient_mac, letter.recipient_domain_mac, letter.sender_mac]
         since = as_uuid(lowest_row_id(now - _DAY))
         if await connection().execute_query_dict(numbered(sql), [*macs, since]):
+            raise TooMany(_WAIT)
+
+    async def check_corrections(self, letter_id: UUID, now: datetime) -> None:
+        """Count the correction of a letter that was just stored, in its own transaction. Raises TooMany."""
+        lately = Correction.filter(letter_id=letter_id, id__gte=lowest_row_id(now - _DAY))
+        if await lately.count() > self.corrections:
             raise TooMany(_WAIT)

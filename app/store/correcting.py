@@ -1,0 +1,96 @@
+"""Sending a letter to another address than it was written to, as long as any of it is still to come."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.domain.status import HeldReason, Status
+from app.errors import LeavingJustNow, LetterNotFound, NotCorrectable
+from app.sealing import token_hash
+from app.store.database import transaction
+from app.store.models import Correction, Delivery, Letter
+from app.store.quotas import Quotas
+from app.store.row_ids import new_row_id
+from app.store.vault import Vault
+
+_OLD_ADDRESS = (HeldReason.FIRST_REFUSED, HeldReason.UNDELIVERABLE, HeldReason.BLOCKED)
+"""Why a delivery is held through the fault of the address it was to go to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """Gives letters another reader's address; the old one learns nothing of it."""
+
+    vault: Vault
+    quotas: Quotas | None
+
+    async def by_link(self, token: str, recipient_email: str, recipient_name: str | None, now: datetime) -> None:
+        """Correct the address of a writer's link; for the rest see `correct`."""
+        letter = await Letter.get_or_none(token_hash=token_hash(token), purged_at=None)
+        if letter is None:
+            raise LetterNotFound("there is no letter under this link")
+        await self.correct(letter.id, recipient_email, recipient_name, now)
+
+    async def correct(self, letter_id: UUID, recipient_email: str, recipient_name: str | None, now: datetime) -> None:
+        """Send what is still to come of a letter to `recipient_email`; `recipient_name` of None stays as it is.
+
+        What the old address refused, or was held on its account, is tried anew on the promised day,
+        or now where that has passed. Raises LetterNotFound where the letter has been purged,
+        NotCorrectable where nothing of it is to come any more, LeavingJustNow while part of it is
+        being handed over, TooMany where a quota of the new address is used up; nothing has changed then.
+        """
+        fresh = {"recipient_email": recipient_email}
+        if recipient_name is not None:
+            fresh["recipient_name"] = recipient_name
+        mac, domain = self.vault.address_mac(recipient_email), self.vault.domain_mac(recipient_email)
+        changed = {
+            **self.vault.seal_letter(letter_id, fresh),
+            "recipient_mac": mac,
+            "recipient_domain_mac": domain,
+            "reader_token_hash": token_hash(self.vault.reader_token(letter_id, mac)),
+        }
+        async with transaction():
+            # A write first: this transaction then owns the database before it reads (SQLite begins deferred).
+            await Correction.create(
+                id=new_row_id(now), letter_id=letter_id, recipient_mac=mac, recipient_domain_mac=domain
+            )
+            letter, deliveries = await _locked(letter_id)
+            await Letter.filter(id=letter_id).update(**changed)
+            for delivery in deliveries:
+                await _redirect(delivery, domain, now)
+            if self.quotas:
+                await self.quotas.check(letter.update_from_dict(changed), now)
+                await self.quotas.check_corrections(letter_id, now)
+
+
+async def _locked(letter_id: UUID) -> tuple[Letter, list[Delivery]]:
+    """Return a letter and what is still to come of it, which no scan can claim until we are done."""
+    promised = Delivery.filter(letter_id=letter_id, notice=False)
+    deliveries = await promised.order_by("id").select_for_update()
+    letter = await Letter.get_or_none(id=letter_id, purged_at=None)
+    if letter is None:
+        raise LetterNotFound("this letter has been purged")
+    if any(delivery.status is Status.CLAIMED for delivery in deliveries):
+        raise LeavingJustNow("this letter is being handed over at this moment")
+    open_ones = [delivery for delivery in deliveries if delivery.status not in (Status.SENT, Status.CANCELLED)]
+    if letter.stopped_at or all(delivery.status is Status.UNCERTAIN for delivery in open_ones):
+        raise NotCorrectable("nothing of this letter is still to come")
+    return letter, open_ones
+
+
+async def _redirect(delivery: Delivery, domain_mac: str, now: datetime) -> None:
+    """Send a delivery to another domain; begun anew, unless somebody else decides what becomes of it."""
+    changed: dict[str, Any] = {"domain_mac": domain_mac}
+    waits_for_others = delivery.status is Status.HELD and delivery.held_reason not in _OLD_ADDRESS
+    if delivery.status is not Status.UNCERTAIN and not waits_for_others:
+        changed |= {
+            "status": Status.SCHEDULED,
+            "status_at": delivery.status_at if delivery.status is Status.SCHEDULED else now,
+            "held_reason": None,
+            "due_at": max(now, delivery.promised_at),
+            # What the old address did is not the new one's fault; a lost answer stays known (audit).
+            "attempts": delivery.unanswered,
+            "first_refused_at": None,
+        }
+    await Delivery.filter(id=delivery.id).update(**changed)

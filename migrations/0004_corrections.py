@@ -1,0 +1,46 @@
+"""The addresses that were corrected, as far as quotas count them."""
+
+from tortoise import fields, migrations
+from tortoise.fields.base import OnDelete
+
+from migrations._tables import CreateTable
+
+
+class Migration(migrations.Migration):
+    dependencies = [("mailbox", "0003_readers")]  # noqa: RUF012 - the base class says so
+
+    operations = [  # noqa: RUF012
+        CreateTable(
+            "Correction",
+            [
+                ("id", fields.UUIDField(primary_key=True, unique=True, db_index=True)),
+                (
+                    "letter",
+                    fields.ForeignKeyField(
+                        "mailbox.Letter",
+                        source_field="letter_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="corrections",
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+                ("recipient_mac", fields.CharField(max_length=32)),
+                ("recipient_domain_mac", fields.CharField(max_length=32)),
+            ],
+            table="corrections",
+            sql=[
+                """
+                CREATE TABLE corrections (
+                    id {uuid} NOT NULL PRIMARY KEY,
+                    letter_id {uuid} NOT NULL REFERENCES letters (id) ON DELETE RESTRICT,
+                    recipient_mac VARCHAR(32) NOT NULL,
+                    recipient_domain_mac VARCHAR(32) NOT NULL
+                )
+                """,
+                "CREATE INDEX corrections_letter ON corrections (letter_id, id)",
+                "CREATE INDEX corrections_recipient ON corrections (recipient_mac, id)",
+                "CREATE INDEX corrections_domain ON corrections (recipient_domain_mac, id)",
+            ],
+        ),
+    ]
