@@ -6,7 +6,6 @@ letter fills in microseconds. No mark is ever looked for in a person's text.
 """
 
 import re
-from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email import policy
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 from css_inline import CSSInliner
 from markupsafe import escape
+from pybase64 import b64encode
 
 from app.domain.status import Occasion
 from app.mail import headers
@@ -39,25 +39,31 @@ class Skeleton:
     text: bytes
     html: bytes
     message: bytes
+    lines: Mapping[str, bytes]
+    """The names of the values these want, as text and as octets; all but `body`, which is no single line."""
 
     def fill(self, values: Mapping[str, str], *, to: bytes, date: str, message_id: str) -> bytes:
         """Return the finished message.
 
-        `values` are plain text with CRLF line ends. `to`, `date` and `message_id` stand in their
-        fields as they are.
+        `values` are plain text; `body` has CRLF line ends, and the others are single lines. `to`,
+        `date` and `message_id` stand in their fields as they are.
         """
-        values = {**values, "title": self.subject % values}
-        plain = {name.encode(): value.encode() for name, value in values.items()}
-        escaped = {name.encode(): escape(value).encode() for name, value in values.items()}
+        title, body = self.subject % values, values.get("body", "")
+        lines = "\n".join([title, *[values[name] for name in self.lines]])
         return self.message % {
             b"Date": date.encode(),
             b"To": to,
-            b"Subject": headers.unstructured(values["title"]),
+            b"Subject": headers.unstructured(title),
             b"Message-ID": message_id.encode(),
             b"List-Unsubscribe": f"<{values.get('stop_url', '')}>".encode(),
-            b"text": _base64(self.text % plain),
-            b"html": _base64(self.html % escaped),
+            b"text": _base64(self.text % self._named(body.encode(), lines.encode())),
+            b"html": _base64(self.html % self._named(escape(body).encode(), escape(lines).encode())),
         }
+
+    def _named(self, body: bytes, lines: bytes) -> dict[bytes, bytes]:
+        """Return values by the names of the formats. Cutting them apart costs less than encoding and escaping each."""
+        title, *values = lines.split(b"\n")
+        return {b"body": body, b"title": title, **dict(zip(self.lines.values(), values, strict=True))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class Stationery:
             text=_opened(render(f"{folder}/body.txt", language, **values)),
             html=_opened(_STYLES.inline(render(f"{folder}/body.html", language, **values))),
             message=self._message(can_be_stopped="stop_url" in marks),
+            lines={name: name.encode() for name in marks if name not in ("title", "body")},
         )
 
     def _message(self, *, can_be_stopped: bool) -> bytes:
@@ -112,7 +119,7 @@ def _opened(rendered: str) -> bytes:
 
 def _base64(octets: bytes) -> bytes:
     """Return octets as lines of base64."""
-    encoded = b2a_base64(octets, newline=False)
+    encoded = b64encode(octets)
     whole = (len(encoded) - 1) // _LINE
     return b"\r\n".join((*_lines(whole).unpack_from(encoded), encoded[whole * _LINE :]))
 
