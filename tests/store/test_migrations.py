@@ -58,7 +58,7 @@ ROWS["0003_readers"] = f"""
     INSERT INTO blocked_addresses (mac, since) VALUES ('mac{{n}}', {{at}})
 """
 
-ROWS["0004_corrections"] = f"""
+ROWS["0005_corrections"] = f"""
     {ROWS["0003_readers"]};
     INSERT INTO corrections (id, letter_id, recipient_mac, recipient_domain_mac) VALUES ({{uuid}}, {{uuid}}, 'm', 'd')
 """

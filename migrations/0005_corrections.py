@@ -7,7 +7,7 @@ from migrations._tables import CreateTable
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailbox", "0003_readers")]  # noqa: RUF012 - the base class says so
+    dependencies = [("mailbox", "0004_finding")]  # noqa: RUF012 - the base class says so
 
     operations = [  # noqa: RUF012
         CreateTable(
