@@ -1,0 +1,42 @@
+"""The keys that letters are sealed with."""
+
+import asyncio
+import json
+from dataclasses import asdict
+
+import typer
+
+from app.clock import SystemClock
+from app.sealing import Sealer
+from app.settings import Settings, load_settings
+from app.store.rotation import Rotation, letters_to_look_at, rotate
+from app.wiring import open_mailbox
+
+_TOLD_EVERY = 1000  # letters
+
+keys = typer.Typer(help="The keys that letters are sealed with.", no_args_is_help=True)
+
+
+@keys.command("rotate")
+def keys_rotate() -> None:
+    """Seal everything with the first key of MAILBOX_SECRET_KEY, and report as JSON. Exit code 1 if anything is left.
+
+    Put the new key before the old one and restart the program; then run this while it serves. After
+    it, the old key can be taken out. It may be broken off and run again.
+    """
+    rotation = asyncio.run(_rotate(load_settings()))
+    typer.echo(json.dumps(asdict(rotation)))
+    if rotation.left:
+        typer.echo("Some process still seals with another key: restart all with the new one first.", err=True)
+    raise typer.Exit(int(not rotation.complete))
+
+
+async def _rotate(settings: Settings) -> Rotation:
+    async with open_mailbox(settings, SystemClock()) as mailbox:
+        letters = await letters_to_look_at()
+
+        def tell(seen: int) -> None:
+            if seen % _TOLD_EVERY == 0 or seen >= letters:
+                typer.echo(f"{seen} of {letters} letters looked at", err=True)
+
+        return await rotate(mailbox.vault, Sealer(settings.keys()), tell)

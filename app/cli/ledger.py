@@ -1,0 +1,80 @@
+"""What is asked of the ledger, and done to it."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.asking import with_database
+from app.clock import SystemClock
+from app.domain.status import HeldReason
+from app.errors import MailboxError
+from app.settings import Settings, load_settings
+from app.store import deliveries
+from app.store.audit import audit as read_ledger
+from app.store.batches import hold_due_since, release_held
+from app.store.forgetting import purge as forget_letters
+from app.store.reconcile import message_ids, reconcile
+from app.wiring import build_station, open_mailbox
+
+
+def audit(
+    against: Annotated[
+        Path | None,
+        typer.Option(help="A mail server's log, or a folder of messages: what it received is settled as sent"),
+    ] = None,
+) -> None:
+    """Sum the ledger as JSON. Exit code 1 if it does not add up."""
+    report = asyncio.run(with_database(load_settings(), lambda: _audit(against)))
+    typer.echo(json.dumps(report, indent=2))
+    raise typer.Exit(int(not report["adds_up"]))
+
+
+async def _audit(against: Path | None) -> dict[str, Any]:
+    received = {"against": asdict(await reconcile(message_ids(against), SystemClock().now()))} if against else {}
+    ledger = await read_ledger()
+    return asdict(ledger) | {"adds_up": ledger.adds_up} | received
+
+
+def hold(
+    due_since: Annotated[datetime, typer.Option(help="A moment such as 2026-11-21T08:00:00+00:00; UTC if not said")],
+) -> None:
+    """Hold what was due since a moment: after a backup was restored. Waits until nothing is claimed."""
+    since = due_since if due_since.tzinfo else due_since.replace(tzinfo=UTC)
+    held = asyncio.run(_hold(load_settings(), since))
+    typer.echo(json.dumps({"held": held}))
+
+
+async def _hold(settings: Settings, since: datetime) -> int:
+    """Hold, once the workers that the backup remembers are found dead and their claims have come back."""
+    clock = SystemClock()
+    async with open_mailbox(settings, clock) as mailbox, build_station(mailbox, leads=False):
+        end = clock.monotonic() + 2 * settings.lease.total_seconds() + 5
+        while names := await deliveries.claimers():
+            if clock.monotonic() > end:
+                raise MailboxError(f"{', '.join(names)} still sends; start it with MAILBOX_PAUSED=on first")
+            await asyncio.sleep(1)
+        return await hold_due_since(since, clock.now())
+
+
+def release(
+    reason: Annotated[HeldReason, typer.Option(help="Why they are held")] = HeldReason.OPERATOR,
+) -> None:
+    """Schedule again, for now, what was held for a reason."""
+    clock = SystemClock()
+    released = asyncio.run(with_database(load_settings(), lambda: release_held(reason, clock.now())))
+    typer.echo(json.dumps({"released": released}))
+
+
+def purge() -> None:
+    """Forget now what was kept for MAILBOX_KEEP after its last delivery; a server does so every midnight."""
+    settings = load_settings()
+    typer.echo(json.dumps({"purged": asyncio.run(with_database(settings, lambda: _purge(settings)))}))
+
+
+async def _purge(settings: Settings) -> int:
+    return sum([purged async for purged in forget_letters(SystemClock().now(), settings.keep)])

@@ -1,0 +1,90 @@
+"""Serving, migrating, scanning."""
+
+import asyncio
+import json
+import os
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app.cli.asking import PAUSED
+from app.clock import SystemClock
+from app.domain.status import Status
+from app.settings import Settings, load_settings
+from app.store.database import migrate as apply_migrations
+from app.web.lifespan import greet
+from app.wiring import build_station, open_mailbox
+
+_GRACE = 30  # seconds uvicorn gives open requests
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [default: MAILBOX_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [default: MAILBOX_PORT]")] = None,
+    *,
+    reload: Annotated[bool, typer.Option("--reload", help="Start anew when the source changes")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests")] = 1,
+) -> None:
+    """Serve the pages, and deliver what is due."""
+    if host is not None:
+        os.environ["MAILBOX_HOST"] = host  # the workers read it again
+    if port is not None:
+        os.environ["MAILBOX_PORT"] = str(port)
+    settings = load_settings()
+    asyncio.run(_prepare(settings))
+    uvicorn.run(
+        "app.web.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        reload=reload,
+        reload_dirs=["app", "templates"] if reload else None,
+        workers=workers,
+        access_log=False,  # it writes paths, and ours hold tokens
+        log_config=None,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=_GRACE,
+    )
+
+
+async def _prepare(settings: Settings) -> None:
+    """Find out now whether we can start: an error inside a lifespan is a traceback, or a hang."""
+    async with open_mailbox(settings, SystemClock()) as mailbox:
+        typer.echo(f"Write a letter at {settings.origin}/")
+        typer.echo(
+            f"Letters land in {settings.outbox_dir} and are shown at {settings.origin}/outbox"
+            if mailbox.outbox
+            else "Letters are handed to the mail server of MAILBOX_SMTP_URL"
+        )
+        if settings.paused:
+            typer.echo(PAUSED)
+        if not await greet(mailbox):
+            typer.echo(
+                f"The admin page is {settings.origin}/admin (for another password: slow-mailbox admin reset NAME)"
+            )
+
+
+def migrate() -> None:
+    """Bring the database up to date."""
+    applied = asyncio.run(apply_migrations(load_settings().database_url))
+    typer.echo("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
+
+
+def scan() -> None:
+    """Deliver until nothing is due, and report as JSON. Exit code 1 if anything failed."""
+    settings = load_settings()
+    if settings.paused:
+        typer.echo(PAUSED, err=True)
+    report = asyncio.run(_scan(settings))
+    typer.echo(json.dumps(report))
+    raise typer.Exit(int(any(report[status] for status in (Status.FAILED, Status.UNCERTAIN, Status.SCHEDULED))))
+
+
+async def _scan(settings: Settings) -> dict[str, int]:
+    async with open_mailbox(settings, SystemClock()) as mailbox, build_station(mailbox, leads=False) as station:
+        await station.scan.drain()
+        settled = station.records.settled
+    return {status.value: settled[status] for status in Status if status is not Status.CLAIMED}
