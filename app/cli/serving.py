@@ -44,8 +44,7 @@ def serve(
         access_log=False,  # it writes paths, and ours hold tokens
         log_config=None,
         server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
+        proxy_headers=False,  # the application reads them itself, under any server
         timeout_graceful_shutdown=_GRACE,
     )
 

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     abuse_address: str = ""
     allowed_hosts: Words = ()
     trusted_proxies: Words = ()
+    body_time: Duration = timedelta(minutes=1)
     rate_limits: Switch = True
     api_docs: Switch = False
 

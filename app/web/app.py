@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.clock import Clock, SystemClock
 from app.errors import LetterNotFound, NotWithdrawable, SettingsError, TooMany
@@ -52,11 +53,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[
-            Middleware(SecurityHeaders, settings=settings),
-            Middleware(Journal, clock=clock),
-            Middleware(Gate, settings=settings),
-        ],
+        middleware=_middleware(settings, clock),
         exception_handlers={
             HTTPException: http_problem,
             LetterNotFound: unknown_letter,
@@ -73,6 +70,17 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     app.state.limits = Limits(clock)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
     return app
+
+
+def _middleware(settings: Settings, clock: Clock) -> list[Middleware]:
+    """Return what every request passes, the outermost first; who serves this application makes no difference."""
+    proxies = [Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))]
+    return [
+        *(proxies if settings.trusted_proxies else []),
+        Middleware(SecurityHeaders, settings=settings),
+        Middleware(Journal, clock=clock),
+        Middleware(Gate, settings=settings),
+    ]
 
 
 def _begin() -> Settings:

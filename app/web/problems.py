@@ -20,6 +20,10 @@ _WORDS = {
     ),
     404: (N_("Nothing lies here"), N_("The address may be mistyped, or the letter is no longer kept.")),
     405: (N_("This page only shows something"), N_("It cannot be used that way. Please begin at the front page.")),
+    408: (
+        N_("That took too long"),
+        N_("Your letter did not reach us whole. Please go back and try again: what you typed should still be there."),
+    ),
     409: (
         N_("It is too late to call it back"),
         N_("The letter has left already, or is leaving at this very moment."),

@@ -1,7 +1,9 @@
 """What every request passes before a page sees it, and what every answer carries."""
 
+import asyncio
 import ipaddress
 import re
+from datetime import timedelta
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -69,6 +71,7 @@ class Gate:
         own = urlsplit(settings.origin).hostname or ""
         self._netloc = urlsplit(settings.origin).netloc.lower()
         self._hosts = frozenset(host.lower() for host in (*LOOPBACK_NAMES, own, *settings.allowed_hosts))
+        self._body_time = settings.body_time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,7 +81,7 @@ class Gate:
         if refusal:
             await problem(Request(scope), refusal)(scope, receive, send)
             return
-        await self._app(scope, limited(receive, BODY_LIMIT), send)
+        await self._app(scope, limited(receive, BODY_LIMIT, self._body_time), send)
 
     def _refusal(self, request: Request) -> HTTPStatus | None:
         if host_name(request.headers) not in self._hosts:
@@ -122,22 +125,37 @@ def is_one_click(request: Request) -> bool:
     return request.method == "POST" and _ONE_CLICK.fullmatch(request.url.path) is not None
 
 
-def limited(receive: Receive, limit: int) -> Receive:
-    """Return a `receive` that stops at `limit` bytes: a chunked body does not say its length before.
+def limited(receive: Receive, limit: int, time: timedelta) -> Receive:
+    """Return a `receive` that stops at `limit` bytes, and when the whole body has taken `time`.
 
-    Raises HTTPException 413.
+    A chunked body does not say its length before, and one that trickles in would hold its
+    connection and its memory for ever. Raises HTTPException 413 or 408; the connection is closed
+    then, since the rest of the body may still be on its way.
     """
     seen = 0
+    whole = False
+    ends_at = asyncio.get_running_loop().time() + time.total_seconds()
 
-    async def receive_within_limit() -> Message:
-        nonlocal seen
-        message = await receive()
+    async def receive_within_limits() -> Message:
+        nonlocal seen, whole
+        if whole:  # what is waited for now is that the client goes away
+            return await receive()
+        try:
+            async with asyncio.timeout_at(ends_at):
+                message = await receive()
+        except TimeoutError:
+            raise _closing(HTTPStatus.REQUEST_TIMEOUT) from None
         seen += len(message.get("body", b""))
         if seen > limit:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            raise _closing(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        whole = not message.get("more_body", False)
         return message
 
-    return receive_within_limit
+    return receive_within_limits
+
+
+def _closing(status: HTTPStatus) -> HTTPException:
+    return HTTPException(status, headers={"Connection": "close"})
 
 
 def is_loopback(host: str) -> bool:

@@ -95,7 +95,7 @@ def _delay(tries: int) -> float:
 
 
 def client_of(request: Request) -> str:
-    """Return what stands for the client; behind proxies of TRUSTED_PROXIES, uvicorn puts its address here."""
+    """Return what stands for the client; behind proxies of TRUSTED_PROXIES it is the one that they name."""
     return network(request.client.host if request.client else "")
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from dataclasses import replace
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -194,19 +196,35 @@ async def test_head_is_get_without_its_body(client: httpx.AsyncClient) -> None:
     assert answer.headers["content-length"] == str(len((await client.get("/")).content))
 
 
-async def test_a_writer_who_hangs_up_breaks_nothing(mailbox: Mailbox, capsys: pytest.CaptureFixture[str]) -> None:
+async def _answered(mailbox: Mailbox, *told: Message) -> list[Message]:
+    """Post a form of which only this arrives, and return what is answered."""
     app = create_app(mailbox.settings, mailbox.clock)
     app.state.mailbox = mailbox
     sent: list[Message] = []
-    told = asyncio.Queue[Message]()
-    told.put_nowait({"type": "http.request", "body": b"body=", "more_body": True})
-    told.put_nowait({"type": "http.disconnect"})
+    arriving = asyncio.Queue[Message]()
+    for message in told:
+        arriving.put_nowait(message)
 
     async def send(message: Message) -> None:
         sent.append(message)
 
     headers = [(b"host", b"localhost"), (b"content-type", b"application/x-www-form-urlencoded")]
     scope = {"type": "http", "method": "POST", "path": "/letters", "query_string": b"", "headers": headers}
-    await app(scope, told.get, send)
-    assert sent == []
+    await app(scope, arriving.get, send)
+    return sent
+
+
+HALF = {"type": "http.request", "body": b"body=", "more_body": True}
+
+
+async def test_a_writer_who_hangs_up_breaks_nothing(mailbox: Mailbox, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await _answered(mailbox, HALF, {"type": "http.disconnect"}) == []
     assert "page broke" not in "".join(capsys.readouterr())
+
+
+async def test_a_body_that_never_ends_is_given_up(mailbox: Mailbox) -> None:
+    hurried = mailbox.settings.model_copy(update={"body_time": timedelta(milliseconds=20)})
+    start, body = await _answered(replace(mailbox, settings=hurried), HALF)
+    assert start["status"] == 408
+    assert (b"connection", b"close") in start["headers"]
+    assert "That took too long" in body["body"].decode()
