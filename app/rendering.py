@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
+from babel.dates import format_datetime, get_timezone_location
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
@@ -58,3 +58,9 @@ def render(template: str, language: str, **values: Any) -> str:
 def long_date(moment: datetime, zone: str, language: str) -> str:
     """Return a moment with its weekday as somebody in `zone` says it."""
     return format_datetime(moment, _DATES[language], tzinfo=ZoneInfo(zone), locale=language)
+
+
+@cache
+def place_of(zone: str, language: str) -> str:
+    """Return a time zone as people of that language say it: `Seoul`, `서울`."""
+    return str(get_timezone_location(zone, locale=language, return_city=True))

@@ -1,8 +1,9 @@
 """When a letter arrives."""
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 LONGEST = timedelta(days=36_500)
@@ -75,14 +76,61 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is too long") from None
 
 
-def arrival(written_at: datetime, delay: Delay, zone: ZoneInfo) -> datetime:
-    """Return when a letter written at `written_at` arrives, in UTC.
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """When a letter arrives, in UTC; `second` is None where it comes only once."""
 
-    Calendar days keep the hour of writing in `zone`. Where that hour does not exist on the day
-    (the clocks went forward) it is the later reading, where it comes twice it is the first:
-    both are what `fold=0` means (PEP 495).
-    """
+    first: datetime
+    second: datetime | None
+
+
+def arrival(written_at: datetime, delay: Delay, zone: ZoneInfo) -> datetime:
+    """Return when a letter written at `written_at` arrives, in UTC."""
     if not delay.days:
         return written_at + delay.elapsed
-    there = written_at.astimezone(zone).replace(tzinfo=None) + timedelta(days=delay.days)
-    return there.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    return arrival_on(written_at, written_at.astimezone(zone).date() + timedelta(days=delay.days), zone)
+
+
+def arrival_on(written_at: datetime, day: date, zone: ZoneInfo) -> datetime:
+    """Return the hour of writing on a day in `zone`, in UTC.
+
+    Where that hour does not exist on the day (the clocks went forward) it is the later reading,
+    where it comes twice it is the first: both are what `fold=0` means (PEP 495).
+    """
+    there = datetime.combine(day, written_at.astimezone(zone).time(), zone)
+    return there.replace(fold=0).astimezone(UTC)
+
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_AFTER = re.compile(r"P(?P<count>\d{1,5})(?P<unit>[DWMY])", re.ASCII)
+_DAYS_IN = {"D": 1, "W": 7}
+_MONTHS_IN = {"M": 1, "Y": 12}
+
+
+def day_of(text: str, today: date) -> date:
+    """Read a day (`2027-03-01`), or a time after today in one unit (`P100D`, `P6W`, `P3M`, `P1Y`).
+
+    A month after the 31st is the last day of a month that is shorter. Raises ValueError.
+    """
+    after = _AFTER.fullmatch(text)
+    if not after:
+        if not _DAY.fullmatch(text):
+            raise ValueError(f"{text!r} is no day such as 2027-03-01 or P100D")
+        return date.fromisoformat(text)
+    count, unit = int(after["count"]), after["unit"]
+    try:
+        return (
+            today + timedelta(count * _DAYS_IN[unit])
+            if unit in _DAYS_IN
+            else _months_on(today, count * _MONTHS_IN[unit])
+        )
+    except OverflowError:
+        raise ValueError(f"{text!r} is beyond the calendar") from None
+
+
+def _months_on(day: date, months: int) -> date:
+    years, month = divmod(day.month - 1 + months, 12)
+    year = day.year + years
+    if year > date.max.year:
+        raise OverflowError
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))

@@ -14,7 +14,7 @@ from babel.dates import format_date
 from app.mail import headers
 from app.mail.envelope import Envelope, Mail
 from app.mail.skeleton import Skeleton, Stationery
-from app.rendering import long_date, translations
+from app.rendering import long_date, place_of, translations
 
 _DAY = {"en": "d MMMM y", "ko": "y년 M월 d일"}
 _MINUTE = 60
@@ -134,7 +134,11 @@ def _local(minute: int, zone: str) -> datetime:
 
 @lru_cache(4096)
 def _moment(minute: int, zone: str, language: str) -> str:
-    return long_date(_local(minute, zone), zone, language)
+    """Return a moment with the place whose clocks say so: a mail may be read anywhere."""
+    written, place = long_date(_local(minute, zone), zone, language), place_of(zone, language)
+    if place == "UTC":
+        return f"{written} (UTC)"
+    return translations(language).gettext("%(moment)s (%(place)s time)") % {"moment": written, "place": place}
 
 
 def _day(minute: int, zone: str, pattern: str, language: str) -> str:

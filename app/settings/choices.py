@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.domain.schedule import Delay
+from app.domain.schedule import LONGEST, Delay
 from app.errors import SettingsError
 from app.keys import KEY_LENGTH, keys_in, make_key
 from app.settings.kinds import SMTP_SCHEMES, Arrival, Duration, SmtpServer, Switch, Words, check_port, is_mailbox
@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     sender: str = "Slow Mailbox <letters@localhost.localdomain>"
     first_delay: Arrival = Delay(days=7)
     second_delay: Arrival = Delay(days=30)
+    min_days: int = Field(1, ge=1, le=LONGEST.days)
+    max_days: int = Field(3653, ge=1, le=LONGEST.days)
     scan_interval: Duration = timedelta(minutes=1)
     paused: Switch = False
     smtp_connections: int = Field(10, ge=1, le=1000)
@@ -139,6 +141,12 @@ class Settings(BaseSettings):
                 "MAILBOX_SECOND_DELAY: it must be longer than MAILBOX_FIRST_DELAY "
                 "(by more than a day, where one of them is in days and the other in PT…)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _days_to_choose_from(self) -> "Settings":
+        if self.max_days < self.min_days:
+            raise ValueError("MAILBOX_MAX_DAYS: it must not be less than MAILBOX_MIN_DAYS")
         return self
 
     @property

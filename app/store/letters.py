@@ -10,7 +10,7 @@ from tortoise.expressions import Q
 
 from app.domain.letter import Draft
 from app.domain.retry import Reply
-from app.domain.schedule import Delay, arrival
+from app.domain.schedule import Delay, Promise, arrival
 from app.domain.status import HeldReason, Occasion, Status, letter_status
 from app.errors import LetterNotFound, NotWithdrawable
 from app.sealing import new_token, token_hash
@@ -85,22 +85,24 @@ class Letters:
         self._message_domain = message_domain
         self._quotas = quotas
 
-    async def post(self, draft: Draft, now: datetime) -> Posted:
-        """Store a letter together with its deliveries, all or nothing.
+    async def post(self, draft: Draft, now: datetime, promise: Promise | None = None) -> Posted:
+        """Store a letter together with its deliveries, all or nothing; without a promise it arrives as usual.
 
         Raises TooMany where a quota is used up.
         """
-        zone = ZoneInfo(draft.timezone)
+        promise = promise or self._usual(now, ZoneInfo(draft.timezone))
         token = new_token()
         letter = self._letter(draft, token, now)
-        letter.send_at = arrival(now, self._first_delay, zone)
-        letter.second_send_at = arrival(now, self._second_delay, zone)
+        letter.send_at, letter.second_send_at = promise.first, promise.second
         async with transaction():
             await letter.save(force_create=True)
             if self._quotas:
                 await self._quotas.check(letter, now)
             await Delivery.bulk_create(self._deliveries(letter, draft, now))
         return Posted(token, letter.send_at, letter.second_send_at, Status.SCHEDULED)
+
+    def _usual(self, now: datetime, zone: ZoneInfo) -> Promise:
+        return Promise(arrival(now, self._first_delay, zone), arrival(now, self._second_delay, zone))
 
     def _letter(self, draft: Draft, token: str, now: datetime) -> Letter:
         letter_id = new_row_id(now)

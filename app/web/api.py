@@ -12,7 +12,8 @@ from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT
 from app.domain.status import HeldReason, Occasion, Status
 from app.rendering import translations
 from app.store.letters import DeliveryState
-from app.web.forms import MISSING_ADDRESS, MISSING_BODY, N_, Rejected, read_draft
+from app.web.choosing import read_letter
+from app.web.forms import MISSING_ADDRESS, MISSING_BODY, N_, Rejected
 from app.web.language import Language, language_of
 from app.web.limits import may_change, may_look, may_post
 from app.web.pages import OpenMailbox, wake_courier
@@ -25,6 +26,7 @@ _WRONG_KIND = {
     "string_type": N_("This must be text."),
     "string_unicode": N_("This holds half a character (a lone surrogate)."),
 }
+_A_DAY = "A day in that time zone (`2027-03-01`), or a time after writing in one unit (`P100D`, `P6W`, `P3M`, `P1Y`)"
 _NO_JSON = N_("This is no JSON object.")
 
 
@@ -42,6 +44,8 @@ class LetterIn(BaseModel):
     sender_name: str = Field("", description=f"At most {NAME_LIMIT} characters.")
     sender_email: str = Field("", description="A receipt goes here, and only here.")
     timezone: str = Field("", description="An IANA name such as Asia/Seoul; unset: the operator's.")
+    first_arrival: str = Field("", description=f"{_A_DAY}; unset: after the operator's days.")
+    second_arrival: str = Field("", description=f"{_A_DAY}, or `none`; unset: after the operator's days.")
 
 
 class PostedOut(BaseModel):
@@ -99,9 +103,10 @@ async def post(
     background: BackgroundTasks,
 ) -> PostedOut:
     """Post a letter."""
-    draft = read_draft(letter.model_dump(), language=language, timezone=mailbox.settings.timezone)
+    now = mailbox.clock.now()
+    draft, promise = read_letter(letter.model_dump(), mailbox.settings, language=language, written_at=now, now=now)
     may_post(request)
-    posted = await mailbox.letters.post(draft, mailbox.clock.now())
+    posted = await mailbox.letters.post(draft, now, promise)
     url = f"{mailbox.settings.origin}/letters/{posted.token}"
     response.headers["Location"] = f"/api/letters/{posted.token}"
     background.add_task(wake_courier, request)

@@ -1,21 +1,24 @@
 """The days of arrival, and the places whose clocks count, as the pages say them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from babel.core import get_global
-from babel.dates import format_date, get_timezone_location
+from babel.dates import format_date, format_timedelta
 from markupsafe import Markup
 
-from app.domain.schedule import Delay, arrival
-from app.rendering import render
+from app.domain.schedule import Delay, arrival, arrival_on, day_of
+from app.rendering import place_of, render, translations
 from app.settings import Settings
+from app.web.choosing import NEVER, ON_A_DAY, USUAL
 from app.web.forms import N_, ZONES
 from app.web.language import delay_words
 
+_QUICK: dict[str, dict[str, int]] = {"P30D": {"days": 30}, "P100D": {"days": 100}, "P1Y": {"months": 12}}
 _DAYS = {"en": "d MMM", "ko": "M. d."}
 _AREAS = (
     N_("Africa"),
@@ -31,23 +34,88 @@ _AREAS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to choose an arrival. `moment` is None for a day that is still open, and for none at all.
+
+    `days`, `months` and `seconds` after now are for the page's script.
+    """
+
+    value: str
+    words: str
+    moment: datetime | None = None
+    days: int = 0
+    months: int = 0
+    seconds: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
-    """A promised arrival that has not been posted yet; `days` or `seconds` are for the page's script."""
+    """What the form asks about one arrival; `chosen` is the value of a choice, `day` stands in the field for one."""
 
-    moment: datetime
-    delay: str
-    days: int
-    seconds: float
-
-
-def expected(settings: Settings, now: datetime, timezone: str, language: str) -> list[Arrival]:
-    """Return when a letter written now arrives."""
-    return [_expected(delay, now, timezone, language) for delay in (settings.first_delay, settings.second_delay)]
+    occasion: str
+    choices: tuple[Choice, ...]
+    chosen: str
+    day: str
+    earliest: date
+    latest: date
 
 
-def _expected(delay: Delay, now: datetime, timezone: str, language: str) -> Arrival:
-    moment = arrival(now, delay, ZoneInfo(timezone))
-    return Arrival(moment, delay_words(delay, language), delay.days, delay.elapsed.total_seconds())
+def arrivals(
+    typed: Mapping[str, str], settings: Settings, written_at: datetime, timezone: str, language: str
+) -> tuple[Arrival, Arrival]:
+    """Return what can be chosen for a letter that was written at `written_at`, and what is."""
+    asked = _Asked(settings, written_at, ZoneInfo(timezone), language)
+    return asked.arrival("first", settings.first_delay, typed), asked.arrival("second", settings.second_delay, typed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    settings: Settings
+    written_at: datetime
+    zone: ZoneInfo
+    language: str
+
+    def arrival(self, occasion: str, usual: Delay, typed: Mapping[str, str]) -> Arrival:
+        choice, day = typed.get(f"{occasion}_arrival", ""), typed.get(f"{occasion}_date", "")
+        today = self.written_at.astimezone(self.zone).date()
+        choices = self._choices(usual, today, can_be_none=occasion == "second")
+        if not choice or choice in [each.value for each in choices]:
+            chosen = choice or (ON_A_DAY if day else USUAL)
+        else:
+            chosen, day = ON_A_DAY, day or choice
+        earliest, latest = (today + timedelta(days=days) for days in (self.settings.min_days, self.settings.max_days))
+        return Arrival(occasion, choices, chosen, day, earliest, latest)
+
+    def _choices(self, usual: Delay, today: date, *, can_be_none: bool) -> tuple[Choice, ...]:
+        gettext = translations(self.language).gettext
+        quick = [self._quick(text, today) for text in _QUICK if delay_words(usual, self.language) != self._span(text)]
+        return (
+            self._usual(usual),
+            *filter(None, quick),
+            Choice(ON_A_DAY, gettext("on a day I choose")),
+            *([Choice(NEVER, gettext("not at all"))] if can_be_none else []),
+        )
+
+    def _usual(self, delay: Delay) -> Choice:
+        moment = arrival(self.written_at, delay, self.zone)
+        seconds = delay.elapsed.total_seconds()
+        return Choice(USUAL, self._in(delay_words(delay, self.language)), moment, delay.days, seconds=seconds)
+
+    def _quick(self, text: str, today: date) -> Choice | None:
+        """Return a quick choice, where the operator's limits allow it."""
+        day = day_of(text, today)
+        if not self.settings.min_days <= (day - today).days <= self.settings.max_days:
+            return None
+        moment = arrival_on(self.written_at, day, self.zone)
+        return Choice(text, self._in(self._span(text)), moment, **_QUICK[text])
+
+    def _in(self, span: str) -> str:
+        return translations(self.language).gettext("in %(delay)s") % {"delay": span}
+
+    def _span(self, text: str) -> str:
+        months = _QUICK[text].get("months")
+        span, unit = (timedelta(days=365), "year") if months else (timedelta(**_QUICK[text]), "day")
+        return format_timedelta(span, unit, threshold=float("inf"), locale=self.language)  # type: ignore[arg-type]
 
 
 def postmark_day(moment: datetime, timezone: str, language: str) -> tuple[str, str]:
@@ -63,12 +131,7 @@ def zone_options(language: str) -> Markup:
     return Markup(render("partials/zones.html", language, areas=areas))  # noqa: S704 - a template of ours, escaped
 
 
-def place_of(zone: str, language: str) -> str:
-    """Return a zone as people of that language say it: `Seoul`, `서울`."""
-    return _cities(language).get(zone, zone.replace("_", " "))
-
-
 @cache
 def _cities(language: str) -> dict[str, str]:
     current = sorted(zone for zone in ZONES - set(get_global("zone_aliases")) if zone.partition("/")[0] in _AREAS)
-    return {zone: get_timezone_location(zone, locale=language, return_city=True) for zone in current}
+    return {zone: place_of(zone, language) for zone in current}

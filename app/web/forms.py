@@ -3,15 +3,20 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from zoneinfo import available_timezones
 
+from babel.dates import format_date
 from babel.numbers import format_decimal
 from email_validator import EmailNotValidError, validate_email
 
 from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT, Draft
 from app.rendering import translations
 
-FIELDS = ("recipient_email", "recipient_name", "subject", "body", "sender_name", "sender_email", "timezone")
+FIELDS = (
+    *("recipient_email", "recipient_name", "subject", "body", "sender_name", "sender_email", "timezone"),
+    *("first_arrival", "first_date", "second_arrival", "second_date"),
+)
 TRAP = "website"
 """A field that nobody sees, and that only programs fill which fill everything."""
 ZONES = frozenset(available_timezones()) - {"Factory", "localtime"}
@@ -28,14 +33,20 @@ def N_(message: str) -> str:  # noqa: N802 - gettext's name for a text that is t
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a field: a text to translate, and the numbers in it."""
+    """What is wrong with a field: a text to translate, and the numbers and days in it."""
 
     message: str
-    numbers: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, int | date] = field(default_factory=dict)
 
     def words(self, language: str) -> str:
-        written = {name: format_decimal(number, locale=language) for name, number in self.numbers.items()}
+        written = {name: _written(value, language) for name, value in self.values.items()}
         return translations(language).gettext(self.message) % written
+
+
+def _written(value: int | date, language: str) -> str:
+    if isinstance(value, date):
+        return format_date(value, "long", locale=language)
+    return format_decimal(value, locale=language)
 
 
 MISSING_ADDRESS = Fault(N_("Please say to which e-mail address the letter goes."))

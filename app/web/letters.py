@@ -11,13 +11,14 @@ from starlette.requests import Request
 
 from app.domain.status import Status
 from app.errors import NotWithdrawable, TooMany
-from app.rendering import translations
+from app.rendering import place_of, translations
 from app.sealing import new_token
 from app.store.database import is_unavailable
 from app.store.letters import StoredLetter
-from app.web.arrivals import expected, place_of, postmark_day, zone_options
+from app.web.arrivals import arrivals, postmark_day, zone_options
 from app.web.bodies import FormValues
-from app.web.forms import FIELDS, N_, TRAP, ZONES, Rejected, read_draft
+from app.web.choosing import read_letter
+from app.web.forms import FIELDS, N_, TRAP, ZONES, Rejected
 from app.web.journal import note
 from app.web.language import Language, language_of
 from app.web.limits import may_change, may_look, may_post
@@ -51,12 +52,13 @@ async def letters() -> RedirectResponse:
 
 @router.post("/letters", name="post letter")
 async def post(request: Request, mailbox: OpenMailbox, language: Language, typed: FormValues) -> Response:
+    now = mailbox.clock.now()
     try:
-        draft = read_draft(typed, language=language, timezone=mailbox.settings.timezone)
+        draft, promise = read_letter(typed, mailbox.settings, language=language, written_at=now, now=now)
         may_post(request)
         if typed.get(TRAP):
             return _as_if_posted()
-        posted = await mailbox.letters.post(draft, mailbox.clock.now())
+        posted = await mailbox.letters.post(draft, now, promise)
     except Rejected as rejected:
         return _form(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
     except TooMany as error:
@@ -120,7 +122,7 @@ def _form(
         zone=shown_zone,
         place=place_of(shown_zone, language),
         zone_options=zone_options(language),
-        arrivals=expected(mailbox.settings, mailbox.clock.now(), shown_zone, language),
+        arrivals=arrivals(typed, mailbox.settings, mailbox.clock.now(), shown_zone, language),
     )
 
 

@@ -39,25 +39,25 @@ each_notice = pytest.mark.parametrize("mail", NOTICES.values(), ids=NOTICES.keys
 @pytest.mark.parametrize(
     ("mail", "said"),
     [
-        (ENGLISH, "This is its first arrival. It will come once more, on Sunday, 7 December 2025, 21:40."),
+        (ENGLISH, "This is its first arrival. It will come once more, on Sunday, 7 December 2025, 21:40 (Seoul time)."),
         (replace(ENGLISH, second_send_at=None), "It comes only this once."),
         (replace(ENGLISH, second_send_at=FIRST), "This is its first arrival.\n"),
         (
             replace(ENGLISH, occasion=Occasion.SECOND),
-            "This is its second and last arrival; the first was set for Friday, 14 November 2025, 21:40.",
+            "This is its second and last arrival; the first was set for Friday, 14 November 2025, 21:40 (Seoul time).",
         ),
         (ENGLISH, "First arrival, 14 Nov 2025"),
         (replace(ENGLISH, occasion=Occasion.SECOND), "Second arrival, 14 Nov 2025"),
-        (ENGLISH, "Written on Friday, 7 November 2025, 21:40\n"),
+        (ENGLISH, "Written on Friday, 7 November 2025, 21:40 (Seoul time)\n"),
         (ENGLISH, "This letter was on its way for 7 days."),
         (replace(ENGLISH, written_at=FIRST - timedelta(days=1)), "This letter was on its way for 1 day."),
         (ENGLISH, "To: Mina\nFrom: Jun\n"),
         (ENGLISH, "The name above is the one the writer signed with. We have not checked who they are."),
         (BARE, "The writer did not sign with a name, and we have not checked who they are."),
-        (KOREAN, "2025년 11월 7일 금요일 21:40에 쓴 편지\n"),
+        (KOREAN, "2025년 11월 7일 금요일 21:40(서울 시각)에 쓴 편지\n"),
         (
             KOREAN,
-            "이번이 첫 번째 도착이고, 2025년 12월 7일 일요일 21:40에 한 번 더 찾아갑니다.",
+            "이번이 첫 번째 도착이고, 2025년 12월 7일 일요일 21:40(서울 시각)에 한 번 더 찾아갑니다.",
         ),
     ],
 )
@@ -107,7 +107,8 @@ def test_a_letter_never_leads_to_its_writers_page(mail: Mail) -> None:
 
 def test_a_receipt_names_the_dates_and_the_page() -> None:
     text = part(read(receipt()), "plain")
-    assert "First arrival: Friday, 14 November 2025, 21:40\nSecond arrival: Sunday, 7 December 2025, 21:40\n" in text
+    assert "First arrival: Friday, 14 November 2025, 21:40 (Seoul time)\n" in text
+    assert "Second arrival: Sunday, 7 December 2025, 21:40 (Seoul time)\n" in text
     assert "To: m…@example.com\n" in text
     assert "\nhttps://letters.example.org/letters/Zt0b3VnqXw8k1mJ5rYc7dA\n" in text
     assert "Second arrival" not in part(read(receipt(second_send_at=None)), "plain")

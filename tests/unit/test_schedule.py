@@ -1,13 +1,13 @@
 """When a letter arrives: the same hour on the right day, whatever the clocks do between."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.domain.schedule import LONGEST, Delay, arrival, parse_duration
+from app.domain.schedule import LONGEST, Delay, arrival, arrival_on, day_of, parse_duration
 
 HOUR = timedelta(hours=1)
 ZONES = ["Asia/Seoul", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia"]
@@ -49,6 +49,45 @@ def test_a_letter_arrives_at_the_hour_it_was_written(name: str, moment: datetime
         assert timedelta() < later <= timedelta(days=1), "of an hour that does not come it is later"
         before = wanted.replace(tzinfo=zone, fold=0).utcoffset()
         assert arrives == (wanted - (before or timedelta())).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("name", ZONES)
+@given(moment=_MOMENTS, days=st.integers(1, 3653))
+def test_a_chosen_day_is_the_same_as_so_many_days_later(name: str, moment: datetime, days: int) -> None:
+    written_at, zone = moment.replace(tzinfo=UTC), ZoneInfo(name)
+    day = day_of(f"P{days}D", written_at.astimezone(zone).date())
+    assert arrival_on(written_at, day, zone) == arrival(written_at, Delay(days=days), zone)
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2027-03-01", date(2027, 3, 1)),
+        ("P1D", date(2024, 3, 1)),
+        ("P2W", date(2024, 3, 14)),
+        ("P12M", date(2025, 2, 28)),
+        ("P13M", date(2025, 3, 29)),
+        ("P1Y", date(2025, 2, 28)),
+        ("P4Y", date(2028, 2, 29)),
+    ],
+)
+def test_a_day_is_read(text: str, day: date) -> None:
+    assert day_of(text, date(2024, 2, 29)) == day
+
+
+@given(st.text(alphabet="PDWMY-0123456789T", max_size=11))
+@example("20270301")
+@example("2027-W01-1")
+@example("2027-02-30")
+@example("P99999Y")
+@example("P99999W")
+@example("٢٠٢٧-٠٣-٠١")
+def test_no_text_breaks_the_reading_of_a_day(text: str) -> None:
+    try:
+        day = day_of(text, date(2026, 1, 1))
+    except ValueError:
+        return
+    assert text == day.isoformat() or text.startswith("P")
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,8 @@ WRONG = [
     ("FIRST_DELAY", "P1M"),
     ("FIRST_DELAY", "P0D"),
     ("FIRST_DELAY", ""),
+    ("MIN_DAYS", "0"),
+    ("MAX_DAYS", "36501"),
     ("SECOND_DELAY", "P7D"),
     ("SECOND_DELAY", "PT168H"),
     ("SECOND_DELAY", "PT169H"),

@@ -29,7 +29,7 @@ async def test_the_whole_form_is_light(client: httpx.AsyncClient) -> None:
     page = (await client.get("/")).text
     parts = [await client.get(html.unescape(path)) for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', page)]
     assert len(parts) == 3
-    assert len(page.encode()) + sum(len(part.content) for part in parts) < 60_000
+    assert len(page.encode()) + sum(len(part.content) for part in parts) < 70_000
     assert "http:" not in page.replace("http://www.w3.org", "")
     assert "https:" not in page
 

@@ -3,7 +3,8 @@
 
 const KEPT = "letter";
 const POSTING = "posting";
-const DRAFTED = ["recipient_email", "recipient_name", "subject", "body", "sender_name", "sender_email", "timezone"];
+const WRITTEN = ["recipient_email", "recipient_name", "subject", "body", "sender_name", "sender_email"];
+const DRAFTED = [...WRITTEN, "timezone", "first_arrival", "first_date", "second_arrival", "second_date"];
 const language = document.documentElement.lang;
 
 // Storage may be switched off; then nothing is kept, and nothing breaks.
@@ -38,14 +39,26 @@ function countCharacters(text) {
   return count;
 }
 
-// The time on a wall in `zone`, `days` days later at the same hour, as if it were in UTC.
-function wallTime(zone, days, seconds) {
+// The time on a wall in `zone`, `seconds` from now, in numbers.
+function wallNow(zone, seconds) {
   const parts = new Intl.DateTimeFormat("en", {
     timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric",
     hour: "numeric", minute: "numeric", second: "numeric",
   }).formatToParts(Date.now() + seconds * 1000);
   const read = (type) => Number(parts.find((part) => part.type === type).value);
-  return Date.UTC(read("year"), read("month") - 1, read("day") + days, read("hour"), read("minute"), read("second"));
+  return { year: read("year"), month: read("month") - 1, day: read("day"), time: [read("hour"), read("minute"), read("second")] };
+}
+
+// The same hour `months` and `days` later, as if the wall were in UTC; a shorter month ends sooner.
+function wallAfter(zone, { days, months, seconds }) {
+  const { year, month, day, time } = wallNow(zone, Number(seconds));
+  const last = new Date(Date.UTC(year, month + Number(months) + 1, 0)).getUTCDate();
+  return Date.UTC(year, month + Number(months), Math.min(day, last) + Number(days), ...time);
+}
+
+// The hour of now on a day of a date field, or NaN where none is chosen.
+function wallOn(zone, day) {
+  return new Date(`${day}T00:00Z`).getTime() + wallNow(zone, 0).time.reduce((sum, part) => sum * 60 + part) * 1000;
 }
 
 function longDate(wall) {
@@ -57,13 +70,26 @@ function longDate(wall) {
   return `${day} ${weekday} ${time}`;
 }
 
+function wallOf(form, time) {
+  const zone = form.timezone.value;
+  return time.dataset.day ? wallOn(zone, form.elements[time.dataset.day].value) : wallAfter(zone, time.dataset);
+}
+
+// When the chosen arrival is; NaN where there is none.
+function chosenWall(form, occasion) {
+  const time = form.querySelector(`[name=${occasion}_arrival]:checked + label + :is(time, :has(time))`);
+  return time ? wallOf(form, time.querySelector("time") || time) : NaN;
+}
+
 function keepDates(form) {
   const show = () => {
-    for (const time of form.querySelectorAll("time[data-days]")) {
-      time.textContent = longDate(wallTime(form.timezone.value, Number(time.dataset.days), Number(time.dataset.seconds)));
+    for (const time of form.querySelectorAll(".choices time")) {
+      const wall = wallOf(form, time);
+      time.textContent = Number.isNaN(wall) ? "" : longDate(wall);
     }
+    document.getElementById("order").hidden = !(chosenWall(form, "second") <= chosenWall(form, "first"));
   };
-  form.timezone.addEventListener("change", show);
+  form.addEventListener("change", show);
   form.addEventListener("input", later(300, show));
   setInterval(show, 30000);
   show();
@@ -89,22 +115,24 @@ function keepDraft(form) {
   const read = () => Object.fromEntries(DRAFTED.map((name) => [name, form.elements[name].value]));
   const write = () => {
     const draft = read();
-    const begun = DRAFTED.some((name) => name !== "timezone" && draft[name]);
+    const begun = WRITTEN.some((name) => draft[name]);
     remember(localStorage, KEPT, begun ? JSON.stringify(draft) : null);
     document.getElementById("saved").hidden = !begun || recall(localStorage, KEPT) === null;
   };
   const kept = JSON.parse(recall(localStorage, KEPT) || "null");
   if (kept && "fresh" in form.dataset) {
     for (const name of DRAFTED) {
-      if (name !== "timezone") form.elements[name].value = kept[name] || "";
-      else if (kept[name]) chooseZone(form.timezone, kept[name]);
+      if (name === "timezone" && kept[name]) chooseZone(form.timezone, kept[name]);
+      else form.elements[name].value = kept[name] || "";
     }
     document.getElementById("kept").hidden = false;
   }
   form.addEventListener("input", later(300, write));
   window.addEventListener("pagehide", write);
   document.getElementById("afresh").addEventListener("click", () => {
-    for (const name of DRAFTED) if (name !== "timezone") form.elements[name].value = "";
+    const zone = form.timezone.value;
+    form.reset();
+    chooseZone(form.timezone, zone);
     write();
     document.getElementById("kept").hidden = true;
     form.elements.recipient_email.focus();
