@@ -7,7 +7,7 @@ index. So the statement is ours, the same for both databases but for the names o
 from collections.abc import Sequence
 from typing import Any
 
-from tortoise.migrations.operations import AlterField, CreateModel
+from tortoise.migrations.operations import AlterField, CreateModel, RunSQL
 from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 
@@ -52,12 +52,32 @@ class CreateTable(CreateModel):
             await state_editor._run_sql(statement.format_map(types))
 
 
+class RunOn(RunSQL):
+    """Statements of each database's own, one by one: a trigger has semicolons in it."""
+
+    def __init__(self, *, sqlite: Sequence[str], postgres: Sequence[str]) -> None:
+        super().__init__("")
+        self._of = {"sqlite": sqlite, "postgres": postgres}
+
+    async def database_forward(
+        self,
+        app_label: str,
+        old_state: State,
+        new_state: State,
+        state_editor: BaseSchemaEditor | None = None,
+    ) -> None:
+        if state_editor is None:
+            return
+        for statement in self._of[state_editor.client.capabilities.dialect]:
+            await state_editor.client.execute_query(statement)
+
+
 class AlterCheck(AlterField):
     """A field whose CHECK is another from now on: the constraint `name`, of the `condition`.
 
     SQLite alters no CHECK: the table is made anew from its own statement, with its rows, and its
-    indexes made again (https://www.sqlite.org/lang_altertable.html#otheralter). Tables that refer
-    to it are left alone, since `migrate` has switched foreign keys off and checks them at the end.
+    indexes and triggers made again (https://www.sqlite.org/lang_altertable.html#otheralter). Tables
+    that refer to it are left alone, since `migrate` has switched foreign keys off and checks them at the end.
     """
 
     def __init__(self, model_name: str, name: str, field: Any, *, check: str, condition: str) -> None:
@@ -84,17 +104,17 @@ class AlterCheck(AlterField):
 
     async def _rebuild(self, editor: BaseSchemaEditor, table: str) -> None:
         made = await editor.client.execute_query_dict(
-            "SELECT type, sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type = 'index'",
+            "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type <> 'table', rowid",
             [table],
         )
-        statement, *indexes = (row["sql"] for row in made)
+        statement, *others = (row["sql"] for row in made)
         _, columns = _with_check(statement, self._check, self._condition).split("(", 1)
         await editor._run_sql(f"CREATE TABLE {table}_anew ({columns}")
         await editor._run_sql(f"INSERT INTO {table}_anew SELECT * FROM {table}")  # noqa: S608 - a name of ours
         await editor._run_sql(f"DROP TABLE {table}")
         await editor._run_sql(f"ALTER TABLE {table}_anew RENAME TO {table}")
-        for index in indexes:
-            await editor._run_sql(index)
+        for other in others:
+            await editor.client.execute_query(other)  # a trigger has semicolons in it
 
 
 def _with_check(statement: str, name: str, condition: str) -> str:

@@ -38,6 +38,23 @@ _IMPOSSIBLE = {
         SELECT COUNT(*) AS n FROM deliveries JOIN letters ON letters.id = letter_id
         WHERE purged_at IS NOT NULL AND status IN ('scheduled', 'claimed', 'uncertain')
     """,
+    "counts of deliveries that are not what the ledger holds": """
+        SELECT COUNT(*) AS n FROM (
+            SELECT kind, notice, reason FROM (
+                SELECT CASE WHEN status IN ('scheduled', 'claimed') THEN 'waiting' ELSE status END AS kind,
+                       notice, COALESCE(held_reason, '') AS reason, COUNT(*) AS number
+                FROM deliveries GROUP BY status, notice, held_reason
+                UNION ALL
+                SELECT kind, notice, CASE kind WHEN 'held' THEN detail ELSE '' END, -number FROM tallies
+                WHERE kind NOT IN ('accepted', 'transient', 'permanent', 'unanswered')
+            ) AS counted
+            GROUP BY kind, notice, reason HAVING SUM(number) <> 0
+        ) AS wrong
+    """,
+    "attempts that were not counted": """
+        SELECT COUNT(*) AS n FROM (SELECT outcome, COUNT(*) AS number FROM attempts GROUP BY outcome) AS there
+        WHERE number > (SELECT COALESCE(SUM(number), 0) FROM tallies WHERE kind = outcome)
+    """,
 }
 
 

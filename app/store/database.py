@@ -67,6 +67,7 @@ def tortoise_config(url: str) -> dict[str, Any]:
     """Return Tortoise's configuration for a database URL."""
     connection = expand_db_url(url)
     if is_sqlite(url):
+        connection["engine"] = "app.store.sqlite"
         connection["credentials"] |= _SQLITE_PRAGMAS
     else:
         connection["credentials"] |= _POOL | {"application_name": "slow-mailbox"}

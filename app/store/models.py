@@ -177,6 +177,43 @@ class Lease(Model):
         table = "leases"
 
 
+class Tally(Model):
+    """A part of a count that triggers keep of deliveries and attempts; see `store.tallies`.
+
+    `quarter` is that of an hour, in UTC, since 1970; `milliseconds` are those of all that was counted.
+    """
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    kind = fields.CharField(16)
+    notice = fields.BooleanField()
+    detail = fields.CharField(16)
+    quarter = fields.BigIntField()
+    number = fields.BigIntField()
+    milliseconds = fields.BigIntField()
+
+    class Meta:
+        table = "tallies"
+
+
+class JobRun(Model):
+    """When one of the scheduler's jobs ran last: `ended_at` is None while it runs, `number` what came of it.
+
+    `runs` and `milliseconds` are of all its runs that have ended.
+    """
+
+    name = fields.CharField(32, primary_key=True)
+    worker_name = fields.CharField(128)
+    started_at = fields.DatetimeField()
+    ended_at = fields.DatetimeField(null=True)
+    next_at = fields.DatetimeField(null=True)
+    number = fields.BigIntField(default=0)
+    runs = fields.BigIntField(default=0)
+    milliseconds = fields.BigIntField(default=0)
+
+    class Meta:
+        table = "job_runs"
+
+
 class Secret(Model):
     """A key of ours, sealed by the operator's: the finder's stays the same when that one rotates."""
 

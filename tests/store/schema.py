@@ -11,13 +11,14 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns with whether they may be empty, names of checks, indexes, unique columns, foreign keys."""
+    """Columns with whether they may be empty, names of checks, indexes, unique columns, foreign keys, triggers."""
 
     columns: dict[str, dict[str, bool]]
     checks: set[tuple[str, str]]
     indexes: set[tuple[str, str, str]]
     uniques: set[tuple[str, frozenset[str]]]
     foreign_keys: set[tuple[str, str, str, str]]
+    triggers: set[tuple[str, str]]
 
 
 async def read_schema() -> Schema:
@@ -33,7 +34,7 @@ async def _sqlite() -> Schema:
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         " AND name <> 'tortoise_migrations'"
     )
-    found = Schema({}, set(), set(), set(), set())
+    found = Schema({}, set(), set(), set(), set(), set())
     for table in tables:
         name = table["name"]
         columns = await _ask(f"PRAGMA table_info({name})")
@@ -49,11 +50,13 @@ async def _sqlite() -> Schema:
             found.foreign_keys.add((name, key["from"], key["table"], key["on_delete"]))
     for index in await _ask("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"):
         found.indexes.add((index["name"], index["tbl_name"], _definition(index["sql"])))
+    for trigger in await _ask("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"):
+        found.triggers.add((trigger["tbl_name"], trigger["name"]))
     return found
 
 
 async def _postgres() -> Schema:
-    found = Schema({}, set(), set(), set(), set())
+    found = Schema({}, set(), set(), set(), set(), set())
     for row in await _ask(
         "SELECT table_name, column_name, is_nullable FROM information_schema.columns"
         " WHERE table_schema = 'public' AND table_name <> 'tortoise_migrations'"
@@ -71,6 +74,8 @@ async def _postgres() -> Schema:
         " AND indexdef NOT LIKE 'CREATE UNIQUE%'"
     ):
         found.indexes.add((row["indexname"], row["tablename"], _definition(row["indexdef"])))
+    for row in await _ask("SELECT tgname, tgrelid::regclass::text AS name FROM pg_trigger WHERE NOT tgisinternal"):
+        found.triggers.add((row["name"], row["tgname"]))
     return found
 
 

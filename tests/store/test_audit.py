@@ -108,6 +108,14 @@ async def test_an_empty_ledger_adds_up() -> None:
             "uncertain deliveries without an unanswered attempt",
             "DELETE FROM attempts WHERE outcome = 'unanswered'",
         ),
+        (
+            "counts of deliveries that are not what the ledger holds",
+            "UPDATE tallies SET number = number + 1 WHERE kind = 'failed'",
+        ),
+        (
+            "attempts that were not counted",
+            "DELETE FROM tallies WHERE kind = 'accepted'",
+        ),
     ],
 )
 async def test_what_cannot_be_is_found(what: str, broken: str) -> None:

@@ -7,6 +7,7 @@ from tortoise.exceptions import IntegrityError
 
 from app.domain.status import Outcome, Status
 from app.store.database import connection
+from app.store.job_runs import job_began
 from app.store.models import Attempt, Delivery, Letter, Worker
 from app.store.vault import LETTER_COLUMNS
 from tests.clock import NEW_YEAR as NOW
@@ -44,7 +45,11 @@ CHECKS = [
     ("attempts_outcome", Status.SENT, "outcome = 'perhaps'"),
     ("attempts_handed_over", Status.SENT, "handed_over_at = NULL"),
     ("attempts_handed_over", Status.SENT, "outcome = 'unanswered', handed_over_at = NULL"),
+    ("tallies_kind", Status.SENT, "kind = 'claimed'"),
+    ("job_runs_counts", Status.SENT, "number = -1"),
 ]
+
+TABLES = ("letters", "deliveries", "attempts", "tallies", "job_runs")
 
 
 async def _row(ledger: Ledger, status: Status) -> Delivery:
@@ -57,8 +62,11 @@ async def _row(ledger: Ledger, status: Status) -> Delivery:
 async def test_every_check_refuses_what_breaks_it(ledger: Ledger) -> None:
     for status in Status:
         await _row(ledger, status)
+    await job_began("scan", "worker", NOW, NOW)
     for name, status, assignment in CHECKS:
-        table = name.partition("_")[0]
+        table = next(
+            each for each in ("letters", "deliveries", "attempts", "tallies", "job_runs") if name.startswith(each)
+        )
         where = f"WHERE status = '{status}'" if table == "deliveries" else ""
         with pytest.raises(IntegrityError, match=rf"\b{name}\b"):
             await connection().execute_query(f"UPDATE {table} SET {assignment} {where}")

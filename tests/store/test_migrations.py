@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from tortoise import Tortoise
 from tortoise.context import get_current_context
-from tortoise.exceptions import OperationalError
+from tortoise.exceptions import IntegrityError, OperationalError
 from tortoise.fields.relational import ForeignKeyFieldInstance
 from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.migrations.operations import AlterModelOptions
 
 from app.errors import DatabaseError
+from app.store.audit import audit
 from app.store.database import APP, connected, connection, migrate, missing_migrations, tortoise_config
 from tests.store.schema import read_schema
 
@@ -63,6 +64,11 @@ ROWS["0005_corrections"] = f"""
     INSERT INTO corrections (id, letter_id, recipient_mac, recipient_domain_mac) VALUES ({{uuid}}, {{uuid}}, 'm', 'd')
 """
 
+ROWS["0006_tallies"] = f"""
+    {ROWS["0005_corrections"]};
+    INSERT INTO job_runs (name, worker_name, started_at) VALUES ('job{{n}}', 'w', {{at}})
+"""
+
 
 async def _fill(name: str, number: int) -> None:
     values = {
@@ -97,6 +103,8 @@ async def test_a_filled_database_goes_through_every_migration(empty_database_url
             kept = await _all_rows()
             assert all(kept.values()), f"{[table for table, found in kept.items() if not found]}: extend ROWS"
     assert await migrate(url) == []
+    async with connected(url):
+        assert {what: found for what, found in (await audit()).impossible.items() if found and "count" in what} == {}
 
 
 async def test_a_migrated_database_lacks_nothing_and_an_empty_one_everything(database_url: str, tmp_path: Path) -> None:
@@ -114,6 +122,7 @@ async def test_both_databases_have_the_same_tables_checks_and_indexes(sqlite_url
     assert schemas[0] == schemas[1]
     assert len(schemas[0].checks) > 10
     assert len(schemas[0].indexes) > 10
+    assert len(schemas[0].triggers) > 3
 
 
 async def test_the_tables_are_what_the_models_say(database_url: str) -> None:
@@ -152,21 +161,22 @@ async def test_the_migrations_state_is_what_the_models_say(database_url: str) ->
 
 
 @pytest.fixture
-def further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what adds one more migration, of these statements, behind the last."""
+def further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return what adds one more migration behind the last: of these statements, or of an operation's own words."""
     package = f"migrations_{next(_packages)}"
     folder = tmp_path / package
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("app.store.database.MIGRATIONS", package)
 
-    def add(statements: str) -> None:
+    def add(statements: str = "", operation: str = "") -> None:
         shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "9999_further.py").write_text(
-            "from tortoise import migrations\n"
+            "from tortoise import fields, migrations\n"
             "from tortoise.migrations.operations import RunSQL\n"
+            "from migrations._tables import AlterCheck\n"
             "class Migration(migrations.Migration):\n"
             f"    dependencies = [({APP!r}, {NAMES[-1]!r})]\n"
-            f"    operations = [RunSQL({statements!r})]\n"
+            f"    operations = [{operation or f'RunSQL({statements!r})'}]\n"
         )
 
     return add
@@ -188,7 +198,7 @@ _REBUILD = """
 """
 
 
-async def test_a_table_that_sqlite_rebuilds_keeps_its_children(sqlite_url: str, further: Callable[[str], None]) -> None:
+async def test_a_table_that_sqlite_rebuilds_keeps_its_children(sqlite_url: str, further: Callable[..., None]) -> None:
     """Sessions would be deleted with the accounts that are dropped."""
     async with connected(sqlite_url):
         await _fill(NAMES[-1], 1)
@@ -199,8 +209,28 @@ async def test_a_table_that_sqlite_rebuilds_keeps_its_children(sqlite_url: str, 
         assert (await connection().execute_query_dict("PRAGMA foreign_keys"))[0]["foreign_keys"] == 1
 
 
+async def test_a_check_is_altered_and_nothing_else(database_url: str, further: Callable[..., None]) -> None:
+    """SQLite makes the table anew: its rows, indexes and triggers come along."""
+    async with connected(database_url):
+        await _fill(NAMES[-1], 1)
+        schema, rows = await read_schema(), await _all_rows()
+    condition = "unanswered >= 0 AND attempts >= unanswered AND attempts < 5"
+    field = "fields.IntField(default=0)"
+    arguments = f"'Delivery', 'attempts', {field}, check='deliveries_counts', condition={condition!r}"
+    further(operation=f"AlterCheck({arguments})")
+    assert await migrate(database_url) == ["9999_further"]
+    async with connected(database_url):
+        assert (await read_schema(), await _all_rows()) == (schema, rows)
+        with pytest.raises(IntegrityError):
+            await connection().execute_query("UPDATE deliveries SET attempts = 5")
+        await connection().execute_query("DELETE FROM attempts")
+        await connection().execute_query("DELETE FROM deliveries")
+        sums = await connection().execute_query_dict("SELECT SUM(number) AS n FROM tallies WHERE kind = 'held'")
+        assert sums[0]["n"] == 0
+
+
 async def test_a_migration_that_would_lose_parents_is_refused_and_undone(
-    sqlite_url: str, further: Callable[[str], None]
+    sqlite_url: str, further: Callable[..., None]
 ) -> None:
     async with connected(sqlite_url):
         await _fill(NAMES[-1], 1)
@@ -214,7 +244,7 @@ async def test_a_migration_that_would_lose_parents_is_refused_and_undone(
 
 
 async def test_a_migration_that_fails_in_the_middle_leaves_nothing(
-    database_url: str, further: Callable[[str], None]
+    database_url: str, further: Callable[..., None]
 ) -> None:
     further("CREATE TABLE half (id INT); INSERT INTO half (id) VALUES (1); SELECT 1 FROM nowhere")
     for _ in range(2):  # tried again, it fails for the same reason and not for what it left

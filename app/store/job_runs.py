@@ -1,0 +1,38 @@
+"""When the scheduler's jobs ran last, for every process to read."""
+
+from datetime import datetime, timedelta
+
+from app.store.database import as_parameter, connection
+from app.store.models import JobRun
+from app.store.statements import numbered
+
+SCAN = "scan"
+
+_BEGIN = """
+    INSERT INTO job_runs (name, worker_name, started_at, next_at) VALUES (@1, @2, @3, @4)
+    ON CONFLICT (name) DO UPDATE
+    SET worker_name = excluded.worker_name, started_at = excluded.started_at, next_at = excluded.next_at,
+        ended_at = NULL, number = 0
+"""
+_END = """
+    UPDATE job_runs
+    SET ended_at = @1, number = @2, runs = runs + 1, milliseconds = milliseconds + @3
+    WHERE name = @4 AND ended_at IS NULL
+"""
+
+
+async def job_began(name: str, worker_name: str, now: datetime, next_at: datetime) -> None:
+    """Put on record that a job runs from now on, and when it is to run again."""
+    moments = [as_parameter(now), as_parameter(next_at)]
+    await connection().execute_query(numbered(_BEGIN), [name, worker_name, *moments])
+
+
+async def job_ended(name: str, now: datetime, took: timedelta, number: int) -> None:
+    """Put on record that a job has ended, how long it took, and of how many things it took care."""
+    milliseconds = round(took.total_seconds() * 1000)
+    await connection().execute_query(numbered(_END), [as_parameter(now), number, milliseconds, name])
+
+
+async def last_run(name: str) -> JobRun | None:
+    """Return the last run of a job, if it ever ran."""
+    return await JobRun.get_or_none(name=name)

@@ -1,0 +1,214 @@
+"""Counts that triggers keep, so that nobody ever counts the ledger's rows; and the last run of each job.
+
+A count is the sum of its tallies. On PostgreSQL every statement adds tallies of its own, so that
+no two processes wait for one another, and they are folded later; SQLite lets one transaction
+write at a time anyway, and counts in place.
+"""
+
+from tortoise import fields, migrations
+from tortoise.migrations.operations import RunSQL
+
+from migrations._tables import CreateTable, RunOn
+
+_ADD = "INSERT INTO tallies (kind, notice, detail, quarter, number, milliseconds)"
+_WAITS = "{row}.status IN ('scheduled', 'claimed')"
+# A claimed delivery still waits, so that claiming and giving back count nothing. The quarter is
+# that of an hour, in UTC, since 1970: the days of every time zone begin with one.
+_DELIVERY = """
+    CASE WHEN {waits} THEN 'waiting' ELSE {row}.status END AS kind, {row}.notice AS notice,
+    CASE {row}.status WHEN 'held' THEN {row}.held_reason WHEN 'sent' THEN {step} ELSE '' END AS detail,
+    {quarter} AS quarter, CASE {row}.status WHEN 'sent' THEN {milliseconds} ELSE 0 END AS milliseconds
+"""
+_ATTEMPT = """
+    {row}.outcome AS kind, {false} AS notice, {step} AS detail, {quarter} AS quarter, {milliseconds} AS milliseconds
+"""
+# Seconds: from the promise to the sending, and from an attempt's start to its end.
+_LATENESS = (60, 300, 900, 3600, 21600, 86400)
+_DURATION = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600)
+_SQLITE = {
+    "false": "0",
+    "seconds": "round((julianday({until}) - julianday({since})) * 86400, 3)",
+    "quarter": "unixepoch({moment}) / 900",
+    "milliseconds": "CAST(MAX(0, {seconds}) * 1000 AS INTEGER)",
+}
+_POSTGRES = {
+    "false": "false",
+    "seconds": "date_part('epoch', {until} - {since})",
+    "quarter": "floor(date_part('epoch', {moment}) / 900)::bigint",
+    "milliseconds": "(GREATEST(0, {seconds}) * 1000)::bigint",
+}
+
+
+def _step(seconds: str, steps: tuple[float, ...]) -> str:
+    cases = " ".join(f"WHEN {seconds} <= {step} THEN '{step}'" for step in steps)
+    return f"CASE {cases} ELSE 'inf' END"
+
+
+def _delivery(words: dict[str, str], row: str) -> str:
+    waits = _WAITS.format(row=row)
+    seconds = words["seconds"].format(since=f"{row}.promised_at", until=f"{row}.sent_at")
+    moment = f"CASE WHEN {waits} THEN {row}.due_at ELSE {row}.status_at END"
+    return _DELIVERY.format(
+        row=row,
+        waits=waits,
+        step=_step(seconds, _LATENESS),
+        quarter=words["quarter"].format(moment=moment),
+        milliseconds=words["milliseconds"].format(seconds=seconds),
+    )
+
+
+def _attempt(words: dict[str, str], row: str) -> str:
+    seconds = words["seconds"].format(since=f"{row}.started_at", until=f"{row}.ended_at")
+    return _ATTEMPT.format(
+        row=row,
+        false=words["false"],
+        step=_step(seconds, _DURATION),
+        quarter=words["quarter"].format(moment=f"{row}.ended_at"),
+        milliseconds=words["milliseconds"].format(seconds=seconds),
+    )
+
+
+def _sums(*rows: str) -> str:
+    """Return what tallies all rows of these queries; each row has a `sign`."""
+    return f"""
+        {_ADD}
+        SELECT kind, notice, detail, quarter, SUM(sign), SUM(sign * milliseconds)
+        FROM ({" UNION ALL ".join(rows)}) AS counted
+        GROUP BY kind, notice, detail, quarter
+        HAVING SUM(sign) <> 0 OR SUM(sign * milliseconds) <> 0
+    """  # noqa: S608 - of constants
+
+
+def _rows_there(words: dict[str, str]) -> list[str]:
+    return [
+        _sums(f"SELECT 1 AS sign, {_delivery(words, 'deliveries')} FROM deliveries"),  # noqa: S608
+        _sums(f"SELECT 1 AS sign, {_attempt(words, 'attempts')} FROM attempts"),  # noqa: S608
+    ]
+
+
+def _on_sqlite(table: str, event: str, *changes: tuple[int, str], when: str = "") -> str:
+    """Return a trigger that changes the tally of each row's own kind; there is at most one tally of each."""
+    counted = "".join(
+        f"""
+        UPDATE tallies
+        SET number = number + ({sign}), milliseconds = tallies.milliseconds + ({sign}) * row.milliseconds
+        FROM (SELECT {columns}) AS row
+        WHERE tallies.kind = row.kind AND tallies.quarter = row.quarter AND tallies.notice = row.notice
+            AND tallies.detail = row.detail;
+        {_ADD}
+        SELECT kind, notice, detail, quarter, {sign}, ({sign}) * milliseconds FROM (SELECT {columns})
+        WHERE changes() = 0;
+        """  # noqa: S608
+        for sign, columns in changes
+    )
+    verb = event.partition(" ")[0]
+    return f"CREATE TRIGGER {table}_tallied_{verb.lower()} AFTER {event} ON {table} {when} BEGIN {counted} END"
+
+
+def _sqlite_triggers() -> list[str]:
+    old, new = _delivery(_SQLITE, "OLD"), _delivery(_SQLITE, "NEW")
+    still = f"{_WAITS} AND {_WAITS} AND OLD.due_at = NEW.due_at".replace("{row}", "OLD", 1).replace("{row}", "NEW")
+    moved = "UPDATE OF status, status_at, promised_at, due_at, sent_at, held_reason, notice"
+    return [
+        _on_sqlite("deliveries", "INSERT", (1, new)),
+        _on_sqlite("deliveries", moved, (-1, old), (1, new), when=f"WHEN NOT ({still})"),
+        _on_sqlite("deliveries", "DELETE", (-1, old)),
+        _on_sqlite("attempts", "INSERT", (1, _attempt(_SQLITE, "NEW"))),
+    ]
+
+
+def _on_postgres(table: str, event: str, *rows: str, seen: str) -> list[str]:
+    """Return a trigger, with its function, that tallies all rows of a statement at once."""
+    name = f"{table}_tallied_{event.lower()}"
+    return [
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_sums(*rows)}; RETURN NULL; END $$",
+        f"CREATE TRIGGER {name} AFTER {event} ON {table} REFERENCING {seen} FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
+    ]
+
+
+def _postgres_triggers() -> list[str]:
+    came = f"SELECT 1 AS sign, {_delivery(_POSTGRES, 'came')} FROM came"  # noqa: S608
+    left = f"SELECT -1 AS sign, {_delivery(_POSTGRES, 'gone')} FROM gone"  # noqa: S608
+    tried = f"SELECT 1 AS sign, {_attempt(_POSTGRES, 'came')} FROM came"  # noqa: S608
+    new, old = "NEW TABLE AS came", "OLD TABLE AS gone"
+    return [
+        *_on_postgres("deliveries", "INSERT", came, seen=new),
+        *_on_postgres("deliveries", "UPDATE", came, left, seen=f"{new} {old}"),
+        *_on_postgres("deliveries", "DELETE", left, seen=old),
+        *_on_postgres("attempts", "INSERT", tried, seen=new),
+    ]
+
+
+class Migration(migrations.Migration):
+    dependencies = [("mailbox", "0005_corrections")]  # noqa: RUF012 - the base class says so
+
+    operations = [  # noqa: RUF012
+        CreateTable(
+            "Tally",
+            [
+                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ("kind", fields.CharField(max_length=16)),
+                ("notice", fields.BooleanField()),
+                ("detail", fields.CharField(max_length=16)),
+                ("quarter", fields.BigIntField()),
+                ("number", fields.BigIntField()),
+                ("milliseconds", fields.BigIntField()),
+            ],
+            table="tallies",
+            sql=[
+                """
+                CREATE TABLE tallies (
+                    id {serial},
+                    kind VARCHAR(16) NOT NULL,
+                    notice {flag} NOT NULL,
+                    detail VARCHAR(16) NOT NULL,
+                    quarter BIGINT NOT NULL,
+                    number BIGINT NOT NULL,
+                    milliseconds BIGINT NOT NULL,
+                    CONSTRAINT tallies_kind CHECK (
+                        kind IN (
+                            'waiting', 'sent', 'uncertain', 'held', 'failed', 'cancelled',
+                            'accepted', 'transient', 'permanent', 'unanswered'
+                        )
+                    )
+                )
+                """,
+                "CREATE INDEX tallies_kinds ON tallies (kind, quarter, notice, detail)",
+            ],
+        ),
+        CreateTable(
+            "JobRun",
+            [
+                ("name", fields.CharField(primary_key=True, unique=True, db_index=True, max_length=32)),
+                ("worker_name", fields.CharField(max_length=128)),
+                ("started_at", fields.DatetimeField()),
+                ("ended_at", fields.DatetimeField(null=True)),
+                ("next_at", fields.DatetimeField(null=True)),
+                ("number", fields.BigIntField(default=0)),
+                ("runs", fields.BigIntField(default=0)),
+                ("milliseconds", fields.BigIntField(default=0)),
+            ],
+            table="job_runs",
+            sql=[
+                """
+                CREATE TABLE job_runs (
+                    name VARCHAR(32) NOT NULL PRIMARY KEY,
+                    worker_name VARCHAR(128) NOT NULL,
+                    started_at {moment} NOT NULL,
+                    ended_at {moment},
+                    next_at {moment},
+                    number BIGINT NOT NULL DEFAULT 0,
+                    runs BIGINT NOT NULL DEFAULT 0,
+                    milliseconds BIGINT NOT NULL DEFAULT 0,
+                    CONSTRAINT job_runs_counts CHECK (number >= 0 AND runs >= 0 AND milliseconds >= 0)
+                )
+                """,
+            ],
+        ),
+        # What is shown of the refusals are the newest.
+        RunSQL("CREATE INDEX attempts_refused ON attempts (id) WHERE outcome <> 'accepted'"),
+        RunOn(
+            sqlite=[*_rows_there(_SQLITE), *_sqlite_triggers()],
+            postgres=[*_rows_there(_POSTGRES), *_postgres_triggers()],
+        ),
+    ]
