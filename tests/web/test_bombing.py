@@ -1,0 +1,74 @@
+"""Somebody who wants an address flooded: no more mails than the limits say, and its owner ends it with one click."""
+
+import re
+from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.store.quotas import Quotas
+from app.wiring import Mailbox, build_station
+from tests.clock import FrozenClock
+from tests.web.asking import LETTER, asking
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+LETTERS = 1_000
+PROXY = "10.0.0.7"
+VICTIM = "vic.tim@example.org"
+DISGUISES = (VICTIM, "Vic.Tim@Example.ORG", "vic.tim+{}@example.org")
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """The limits themselves are tested on both."""
+    return sqlite_url
+
+
+async def _post_from_everywhere(client: httpx.AsyncClient) -> int:
+    """Post, each time from another network and under another writer's name; return how many were taken."""
+    taken = 0
+    for number in range(LETTERS):
+        fields = LETTER | {
+            "recipient_email": DISGUISES[number % 3].format(number),
+            "sender_email": f"bomber{number}@example.net",
+        }
+        forwarded = f"198.{number // 250}.{number % 250}.1"
+        answer = await client.post("/letters", data=fields, headers={"X-Forwarded-For": forwarded})
+        assert answer.status_code in (303, 429)
+        taken += answer.status_code == 303
+    return taken
+
+
+async def _deliver(mailbox: Mailbox) -> None:
+    async with build_station(mailbox, leads=False) as station:
+        await station.scan.drain()
+
+
+def _to_the_victim(folder: Path) -> list[EmailMessage]:
+    mails = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in folder.rglob("*.eml")]
+    return [mail for mail in mails if "example.org" in str(mail["To"]).lower()]
+
+
+async def test_a_bombed_address_gets_what_the_limits_allow_and_one_click_ends_it(
+    mailbox: Mailbox, clock: FrozenClock, tmp_path: Path
+) -> None:
+    settings = mailbox.settings.model_copy(
+        update={"trusted_proxies": (PROXY,), "base_url": "https://letters.example.org"}
+    )
+    async with asking(mailbox, "https://letters.example.org", settings=settings, peer=PROXY) as client:
+        most = Quotas().reader
+        assert await _post_from_everywhere(client) == most
+        clock.advance(timedelta(days=7))
+        await _deliver(mailbox)
+        arrived = _to_the_victim(tmp_path / "outbox")
+        assert len(arrived) == most
+        token = re.search(r"/stop/([\w-]{22})", arrived[0].get_body(("plain",)).get_content())  # type: ignore[union-attr]
+        assert token
+        assert (await client.post(f"/stop/{token[1]}/block")).status_code == 303
+        clock.advance(timedelta(days=23))
+        await _deliver(mailbox)
+    assert len(_to_the_victim(tmp_path / "outbox")) == most
