@@ -12,9 +12,9 @@ import pytest
 
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.audit import audit
+from app.store.batches import hold_due_since, release_held
 from app.store.claims import claim, unclaim
 from app.store.database import transaction
-from app.store.deliveries import hold_due_since, release
 from app.store.models import Attempt, Delivery, Tally
 from app.store.tallies import (
     DURATION,
@@ -200,7 +200,7 @@ async def test_several_processes_at_once_are_counted_exactly(ledger: Ledger, dat
         await fold(NOW)
         await ledger.add(Status.SCHEDULED, NOW + DAY)
         await hold_due_since(NOW + DAY, NOW + DAY)
-        await release(HeldReason.OPERATOR, NOW)
+        await release_held(HeldReason.OPERATOR, NOW)
         folds += 1
         await asyncio.sleep(0.01)
     await claiming
