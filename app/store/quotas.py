@@ -1,6 +1,6 @@
 """How many letters are taken in a day: counted in the ledger, so that several processes agree."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,24 +17,17 @@ _WAIT = 3600
 # Of each, the newest letter too many: if it was written within the day, so were all after it. The
 # ids are in the order of writing, so this reads as many entries of an index as the quota allows. A
 # corrected address counts like a letter: else letters could be gathered, and turned to one reader.
-_TOO_MANY = """
+_NEWEST = """
     SELECT * FROM (
-        SELECT id FROM letters WHERE recipient_mac = @1 UNION ALL SELECT id FROM corrections WHERE recipient_mac = @1
-        ORDER BY id DESC LIMIT 1 OFFSET {reader}
-    ) AS reader WHERE id >= @4
-    UNION ALL
-    SELECT * FROM (
-        SELECT id FROM letters WHERE recipient_domain_mac = @2
-        UNION ALL SELECT id FROM corrections WHERE recipient_domain_mac = @2
-        ORDER BY id DESC LIMIT 1 OFFSET {domain}
-    ) AS domain WHERE id >= @4
-    UNION ALL
-    SELECT * FROM (SELECT id FROM letters WHERE sender_mac = @3 ORDER BY id DESC LIMIT 1 OFFSET {writer}) AS writer
+        SELECT * FROM (SELECT id FROM letters WHERE {mine} ORDER BY id DESC LIMIT {most} + 1) AS written
+        UNION ALL
+        SELECT * FROM (SELECT id FROM corrections WHERE {mine} ORDER BY id DESC LIMIT {most} + 1) AS corrected
+        ORDER BY id DESC LIMIT 1 OFFSET {most}
+    ) AS too_many WHERE id >= @4
+"""
+_OF_WRITER = """
+    SELECT * FROM (SELECT id FROM letters WHERE sender_mac = @3 ORDER BY id DESC LIMIT 1 OFFSET {most}) AS too_many
     WHERE id >= @4
-    UNION ALL
-    SELECT * FROM (
-        SELECT id FROM letters UNION ALL SELECT id FROM corrections ORDER BY id DESC LIMIT 1 OFFSET {everybody}
-    ) AS everybody WHERE id >= @4
 """
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
@@ -62,7 +55,14 @@ class Quotas:
         if connection().capabilities.dialect == "postgres":
             for mac in sorted({letter.recipient_mac, letter.sender_mac or letter.recipient_mac}):
                 await connection().execute_query(_LOCK, [mac])
-        sql = _TOO_MANY.format(**asdict(self))
+        sql = " UNION ALL ".join(
+            (
+                _NEWEST.format(mine="recipient_mac = @1", most=self.reader),
+                _NEWEST.format(mine="recipient_domain_mac = @2", most=self.domain),
+                _OF_WRITER.format(most=self.writer),
+                _NEWEST.format(mine="true", most=self.everybody),
+            )
+        )
         macs = [letter.recipient_mac, letter.recipient_domain_mac, letter.sender_mac]
         since = as_uuid(lowest_row_id(now - _DAY))
         if await connection().execute_query_dict(numbered(sql), [*macs, since]):
