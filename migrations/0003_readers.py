@@ -4,7 +4,7 @@ from tortoise import fields, migrations
 from tortoise.migrations.operations import AddField, RunSQL
 
 from app.domain.status import HeldReason
-from migrations._tables import AlterCheck, CreateTable
+from migrations._tables import AlterConstraints, CreateTable
 
 
 class Migration(migrations.Migration):
@@ -30,23 +30,25 @@ class Migration(migrations.Migration):
                 """,
             ],
         ),
-        AlterCheck(
+        AlterConstraints(
             "Delivery",
-            "held_reason",
-            fields.CharEnumField(
-                null=True,
-                description="OPERATOR: operator\nFIRST_REFUSED: first_refused\nOVERDUE: overdue\nUNDELIVERABLE: undeliverable\nUNREADABLE: unreadable\nBLOCKED: blocked",
-                enum_type=HeldReason,
-                max_length=16,
-            ),
-            check="deliveries_held_reason",
-            condition="""
-                (held_reason IS NOT NULL) = (status = 'held')
-                AND (
-                    held_reason IS NULL
-                    OR held_reason IN
-                        ('operator', 'first_refused', 'overdue', 'undeliverable', 'unreadable', 'blocked')
-                )
-            """,
+            {
+                "deliveries_held_reason": """CHECK (
+                    (held_reason IS NOT NULL) = (status = 'held')
+                    AND (
+                        held_reason IS NULL
+                        OR held_reason IN
+                            ('operator', 'first_refused', 'overdue', 'undeliverable', 'unreadable', 'blocked')
+                    )
+                )""",
+            },
+            fields={
+                "held_reason": fields.CharEnumField(
+                    null=True,
+                    description="OPERATOR: operator\nFIRST_REFUSED: first_refused\nOVERDUE: overdue\nUNDELIVERABLE: undeliverable\nUNREADABLE: unreadable\nBLOCKED: blocked",
+                    enum_type=HeldReason,
+                    max_length=16,
+                ),
+            },
         ),
     ]

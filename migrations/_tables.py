@@ -4,10 +4,10 @@ Tortoise 1.1's `CreateModel` drops CHECK constraints without a word, and cannot 
 index. So the statement is ours, the same for both databases but for the names of the types.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tortoise.migrations.operations import AlterField, CreateModel, RunSQL
+from tortoise.migrations.operations import AddField, AlterField, CreateModel, RunSQL, TortoiseOperation
 from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 
@@ -72,18 +72,58 @@ class RunOn(RunSQL):
             await state_editor.client.execute_query(statement)
 
 
-class AlterCheck(AlterField):
-    """A field whose CHECK is another from now on: the constraint `name`, of the `condition`.
+class AddColumn(AddField):
+    """An `AddField` whose column is `definition`: Tortoise's own says no DEFAULT, which rows that are there need."""
 
-    SQLite alters no CHECK: the table is made anew from its own statement, with its rows, and its
-    indexes and triggers made again (https://www.sqlite.org/lang_altertable.html#otheralter). Tables
-    that refer to it are left alone, since `migrate` has switched foreign keys off and checks them at the end.
+    def __init__(self, model_name: str, name: str, field: Any, *, definition: str) -> None:
+        super().__init__(model_name, name, field)
+        self._definition = definition
+
+    async def database_forward(
+        self,
+        app_label: str,
+        old_state: State,
+        new_state: State,
+        state_editor: BaseSchemaEditor | None = None,
+    ) -> None:
+        if state_editor is None:
+            return
+        table = new_state.apps.get_model(f"{app_label}.{self.model_name}")._meta.db_table
+        await state_editor._run_sql(f"ALTER TABLE {table} ADD COLUMN {self.name} {self._definition}")
+
+
+class AlterConstraints(TortoiseOperation):
+    """Constraints that say something else from now on, and fields and uniqueness of the model that go with them.
+
+    `constraints` are whole definitions by name, such as `CHECK (n > 0)`. SQLite alters none: the
+    table is made anew from its own statement, with its rows, and its indexes and triggers made again
+    (https://www.sqlite.org/lang_altertable.html#otheralter). Tables that refer to it are left
+    alone, since `migrate` has switched foreign keys off and checks them at the end.
     """
 
-    def __init__(self, model_name: str, name: str, field: Any, *, check: str, condition: str) -> None:
-        super().__init__(model_name, name, field)
-        self._check = check
-        self._condition = condition
+    def __init__(
+        self,
+        model_name: str,
+        constraints: Mapping[str, str],
+        *,
+        fields: Mapping[str, Any] | None = None,
+        unique_together: Sequence[tuple[str, ...]] = (),
+    ) -> None:
+        self.model_name = model_name
+        self._constraints = constraints
+        self._fields = fields or {}
+        self._unique_together = unique_together
+
+    def describe(self) -> str:
+        return f"Alter constraints of {self.model_name}"
+
+    def state_forward(self, app_label: str, state: State) -> None:
+        for name, field in self._fields.items():
+            AlterField(self.model_name, name, field).state_forward(app_label, state)
+        if self._unique_together:
+            options = self.get_model_state(state, app_label, self.model_name).options
+            options["unique_together"] = tuple(self._unique_together)
+            state.reload_model(app_label, self.model_name)
 
     async def database_forward(
         self,
@@ -97,10 +137,10 @@ class AlterCheck(AlterField):
         table = new_state.apps.get_model(f"{app_label}.{self.model_name}")._meta.db_table
         if state_editor.client.capabilities.dialect == "sqlite":
             await self._rebuild(state_editor, table)
-        else:
-            alter = f"ALTER TABLE {table}"
-            await state_editor._run_sql(f"{alter} DROP CONSTRAINT {self._check}")
-            await state_editor._run_sql(f"{alter} ADD CONSTRAINT {self._check} CHECK ({self._condition})")
+            return
+        for name, definition in self._constraints.items():
+            await state_editor._run_sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+            await state_editor._run_sql(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
 
     async def _rebuild(self, editor: BaseSchemaEditor, table: str) -> None:
         made = await editor.client.execute_query_dict(
@@ -108,7 +148,9 @@ class AlterCheck(AlterField):
             [table],
         )
         statement, *others = (row["sql"] for row in made)
-        _, columns = _with_check(statement, self._check, self._condition).split("(", 1)
+        for name, definition in self._constraints.items():
+            statement = _with_constraint(statement, name, definition)
+        _, columns = statement.split("(", 1)
         await editor._run_sql(f"CREATE TABLE {table}_anew ({columns}")
         await editor._run_sql(f"INSERT INTO {table}_anew SELECT * FROM {table}")  # noqa: S608 - a name of ours
         await editor._run_sql(f"DROP TABLE {table}")
@@ -117,11 +159,12 @@ class AlterCheck(AlterField):
             await editor.client.execute_query(other)  # a trigger has semicolons in it
 
 
-def _with_check(statement: str, name: str, condition: str) -> str:
-    """Return a table's statement with another condition for one of its checks; no string in it holds a bracket."""
-    before, old = statement.split(f"CONSTRAINT {name} CHECK (")
-    depth, end = 1, 0
+def _with_constraint(statement: str, name: str, definition: str) -> str:
+    """Return a table's statement with another definition of one constraint; no string in it holds a bracket."""
+    before, old = statement.split(f"CONSTRAINT {name} ")
+    end = old.index("(") + 1
+    depth = 1
     while depth:
         depth += {"(": 1, ")": -1}.get(old[end], 0)
         end += 1
-    return f"{before}CONSTRAINT {name} CHECK ({condition}){old[end:]}"
+    return f"{before}CONSTRAINT {name} {definition}{old[end:]}"

@@ -9,6 +9,7 @@ class Status(StrEnum):
     | from                    | to        | who                                                     |
     |-------------------------|-----------|---------------------------------------------------------|
     | (new)                   | scheduled | posting a letter                                        |
+    | (new)                   | held      | posting a letter that must be confirmed first           |
     | scheduled               | claimed   | the scan                                                |
     | scheduled               | scheduled | the operator: sent now                                  |
     | scheduled               | held      | the operator, a refused first delivery                  |
@@ -25,9 +26,11 @@ class Status(StrEnum):
     | held                    | sent      | an audit against the mail server's log                  |
     | uncertain               | failed    | the operator, the writer who erases the letter          |
     | held, failed            | scheduled | the operator, or the writer who mended what was wrong   |
-    | held                    | scheduled | the reader who takes back a block                       |
+    | held                    | scheduled | the reader who takes back a block; whoever confirms     |
     | scheduled, held, failed | cancelled | the writer, the operator                                |
     | scheduled, held         | cancelled | the reader: stopping the letter                         |
+    | held                    | cancelled | the scan: what nobody confirmed for two days            |
+    | scheduled               | held      | the writer who corrects an address nobody confirmed yet |
     | cancelled               | scheduled | the reader who takes back that stop, before it was due  |
     """
 
@@ -47,11 +50,13 @@ class Occasion(StrEnum):
     SECOND = "second"
     RECEIPT = "receipt"
     REFUSAL = "refusal"
+    CONFIRMATION = "confirmation"
+    LINKS = "links"
 
     @property
     def is_notice(self) -> bool:
-        """Whether this tells the writer about a letter, and so goes before the letters."""
-        return self in (Occasion.RECEIPT, Occasion.REFUSAL)
+        """Whether this is about a letter, and so goes before the letters; to its writer, where we know an address."""
+        return self not in (Occasion.FIRST, Occasion.SECOND)
 
 
 class HeldReason(StrEnum):
@@ -63,6 +68,7 @@ class HeldReason(StrEnum):
     UNDELIVERABLE = "undeliverable"
     UNREADABLE = "unreadable"
     BLOCKED = "blocked"
+    UNCONFIRMED = "unconfirmed"
 
 
 class Outcome(StrEnum):

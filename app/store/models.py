@@ -46,7 +46,9 @@ class Delivery(Model):
 
     `promised_at` never changes; `due_at` starts there and moves with each retry. `domain_mac` is
     that of the domain it goes to. `attempts` counts the tries that were charged to it,
-    `unanswered` those whose answer was lost. `status_at` is when it entered its state.
+    `unanswered` those whose answer was lost. `status_at` is when it entered its state. `edition`
+    counts the notices of one occasion about one letter. `awaited_mac` is the address that must
+    confirm before this may leave; until then it is held, or has been cancelled.
 
     `handed_over_at` stands here and not with the attempt while a claim lasts: a reclaimer and a
     courier that race for this row then see one another, and a row in another table would be read
@@ -59,6 +61,7 @@ class Delivery(Model):
     )
     letter_id: UUID
     occasion = fields.CharEnumField(Occasion, max_length=16)
+    edition = fields.IntField(default=1)
     notice = fields.BooleanField(default=False)
     status = fields.CharEnumField(Status, max_length=16)
     status_at = fields.DatetimeField()
@@ -77,10 +80,31 @@ class Delivery(Model):
     )
     claimed_by_id: UUID | None
     handed_over_at = fields.DatetimeField(null=True)
+    awaited_mac = fields.CharField(32, null=True)
 
     class Meta:
         table = "deliveries"
-        unique_together = (("letter", "occasion"),)
+        unique_together = (("letter", "occasion", "edition"),)
+
+
+class Confirmation(Model):
+    """That an address was asked to confirm what was written under it, and when its link was used.
+
+    The link is found by its hash; it is made anew from the notice's Message-ID when that is mailed.
+    """
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    mac = fields.CharField(32)
+    token_hash = fields.CharField(64, unique=True)
+    notice: fields.OneToOneRelation[Delivery] = fields.OneToOneField(
+        "mailbox.Delivery", related_name="confirmation", on_delete=fields.RESTRICT
+    )
+    notice_id: int
+    asked_at = fields.DatetimeField()
+    used_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "confirmations"
 
 
 class Attempt(Model):

@@ -69,6 +69,13 @@ ROWS["0006_tallies"] = f"""
     INSERT INTO job_runs (name, worker_name, started_at) VALUES ('job{{n}}', 'w', {{at}})
 """
 
+ROWS["0007_confirmations"] = f"""
+    {ROWS["0006_tallies"]};
+    UPDATE deliveries SET held_reason = 'unconfirmed', awaited_mac = 'm';
+    INSERT INTO confirmations (mac, token_hash, notice_id, asked_at)
+        SELECT 'm', 'confirmation{{n}}', MAX(id), {{at}} FROM deliveries
+"""
+
 
 async def _fill(name: str, number: int) -> None:
     values = {
@@ -173,7 +180,7 @@ def further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
         (folder / "9999_further.py").write_text(
             "from tortoise import fields, migrations\n"
             "from tortoise.migrations.operations import RunSQL\n"
-            "from migrations._tables import AlterCheck\n"
+            "from migrations._tables import AlterConstraints\n"
             "class Migration(migrations.Migration):\n"
             f"    dependencies = [({APP!r}, {NAMES[-1]!r})]\n"
             f"    operations = [{operation or f'RunSQL({statements!r})'}]\n"
@@ -214,16 +221,15 @@ async def test_a_check_is_altered_and_nothing_else(database_url: str, further: C
     async with connected(database_url):
         await _fill(NAMES[-1], 1)
         schema, rows = await read_schema(), await _all_rows()
-    condition = "unanswered >= 0 AND attempts >= unanswered AND attempts < 5"
-    field = "fields.IntField(default=0)"
-    arguments = f"'Delivery', 'attempts', {field}, check='deliveries_counts', condition={condition!r}"
-    further(operation=f"AlterCheck({arguments})")
+    check = "CHECK (unanswered >= 0 AND attempts >= unanswered AND attempts < 5)"
+    further(operation=f"AlterConstraints('Delivery', {{'deliveries_counts': {check!r}}})")
     assert await migrate(database_url) == ["9999_further"]
     async with connected(database_url):
         assert (await read_schema(), await _all_rows()) == (schema, rows)
         with pytest.raises(IntegrityError):
             await connection().execute_query("UPDATE deliveries SET attempts = 5")
         await connection().execute_query("DELETE FROM attempts")
+        await connection().execute_query("DELETE FROM confirmations")
         await connection().execute_query("DELETE FROM deliveries")
         sums = await connection().execute_query_dict("SELECT SUM(number) AS n FROM tallies WHERE kind = 'held'")
         assert sums[0]["n"] == 0

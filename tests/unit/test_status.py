@@ -27,8 +27,8 @@ def test_what_an_operator_may_do_is_what_the_table_says() -> None:
     assert {(start, action.ends_at) for action in Action for start in action.begins_at} == told
 
 
-def test_notices_are_those_that_go_to_the_writer() -> None:
-    assert {occasion for occasion in Occasion if occasion.is_notice} == {Occasion.RECEIPT, Occasion.REFUSAL}
+def test_all_but_the_letter_itself_are_notices_about_it() -> None:
+    assert {occasion for occasion in Occasion if not occasion.is_notice} == {Occasion.FIRST, Occasion.SECOND}
 
 
 @pytest.mark.parametrize(
