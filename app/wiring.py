@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 
 from app.clock import Clock
+from app.delivery.answers import Answers
 from app.delivery.breaker import Breaker
 from app.delivery.courier import Courier
 from app.delivery.flights import Flights
@@ -18,6 +19,7 @@ from app.delivery.pace import Pace
 from app.delivery.packing import Packer
 from app.delivery.purging import Purging
 from app.delivery.records import Records
+from app.delivery.relief import Relief
 from app.delivery.scan import Scan
 from app.delivery.scheduler import Scheduler
 from app.delivery.station import Station
@@ -110,16 +112,18 @@ def _message_domain(settings: Settings) -> str:
 def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     """Build what delivers in this process; where it `leads` it may run the scheduler."""
     settings, clock = mailbox.settings, mailbox.clock
-    membership = Membership(f"{socket.gethostname()}:{os.getpid()}", settings.lease, clock)
     flights = Flights(settings.smtp_connections)
     breaker = Breaker(clock, random.random)
     pace = Pace(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain)
-    records = Records(membership, clock)
     packer = _packer(mailbox)
+    judge = Judge(packer, breaker, pace, random.random)
+    answers = Answers(settings.answers_dir)
+    membership = _membership(mailbox, answers, judge)
+    records = Records(membership, answers, clock)
     courier = Courier(
         packer=packer,
         transport=mailbox.transport,
-        judge=Judge(packer, breaker, pace, random.random),
+        judge=judge,
         records=records,
         breaker=breaker,
         pace=pace,
@@ -146,6 +150,12 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
         records=records,
         lease=settings.lease,
     )
+
+
+def _membership(mailbox: Mailbox, answers: Answers, judge: Judge) -> Membership:
+    settings, clock = mailbox.settings, mailbox.clock
+    relief = Relief(settings.answers_dir, judge, clock)
+    return Membership(f"{socket.gethostname()}:{os.getpid()}", settings.lease, clock, answers, relief)
 
 
 def _packer(mailbox: Mailbox) -> Packer:

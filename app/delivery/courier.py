@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -13,7 +14,7 @@ from app.delivery.records import Records
 from app.delivery.verdict import Judge
 from app.domain.retry import Reply
 from app.domain.status import HeldReason
-from app.mail.envelope import Dropped, Envelope, HandOver, Transport, TransportError
+from app.mail.envelope import Answered, Dropped, Envelope, HandOver, Transport, TransportError
 from app.store import settlements
 from app.store.claims import Claimed
 from app.store.settlements import Ending, Try
@@ -90,20 +91,20 @@ class Courier:
 
         try:
             with self._breaker.crossing():
-                reply = await self._reply(envelope, hand_over)
+                reply = await self._reply(envelope, hand_over, partial(self._records.answered, claimed))
             return self._judge.replied(claimed, reply, tried(reply))
         except TransportError as error:
             return self._judge.without_reply(claimed, error, tried(remark=str(error)))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             return self._judge.broken_off(claimed, error, tried(remark=type(error).__name__))
 
-    async def _reply(self, envelope: Envelope, hand_over: HandOver) -> Reply:
+    async def _reply(self, envelope: Envelope, hand_over: HandOver, answered: Answered) -> Reply:
         """Return what the server says.
 
         A connection that is lost early is tried anew at once: if the server is gone, that is an
         outage and nobody's fault; if it drops this letter again, it is the letter's.
         """
         try:
-            return await self._transport.send(envelope, hand_over)
+            return await self._transport.send(envelope, hand_over, answered)
         except Dropped:
-            return await self._transport.send(envelope, hand_over)
+            return await self._transport.send(envelope, hand_over, answered)

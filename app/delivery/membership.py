@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 import structlog
 
 from app.clock import Clock
-from app.store import claims, leases
+from app.delivery.answers import Answers
+from app.delivery.relief import Relief
+from app.store import leases
 
 log = structlog.get_logger()
 
@@ -39,16 +41,19 @@ class Watch:
 class Membership:
     """Enters this process among the workers, shows that it lives, and relieves the dead."""
 
-    def __init__(self, name: str, lease: timedelta, clock: Clock) -> None:
+    def __init__(self, name: str, lease: timedelta, clock: Clock, answers: Answers, relief: Relief) -> None:
         self.id = uuid4()
         self.name = name
         self._watch = Watch(lease)
         self._clock = clock
+        self._answers = answers
+        self._relief = relief
         self.beat_at = float("-inf")
         """When we began to write our last beat, on the monotonic clock: others count from then."""
 
     async def join(self) -> None:
         await leases.register(self.id, self.name, self._clock.now())
+        self._answers.open(self.id)
 
     async def pulse(self, trouble: str = "") -> int:
         """Beat once, and take back what dead workers held. Returns how many claims that were.
@@ -62,13 +67,17 @@ class Membership:
             log.warning("taken for dead: this process stood still for longer than the lease", worker=self.name)
             self.id = uuid4()
             await self.join()
-        beats = {worker: beat for worker, beat in (await leases.beats()).items() if worker != self.id}
+        self._answers.mend()
+        beats = await leases.beats()
+        await self._relief.tidy(beats.keys())
+        others = {worker: beat for worker, beat in beats.items() if worker != self.id}
         returned = 0
-        for worker, beat in self._watch.still(beats, self._clock.monotonic()):
-            taken = await claims.reclaim(worker, beat, self._clock.now())
+        for worker, beat in self._watch.still(others, self._clock.monotonic()):
+            taken = await self._relief.relieve(worker, beat)
             log.warning("reclaimed", dead_worker=str(worker), claims=taken)
             returned += taken
         return returned
 
     async def leave(self) -> None:
-        await leases.retire(self.id)
+        """Strike ourselves off, if everything is settled; or else others find out by our silence."""
+        self._answers.close(forget=await leases.retire(self.id))

@@ -9,8 +9,10 @@ from typing import Any
 import structlog
 
 from app.clock import Clock
+from app.delivery.answers import Answers
 from app.delivery.group import Group
 from app.delivery.membership import Membership
+from app.domain.retry import Reply
 from app.domain.status import Status
 from app.mail.envelope import TransportError
 from app.store import claims, settlements
@@ -31,8 +33,9 @@ class NotOnRecord(TransportError):
 class Records:
     """Shared by all deliveries in flight of this process. `settled` counts how they ended."""
 
-    def __init__(self, membership: Membership, clock: Clock) -> None:
+    def __init__(self, membership: Membership, answers: Answers, clock: Clock) -> None:
         self._membership = membership
+        self._answers = answers
         self._clock = clock
         self._hand_overs = Group(self._write_hand_overs, key=lambda claimed: claimed.id, limit=_GROUP)
         self._endings = Group(self._write_endings, key=lambda ending: ending.claimed.id, limit=_GROUP)
@@ -41,9 +44,16 @@ class Records:
     async def hand_over(self, claimed: Claimed) -> bool:
         """Put on record that a message is about to leave. False: the claim was lost. Raises NotOnRecord."""
         try:
-            return await self._hand_overs.add(claimed)
+            ours = await self._hand_overs.add(claimed)
         except Exception as error:
             raise NotOnRecord(type(error).__name__) from error
+        if ours:
+            self._answers.begin((claimed.id, claimed.token))
+        return ours
+
+    def answered(self, claimed: Claimed, reply: Reply) -> None:
+        """Keep what the server said, in case that we do not live to settle it."""
+        self._answers.answered((claimed.id, claimed.token), self._clock.now(), reply)
 
     async def settle(self, ending: Ending) -> None:
         """Record how a delivery ended, count it, and log it."""
@@ -85,12 +95,15 @@ class Records:
         """
         while True:
             try:
-                return await settlements.settle(group, self._membership.name)
+                settled = await settlements.settle(group, self._membership.name)
             except Exception as error:
                 if not is_unavailable(error):
                     raise
                 log.warning("the database is away; endings wait", endings=len(group), error=type(error).__name__)
                 await asyncio.sleep(_DATABASE_PAUSE)
+            else:
+                self._answers.settled(ending.claimed.id for ending in group)
+                return settled
 
 
 def _facts(ending: Ending) -> dict[str, Any]:

@@ -33,7 +33,13 @@ def masked(address: str) -> str:
 
 
 def redacted(answer: str) -> str:
-    """Return what a mail server said with addresses, and whatever may be a token, taken out."""
+    """Return what a mail server said with addresses, and whatever may be a token, taken out.
+
+    On one line, without controls or lone surrogates: PostgreSQL takes neither, and one of them
+    would keep a whole group from being settled.
+    """
+    if not answer.isprintable():
+        answer = "".join(character if character.isprintable() else " " for character in answer)
     # By words: a pattern with the @ in it would begin anew at every character of a long line without one.
     without = _WORD.sub(lambda word: "[address]" if "@" in word[0] else word[0], answer)
     return _TOKEN.sub("[…]", without)

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite://var/mailbox.db"
     smtp_url: str = ""
     outbox_dir: Path = Path("var/outbox")
+    answers_dir: Path = Path("var/answers")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     base_url: str = ""

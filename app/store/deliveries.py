@@ -1,10 +1,15 @@
-"""The edge that the policy decides on, and who claims; what operators decide is in `edges.py`."""
+"""The edges of what is uncertain that nobody decides by hand, and who claims; what operators decide is in `edges.py`."""
 
 from datetime import datetime
+from uuid import UUID
 
-from app.domain.status import Status
-from app.store.database import as_parameter, connection
-from app.store.models import Delivery
+from tortoise.expressions import Subquery
+
+from app.domain.address import redacted
+from app.domain.retry import Reply
+from app.domain.status import Outcome, Status
+from app.store.database import as_parameter, connection, transaction
+from app.store.models import Attempt, Delivery
 from app.store.statements import statements
 
 RESEND_LIMIT = 5
@@ -21,6 +26,18 @@ async def resend_uncertain(now: datetime) -> int:
     moment = as_parameter(now)
     resent, _ = await connection().execute_query(statements().resend, [moment, moment, RESEND_LIMIT])
     return resent
+
+
+async def accepted_after_all(delivery: int, token: UUID, at: datetime, reply: Reply) -> bool:
+    """Settle as sent what is uncertain about one claim, once its answer was found. False: it is not, or no more."""
+    tries = Attempt.filter(delivery_id=delivery, claim_token=token, outcome=Outcome.UNANSWERED)
+    async with transaction():
+        doubtful = Delivery.filter(id__in=Subquery(tries.values("delivery_id")), status=Status.UNCERTAIN)
+        if not await doubtful.update(status=Status.SENT, status_at=at, sent_at=at):
+            return False
+        words = {"code": reply.code, "enhanced": reply.enhanced, "answer": redacted(reply.text)}
+        await tries.update(outcome=Outcome.ACCEPTED, ended_at=at, **words)
+    return True
 
 
 async def claimers() -> list[str]:

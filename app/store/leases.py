@@ -31,6 +31,12 @@ async def beats() -> Mapping[UUID, int]:
     return dict(await Worker.all().values_list("id", "beat"))
 
 
+async def name_of(worker: UUID) -> str:
+    """Return what people know a worker by, or nothing where it was struck off."""
+    names = await Worker.filter(id=worker).values_list("name", flat=True)
+    return str(names[0]) if names else ""
+
+
 async def retire(worker: UUID) -> bool:
     """Strike off a worker that stops, and free its leases.
 

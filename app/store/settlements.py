@@ -158,13 +158,5 @@ def _attempt(ending: Ending, tried: Try, worker_name: str) -> dict[str, Any]:
         "outcome": ending.outcome,
         "code": reply.code if reply else None,
         "enhanced": reply.enhanced[:16] if reply else "",
-        "answer": redacted(_printable(reply.text if reply else tried.remark))[:_ANSWER_LIMIT],
+        "answer": redacted(reply.text if reply else tried.remark)[:_ANSWER_LIMIT],
     }
-
-
-def _printable(text: str) -> str:
-    """Return one line without controls or lone surrogates.
-
-    PostgreSQL takes neither, and one of them would keep a whole group from being settled.
-    """
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -17,8 +17,7 @@ class Statements:
     """One database's wording. See `deliveries.py` for what each one is for."""
 
     claim: str
-    open_letters: str
-    barred: str
+    open_claims: str
     unclaim: str
     hand_over: str
     settle: str
@@ -31,7 +30,32 @@ class Statements:
 _ATTEMPT = (
     "delivery_id, claim_token, worker_name, started_at, handed_over_at, ended_at, outcome, code, enhanced, answer"
 )
-_CLAIMED = "id, letter_id, occasion, message_id, due_at, attempts, unanswered, first_refused_at, domain_mac"
+# All that is known of claimed deliveries, with their letters; `{ours}` are their ids. The id of a row is its letter's.
+_CLAIMED = """
+        SELECT letters.*, deliveries.id AS delivery_id, deliveries.occasion, deliveries.message_id, deliveries.due_at,
+            deliveries.attempts, deliveries.first_refused_at, deliveries.domain_mac, deliveries.claim_token,
+            deliveries.status_at, deliveries.handed_over_at,
+            CASE
+                WHEN EXISTS (
+                    SELECT 1 FROM blocked_addresses WHERE mac = CASE WHEN notice THEN sender_mac ELSE recipient_mac END
+                ) OR (stopped_at IS NOT NULL AND NOT notice) THEN 'blocked'
+                WHEN EXISTS (
+                    SELECT 1 FROM undeliverable_addresses
+                    WHERE mac = CASE WHEN notice THEN sender_mac ELSE recipient_mac END
+                ) THEN 'undeliverable'
+            END AS barred,
+            CASE WHEN deliveries.occasion = 'refusal' THEN (
+                SELECT TRIM(
+                    COALESCE(code || ' ', '') || CASE WHEN enhanced <> '' THEN enhanced || ' ' ELSE '' END || answer
+                )
+                FROM attempts JOIN deliveries AS first ON first.id = delivery_id
+                WHERE first.letter_id = letters.id AND first.occasion = 'first'
+                ORDER BY attempts.id DESC LIMIT 1
+            ) END AS refusal
+        FROM deliveries JOIN letters ON letters.id = deliveries.letter_id
+        WHERE deliveries.id {ours}
+        ORDER BY deliveries.due_at, deliveries.id
+"""
 
 # What an ending writes; `ended` is the group of them, and the claim is over.
 _ENDED = """
@@ -43,24 +67,18 @@ _ENDED = """
 """
 # `{kind}` is `notice` or `NOT notice`, each with a partial index of its own.
 SQLITE = Statements(
-    claim=f"""
+    claim="""
         UPDATE deliveries
         SET status = 'claimed', status_at = ?, claim_token = ?, claimed_by_id = ?
         WHERE id IN (
             SELECT id FROM deliveries
-            WHERE status = 'scheduled' AND {{kind}} AND due_at <= ?
+            WHERE status = 'scheduled' AND {kind} AND due_at <= ?
                 AND domain_mac NOT IN (SELECT value FROM json_each(?))
             ORDER BY due_at LIMIT ?
         )
-        RETURNING {_CLAIMED}
+        RETURNING id
     """,
-    open_letters="SELECT * FROM letters WHERE id IN (SELECT value FROM json_each(?))",
-    barred="""
-        SELECT mac, 'undeliverable' AS reason FROM undeliverable_addresses
-        WHERE mac IN (SELECT value FROM json_each(?))
-        UNION ALL
-        SELECT mac, 'blocked' FROM blocked_addresses WHERE mac IN (SELECT value FROM json_each(?))
-    """,
+    open_claims=_CLAIMED.format(ours="IN (SELECT value FROM json_each(?))"),
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = ?, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = ? AND handed_over_at IS NULL
@@ -111,29 +129,19 @@ SQLITE = Statements(
 POSTGRES = Statements(
     # An array, not a join: a generic plan takes the LIMIT for a tenth of the table and would join
     # it with a scan of all deliveries; of an array it expects a few ids.
-    claim=f"""
+    claim="""
         UPDATE deliveries
         SET status = 'claimed', status_at = $1, claim_token = $2, claimed_by_id = $3
         WHERE id = ANY (ARRAY (
             SELECT id FROM deliveries
-            WHERE status = 'scheduled' AND {{kind}} AND due_at <= $4
+            WHERE status = 'scheduled' AND {kind} AND due_at <= $4
                 AND NOT jsonb_exists($5::jsonb, domain_mac)
             ORDER BY due_at LIMIT $6
             FOR UPDATE SKIP LOCKED
         ))
-        RETURNING {_CLAIMED}
+        RETURNING id
     """,
-    open_letters="""
-        SELECT letters.* FROM letters
-        JOIN jsonb_array_elements_text($1::jsonb) AS wanted ON letters.id = wanted::uuid
-    """,
-    barred="""
-        SELECT mac, 'undeliverable' AS reason FROM undeliverable_addresses
-        WHERE mac = ANY (ARRAY (SELECT jsonb_array_elements_text($1::jsonb)))
-        UNION ALL
-        SELECT mac, 'blocked' FROM blocked_addresses
-        WHERE mac = ANY (ARRAY (SELECT jsonb_array_elements_text($2::jsonb)))
-    """,
+    open_claims=_CLAIMED.format(ours="= ANY (ARRAY (SELECT jsonb_array_elements_text($1::jsonb)::bigint))"),
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = $1, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = $2 AND handed_over_at IS NULL

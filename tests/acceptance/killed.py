@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from app.cli import cli
+from app.delivery.answers import Answers
 from app.mail.replies import Answer, ReplyReader
-from app.mail.smtp import SmtpTransport
 from app.store import claims, settlements
 
 Statement = Callable[..., Awaitable[Any]]
@@ -40,6 +40,14 @@ def _after(statement: Statement) -> Statement:
     return dying
 
 
+def _right_after(call: Callable[..., None]) -> Callable[..., None]:
+    def dying(*args: object) -> None:
+        call(*args)
+        die()
+
+    return dying
+
+
 def _when_the_last_answer_arrives(feed: Callable[[ReplyReader, bytes], Iterator[Answer]]) -> Any:
     def dying(reader: ReplyReader, packet: bytes) -> Iterator[Answer]:
         if b"taken" in packet:  # what the test's server says to the final dot; nobody has read it yet
@@ -53,8 +61,9 @@ POINTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "after the claim": (claims, "claim", _after),
     "before the hand-over": (claims, "hand_over", _before),
     "after the hand-over": (claims, "hand_over", _after),
+    "before the first byte": (Answers, "begin", _right_after),
     "after the final dot": (ReplyReader, "feed", _when_the_last_answer_arrives),
-    "after the answer": (SmtpTransport, "send", _after),
+    "after the answer": (Answers, "answered", _right_after),
     "before the settle": (settlements, "settle", _before),
     "after the settle": (settlements, "settle", _after),
     "before the claim": (claims, "claim", _before),

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
+from app.delivery.answers import Answers
 from app.delivery.breaker import Breaker
 from app.delivery.courier import Courier
 from app.delivery.flights import Flights
@@ -15,6 +17,7 @@ from app.delivery.membership import Membership
 from app.delivery.pace import Pace
 from app.delivery.packing import Packer
 from app.delivery.records import Records
+from app.delivery.relief import Relief
 from app.delivery.scan import Scan
 from app.delivery.scheduler import Scheduler
 from app.delivery.station import Station
@@ -55,6 +58,7 @@ class Choices:
     grace: float = 30.0
     catch_up_limit: timedelta = timedelta(days=14)
     lease: timedelta = LEASE
+    answers_dir: Path = Path("var/answers")  # of the test's own folder
 
 
 class Office:
@@ -63,15 +67,18 @@ class Office:
     def __init__(self, vault: Vault, transport: Transport, clock: FrozenClock, choices: Choices, name: str) -> None:
         packer = Packer(vault, Composer(f"Slow <letters@{DOMAIN}>", "", ORIGIN, "", ""), ORIGIN, DOMAIN)
         self.clock = clock
-        self.membership = Membership(name, choices.lease, clock)
         self.flights = Flights(choices.seats)
         self.breaker = Breaker(clock, lambda: 0.5)
         self.pace = Pace(clock, choices.seats, choices.rate, choices.rate_per_domain)
-        self.records = Records(self.membership, clock)
+        judge = Judge(packer, self.breaker, self.pace, lambda: 0.5)
+        self.answers = Answers(choices.answers_dir)
+        relief = Relief(choices.answers_dir, judge, clock)
+        self.membership = Membership(name, choices.lease, clock, self.answers, relief)
+        self.records = Records(self.membership, self.answers, clock)
         self.courier = Courier(
             packer=packer,
             transport=transport,
-            judge=Judge(packer, self.breaker, self.pace, lambda: 0.5),
+            judge=judge,
             records=self.records,
             breaker=self.breaker,
             pace=self.pace,

@@ -38,6 +38,10 @@ _MORE_LETTERS = """
     )
     SELECT {uuid}, n, '', '', '', '', '', '', {body}, 'r', 'en', 'UTC', '2026-01-01', '2026-01-08'
     FROM {numbers};
+    INSERT INTO attempts (
+        delivery_id, claim_token, worker_name, started_at, handed_over_at, ended_at, outcome, enhanced, answer
+    )
+    SELECT n, {uuid}, 'worker', '2026-01-08', '2026-01-08', '2026-01-08', 'unanswered', '', '' FROM {numbers};
 """
 _ON_POSTGRES = {
     "uuid": "lpad(to_hex(n), 32, '0')::uuid",
