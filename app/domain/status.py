@@ -16,13 +16,16 @@ class Status(StrEnum):
     | claimed                 | sent      | the courier: the server accepted it                     |
     | claimed                 | scheduled | the courier: refused for now, or given back uncharged;  |
     |                         |           | the reclaimer: its worker died before the hand-over     |
+    | claimed                 | sent,     | the reclaimer: its worker had the answer, and wrote it  |
+    |                         | failed    | down before it died                                     |
     | claimed                 | failed    | the courier: refused for good, or for too long          |
     | claimed                 | uncertain | the courier or the reclaimer: handed over, no answer    |
     | claimed                 | held      | the courier, before the hand-over: later than the       |
     |                         |           | catch-up limit, to an address known not to exist, not   |
     |                         |           | wanted by its reader, or not to be opened               |
     | uncertain               | scheduled | the policy `resend`, or the operator                    |
-    | uncertain               | sent      | the operator, an audit against the mail server's log    |
+    | uncertain               | sent      | the operator, an audit against the mail server's log,   |
+    |                         |           | an answer found in a dead worker's file                 |
     | held                    | sent      | an audit against the mail server's log                  |
     | uncertain               | failed    | the operator, the writer who erases the letter          |
     | held, failed            | scheduled | the operator, or the writer who mended what was wrong   |

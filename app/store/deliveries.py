@@ -1,7 +1,7 @@
-"""The edges of what is uncertain that nobody decides by hand, and who claims; what operators decide is in `edges.py`."""
+"""The edges of what is uncertain that no person decides, and who claims; operators' are in `edges.py`."""
 
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from tortoise.expressions import Subquery
 
@@ -35,8 +35,19 @@ async def accepted_after_all(delivery: int, token: UUID, at: datetime, reply: Re
         doubtful = Delivery.filter(id__in=Subquery(tries.values("delivery_id")), status=Status.UNCERTAIN)
         if not await doubtful.update(status=Status.SENT, status_at=at, sent_at=at):
             return False
-        words = {"code": reply.code, "enhanced": reply.enhanced, "answer": redacted(reply.text)}
-        await tries.update(outcome=Outcome.ACCEPTED, ended_at=at, **words)
+        lost = await tries.get()
+        await Attempt.create(
+            delivery_id=delivery,
+            claim_token=uuid4(),
+            worker_name=lost.worker_name,
+            started_at=lost.started_at,
+            handed_over_at=lost.handed_over_at,
+            ended_at=at,
+            outcome=Outcome.ACCEPTED,
+            code=reply.code,
+            enhanced=reply.enhanced,
+            answer=redacted(reply.text),
+        )
     return True
 
 

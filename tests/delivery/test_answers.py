@@ -8,7 +8,7 @@ import pytest
 
 from app.delivery import answers as module
 from app.delivery.answers import Answers, path_of
-from app.delivery.remains import Answer, left_behind, read
+from app.delivery.remains import Answer, Remains, left_behind, read
 from app.domain.retry import Reply
 from tests.clock import NEW_YEAR as NOW
 from tests.sending import TAKEN
@@ -63,7 +63,7 @@ def test_a_line_cut_off_and_garbage_tell_nothing(killed: Answers, folder: Path, 
     path.write_bytes(b"\0" * 4096 + whole[60:] + b"\xff\n2 \n")
     garbage = read(folder, worker)
     assert torn
-    assert (torn.begun, torn.answers, torn.whole) == ({ONE}, {}, True)
+    assert torn == Remains(begun=frozenset([ONE]), answers={}, whole=True)
     assert garbage
     assert not garbage.whole
 
@@ -92,7 +92,7 @@ def test_after_another_boot_it_tells_what_it_holds_and_no_more(
         monkeypatch.setattr("app.delivery.remains.boot_id", lambda boot=boot: boot)
         remains = read(folder, worker)
         assert remains
-        assert (remains.begun, remains.whole) == ({ONE}, False)
+        assert remains == Remains(begun=frozenset([ONE]), answers={}, whole=False)
 
 
 def test_what_is_settled_is_left_out_when_the_file_has_grown(
