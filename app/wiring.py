@@ -140,11 +140,9 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
         on_uncertain=settings.on_uncertain,
         paused=settings.paused,
     )
-    purging = Purging(settings.keep, clock)
-    scheduler = Scheduler(scan.start, settings.scan_interval, clock, membership.name, purging, settings.zone)
     return Station(
         membership=membership,
-        leadership=Leadership(membership, scheduler, settings.lease, clock) if leads else None,
+        leadership=_leadership(mailbox, membership, scan) if leads else None,
         scan=scan,
         flights=flights,
         records=records,
@@ -156,6 +154,13 @@ def _membership(mailbox: Mailbox, answers: Answers, judge: Judge) -> Membership:
     settings, clock = mailbox.settings, mailbox.clock
     relief = Relief(settings.answers_dir, judge, clock)
     return Membership(f"{socket.gethostname()}:{os.getpid()}", settings.lease, clock, answers, relief)
+
+
+def _leadership(mailbox: Mailbox, membership: Membership, scan: Scan) -> Leadership:
+    settings, clock = mailbox.settings, mailbox.clock
+    purging = Purging(settings.keep, clock)
+    scheduler = Scheduler(scan.start, settings.scan_interval, clock, membership.name, purging, settings.zone)
+    return Leadership(membership, scheduler, settings.lease, clock)
 
 
 def _packer(mailbox: Mailbox) -> Packer:

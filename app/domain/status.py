@@ -13,11 +13,10 @@ class Status(StrEnum):
     | scheduled               | claimed   | the scan                                                |
     | scheduled               | scheduled | the operator: sent now                                  |
     | scheduled               | held      | the operator, a refused first delivery                  |
-    | claimed                 | sent      | the courier: the server accepted it                     |
+    | claimed                 | sent      | the courier: the server accepted it; the reclaimer: its |
+    |                         |           | worker wrote that down before it died                   |
     | claimed                 | scheduled | the courier: refused for now, or given back uncharged;  |
     |                         |           | the reclaimer: its worker died before the hand-over     |
-    | claimed                 | sent,     | the reclaimer: its worker had the answer, and wrote it  |
-    |                         | failed    | down before it died                                     |
     | claimed                 | failed    | the courier: refused for good, or for too long          |
     | claimed                 | uncertain | the courier or the reclaimer: handed over, no answer    |
     | claimed                 | held      | the courier, before the hand-over: later than the       |
