@@ -95,8 +95,11 @@ class Office:
             on_uncertain=choices.on_uncertain,
             paused=choices.paused,
         )
-        self.scheduler = Scheduler(self.scan.start, MINUTE, clock, name)
-        self.leadership = Leadership(self.membership, self.scheduler, choices.lease, clock)
+        self._lead(choices, name)
+
+    def _lead(self, choices: Choices, name: str) -> None:
+        self.scheduler = Scheduler(self.scan.start, MINUTE, self.clock, name)
+        self.leadership = Leadership(self.membership, self.scheduler, choices.lease, self.clock)
         self.station = Station(
             membership=self.membership,
             leadership=self.leadership if choices.leads else None,
