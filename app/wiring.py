@@ -165,7 +165,8 @@ def _leadership(mailbox: Mailbox, membership: Membership, scan: Scan) -> Leaders
 
 def _packer(mailbox: Mailbox) -> Packer:
     settings = mailbox.settings
-    composer = Composer(
-        settings.sender, settings.reply_to, settings.origin, settings.operator_name, settings.abuse_address
-    )
-    return Packer(mailbox.vault, composer, settings.origin, _message_domain(settings))
+    return Packer(mailbox.vault, build_composer(settings), settings.origin, _message_domain(settings))
+
+
+def build_composer(settings: Settings) -> Composer:
+    return Composer(settings.sender, settings.reply_to, settings.origin, settings.operator_name, settings.abuse_address)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address
 from email.utils import format_datetime, parseaddr
@@ -14,12 +15,22 @@ from babel.dates import format_date
 from app.mail import headers
 from app.mail.envelope import Envelope, Mail
 from app.mail.skeleton import Skeleton, Stationery
-from app.rendering import long_date, place_of, translations
+from app.rendering import long_date, place_of, render, translations
 
 _DAY = {"en": "d MMMM y", "ko": "y년 M월 d일"}
 _MINUTE = 60
 _CRLF = re.compile("\r\n|\r|\n")
 _POSTMARK = {"en": "d MMM y", "ko": "y. M. d."}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a reader will see of a letter."""
+
+    sender: str
+    subject: str
+    text: str
+    html: str
 
 
 class Composer:
@@ -59,6 +70,23 @@ class Composer:
             message_id=headers.message_id(mail.message_id),
         )
         return Envelope(sender="" if notice else self._address, recipient=mail.recipient_email, message=message)
+
+    def look(self, mail: Mail, now: datetime) -> Look:
+        """Return a letter as it will arrive at `now`, without the parts of a message that nobody sees.
+
+        Its style stands in style elements and is not inlined yet: a page can then name all of it in
+        its Content-Security-Policy.
+        """
+        letter = _letter_values(mail, now)
+        values = {**self._stationery.values, **letter, "occasion": mail.occasion}
+        subject = render("emails/letter/subject.txt", mail.language, **values).strip()
+        values["title"] = subject
+        return Look(
+            sender=str(self._stationery.sender),
+            subject=subject,
+            text=render("emails/letter/body.txt", mail.language, **values),
+            html=render("emails/letter/body.html", mail.language, **values),
+        )
 
     def _skeleton(self, mail: Mail, values: dict[str, str]) -> Skeleton:
         """Return the skeleton for these values, which is made when it is first asked for."""

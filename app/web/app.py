@@ -16,7 +16,7 @@ from app.clock import Clock, SystemClock
 from app.errors import LetterNotFound, NotWithdrawable, SettingsError, TooMany
 from app.log import configure_logging
 from app.settings import Settings, load_settings
-from app.web import about, api, keeping, language, letters, operations, outbox, readers
+from app.web import about, api, keeping, language, letters, looking, operations, outbox, readers, writing
 from app.web.desk import listing, login, today
 from app.web.forms import Rejected
 from app.web.journal import Journal
@@ -27,6 +27,8 @@ from app.web.problems import http_problem, too_late
 from app.web.security import Gate, SecurityHeaders
 from app.web.throttle import LoginThrottle
 
+_WRITERS = (writing, looking, letters, keeping)  # the fixed addresses before /letters/{token}
+_OTHERS = (readers, about, api, language, outbox, operations, today, listing, login)
 _WRONG_SETTINGS = 2  # the exit code, as for wrong arguments
 
 
@@ -63,7 +65,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
             TooMany: too_many,
         },
     )
-    for part in (letters, keeping, readers, about, api, language, outbox, operations, today, listing, login):
+    for part in (*_WRITERS, *_OTHERS):
         app.include_router(part.router)
     app.state.settings = settings
     app.state.login_throttle = LoginThrottle(clock)

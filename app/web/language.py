@@ -1,13 +1,14 @@
 """The language of a page: the reader's choice, else the browser's, else English."""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated
 
 from babel.dates import format_timedelta
 from fastapi import APIRouter, Depends
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, Response
 from starlette.requests import HTTPConnection
 
 from app.domain.schedule import Delay
@@ -15,6 +16,7 @@ from app.rendering import LANGUAGES
 from app.web.bodies import FormValues
 
 COOKIE = "language"
+_SWITCHED = "switched_language"
 VARY = "Accept-Language, Cookie"
 _YEAR = 365 * 24 * 3600  # seconds
 _RANGE = re.compile(r"\s*([a-z]{1,8}|\*)(?:-[a-z0-9-]*)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*", re.IGNORECASE)
@@ -24,12 +26,23 @@ router = APIRouter(include_in_schema=False)
 
 
 def language_of(connection: HTTPConnection) -> str:
-    """Return one of LANGUAGES for this request."""
-    chosen = connection.cookies.get(COOKIE, "")
+    """Return one of LANGUAGES for this request: what it switches to, or the cookie's, or the browser's."""
+    chosen = connection.scope.get(_SWITCHED) or connection.cookies.get(COOKIE, "")
     return chosen if chosen in LANGUAGES else preferred(connection.headers.get("accept-language", ""))
 
 
 Language = Annotated[str, Depends(language_of)]
+
+
+def switch(connection: HTTPConnection, form: Mapping[str, str]) -> None:
+    """Answer this request in the language that a button of its form names, if any."""
+    if form.get("language", "") in LANGUAGES:
+        connection.scope[_SWITCHED] = form["language"]
+
+
+def remember(answer: Response, language: str) -> None:
+    """Have the browser ask for this language from now on."""
+    answer.set_cookie(COOKIE, language, max_age=_YEAR, httponly=True, samesite="lax")
 
 
 def preferred(accepted: str) -> str:
@@ -62,5 +75,5 @@ async def choose(form: FormValues) -> RedirectResponse:
     answer = RedirectResponse(safe_return(form.get("next", "/")), HTTPStatus.SEE_OTHER)
     language = form.get("language", "")
     if language in LANGUAGES:
-        answer.set_cookie(COOKIE, language, max_age=_YEAR, httponly=True, samesite="lax")
+        remember(answer, language)
     return answer

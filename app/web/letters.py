@@ -1,6 +1,5 @@
-"""The writer's pages: the form, the postmark page, and calling a letter back."""
+"""Posting a letter, its postmark page, and calling it back."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -15,15 +14,16 @@ from app.rendering import place_of, translations
 from app.sealing import new_token
 from app.store.database import is_unavailable
 from app.store.letters import StoredLetter
-from app.web.arrivals import arrivals, postmark_day, zone_options
+from app.web.arrivals import postmark_day
 from app.web.bodies import FormValues
 from app.web.choosing import read_letter
-from app.web.forms import FIELDS, N_, TRAP, ZONES, Rejected
+from app.web.forms import N_, TRAP, Rejected
 from app.web.journal import note
 from app.web.language import Language, language_of
 from app.web.limits import may_change, may_look, may_post
 from app.web.outbox import is_open
 from app.web.pages import OpenMailbox, mailbox_of, page, wake_courier
+from app.web.writing import form_page
 
 router = APIRouter(include_in_schema=False)
 _log = structlog.get_logger()
@@ -33,21 +33,6 @@ _TOO_MANY = N_(
     "A lot has come in lately, from your place or altogether. What you wrote is kept below: please try again later."
 )
 _WAITING = (Status.SCHEDULED, Status.HELD, Status.FAILED)
-
-
-@router.get("/", name="form")
-async def form(request: Request) -> HTMLResponse:
-    answer = _form(request, {})
-    # The browser may keep the page for its back button: what was typed without a script is in it.
-    answer.headers["Cache-Control"] = "private, no-cache"
-    answer.headers["X-Robots-Tag"] = "all"
-    return answer
-
-
-@router.get("/letters", name="letters")
-async def letters() -> RedirectResponse:
-    """Lead back to the form whoever reloads the address of a form with errors."""
-    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
 
 
 @router.post("/letters", name="post letter")
@@ -60,10 +45,10 @@ async def post(request: Request, mailbox: OpenMailbox, language: Language, typed
             return _as_if_posted()
         posted = await mailbox.letters.post(draft, now, promise)
     except Rejected as rejected:
-        return _form(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
+        return form_page(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
     except TooMany as error:
         notice = translations(language).gettext(_TOO_MANY)
-        answer = _form(request, typed, HTTPStatus.TOO_MANY_REQUESTS, notice=notice)
+        answer = form_page(request, typed, HTTPStatus.TOO_MANY_REQUESTS, notice=notice)
         answer.headers["Retry-After"] = str(error.seconds)
         return answer
     except Exception as error:
@@ -71,7 +56,7 @@ async def post(request: Request, mailbox: OpenMailbox, language: Language, typed
             raise
         note(error, "post letter")
         notice = translations(language).gettext(_CLOSED)
-        return _form(request, typed, HTTPStatus.SERVICE_UNAVAILABLE, notice=notice)
+        return form_page(request, typed, HTTPStatus.SERVICE_UNAVAILABLE, notice=notice)
     receipt = BackgroundTask(wake_courier, request)
     return RedirectResponse(f"/letters/{posted.token}", HTTPStatus.SEE_OTHER, background=receipt)
 
@@ -99,31 +84,6 @@ async def ask_to_withdraw(request: Request, mailbox: OpenMailbox, token: str) ->
 async def withdraw(mailbox: OpenMailbox, token: str) -> RedirectResponse:
     await mailbox.letters.withdraw(token, mailbox.clock.now())
     return RedirectResponse(f"/letters/{token}", HTTPStatus.SEE_OTHER)
-
-
-def _form(
-    request: Request,
-    typed: Mapping[str, str],
-    status: int = HTTPStatus.OK,
-    *,
-    errors: Mapping[str, str] | None = None,
-    notice: str = "",
-) -> HTMLResponse:
-    mailbox, language = mailbox_of(request), language_of(request)
-    zone = typed.get("timezone", "")
-    shown_zone = zone if zone in ZONES else mailbox.settings.timezone
-    return page(
-        request,
-        "pages/write.html",
-        status,
-        typed={name: typed.get(name, "") for name in FIELDS},
-        errors=errors or {},
-        notice=notice,
-        zone=shown_zone,
-        place=place_of(shown_zone, language),
-        zone_options=zone_options(language),
-        arrivals=arrivals(typed, mailbox.settings, mailbox.clock.now(), shown_zone, language),
-    )
 
 
 def _letter(request: Request, token: str, letter: StoredLetter) -> HTMLResponse:

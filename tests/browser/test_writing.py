@@ -174,6 +174,42 @@ async def test_a_letter_comes_once_on_its_day(open_browser: Opener, base: str, s
     )
 
 
+@pytest.mark.parametrize(("scripts", "language"), [(True, "en"), (False, "ko")])
+async def test_a_letter_is_looked_at_before_it_is_posted(
+    open_browser: Opener, base: str, scripts: bool, language: str
+) -> None:
+    """Without a script, and in another language in the middle of it, nothing that was typed is lost."""
+    page = await (await open_browser(scripts=scripts, language=language)).new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    await page.goto(base)
+    await write(page, **LETTER)
+    await page.click("label[for=second_arrival-none]")
+    await page.get_by_role("button", name={"en": "한국어", "ko": "English"}[language]).click()
+    other = {"en": "ko", "ko": "en"}[language]
+    look = {"en": "Look at it first", "ko": "먼저 살펴보기"}[other]
+    await page.get_by_role("button", name=look).click()
+    await expect(page.locator("html")).to_have_attribute("lang", other)
+    sheet = page.frame_locator("iframe").locator(".sheet")
+    await expect(sheet).to_contain_text("From the sea")
+    assert await sheet.evaluate("element => getComputedStyle(element).maxWidth") == "640px"
+    await page.get_by_role("button", name={"en": "Go on writing", "ko": "이어서 쓰기"}[other]).click()
+    for name, text in LETTER.items():
+        await expect(page.locator(f"#{name}")).to_have_value(text)
+    await page.get_by_role("button", name=look).click()
+    await drop_it_in_the_box(page)
+    await expect(page.locator(".way li")).to_have_count(1)
+    assert said == []
+
+
+async def test_enter_posts_and_switches_no_language(open_browser: Opener, base: str) -> None:
+    page = await (await open_browser(scripts=False)).new_page()
+    await page.goto(base)
+    await write(page, **LETTER)
+    await page.press("#subject", "Enter")
+    await expect(page.locator("h1")).to_have_text("Your letter is in the box")
+
+
 async def test_an_old_name_of_a_zone_is_taken(open_browser: Opener, base: str) -> None:
     page = await (await open_browser(zone="Asia/Saigon")).new_page()
     await page.goto(base)

@@ -143,7 +143,8 @@ function keepDraft(form) {
 
 function postOnce(form) {
   const button = document.getElementById("post");
-  form.addEventListener("submit", () => {
+  form.addEventListener("submit", (event) => {
+    if (event.submitter?.hasAttribute("formaction")) return;
     remember(sessionStorage, POSTING, "yes");
     button.disabled = true;
   });
@@ -152,19 +153,23 @@ function postOnce(form) {
   });
 }
 
+function write(form) {
+  if ("unset" in form.timezone.dataset) {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (zone) chooseZone(form.timezone, zone);
+  }
+  keepDraft(form);
+  keepDates(form);
+  keepCount(form);
+  document.getElementById("summary")?.focus();
+}
+
 function begin() {
   const form = document.getElementById("letter");
   if (form) {
     remember(sessionStorage, POSTING, null);
-    if ("unset" in form.timezone.dataset) {
-      const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-      if (zone) chooseZone(form.timezone, zone);
-    }
-    keepDraft(form);
-    keepDates(form);
-    keepCount(form);
     postOnce(form);
-    document.getElementById("summary")?.focus();
+    if ("writing" in form.dataset) write(form);
   } else if (document.getElementById("posted") && recall(sessionStorage, POSTING)) {
     remember(localStorage, KEPT, null);
     remember(sessionStorage, POSTING, null);

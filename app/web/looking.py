@@ -1,0 +1,73 @@
+"""A look at a letter as it will arrive, before it is posted. Nothing is stored by it."""
+
+import re
+from base64 import b64encode
+from datetime import datetime
+from hashlib import sha256
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from starlette.requests import Request
+
+from app.domain.letter import Draft
+from app.domain.schedule import Promise
+from app.domain.status import Occasion
+from app.mail.envelope import Mail
+from app.rendering import place_of
+from app.web.bodies import FormValues
+from app.web.choosing import read_letter
+from app.web.forms import FIELDS, TRAP, Rejected
+from app.web.language import language_of, switch
+from app.web.pages import OpenMailbox, page
+from app.web.security import CONTENT_SECURITY_POLICY
+from app.web.writing import form_page, remember_switch
+from app.wiring import build_composer
+
+router = APIRouter(include_in_schema=False)
+_STYLE = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
+
+
+@router.post("/letters/look", name="look at letter")
+async def look(request: Request, mailbox: OpenMailbox, typed: FormValues) -> HTMLResponse:
+    switch(request, typed)
+    language, now = language_of(request), mailbox.clock.now()
+    try:
+        draft, promise = read_letter(typed, mailbox.settings, language=language, written_at=now, now=now)
+    except Rejected as rejected:
+        answer = form_page(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
+    else:
+        mail = _mail(draft, promise, now, mailbox.settings.origin)
+        seen = build_composer(mailbox.settings).look(mail, promise.first)
+        kept = {name: typed[name] for name in (*FIELDS, TRAP) if typed.get(name)}
+        place = place_of(draft.timezone, language)
+        answer = page(request, "pages/look.html", mail=seen, kept=kept, draft=draft, promise=promise, place=place)
+        answer.headers["Content-Security-Policy"] = _policy(seen.html)
+    remember_switch(answer, typed)
+    return answer
+
+
+def _mail(draft: Draft, promise: Promise, written_at: datetime, origin: str) -> Mail:
+    """Return a letter's mail as it would arrive first; it has no link of its reader's own yet."""
+    return Mail(
+        occasion=Occasion.FIRST,
+        message_id="",
+        recipient_email=draft.recipient_email,
+        recipient_name=draft.recipient_name,
+        sender_name=draft.sender_name,
+        subject=draft.subject,
+        body=draft.body,
+        language=draft.language,
+        timezone=draft.timezone,
+        written_at=written_at,
+        send_at=promise.first,
+        second_send_at=promise.second,
+        stop_url=f"{origin}/stop/…",
+    )
+
+
+def _policy(html: str) -> str:
+    """Return the usual policy, and the mail's own style for its frame, which inherits this."""
+    hashes = (b64encode(sha256(style.encode()).digest()).decode() for style in _STYLE.findall(html))
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    return CONTENT_SECURITY_POLICY.replace("style-src 'self'", f"style-src 'self' {allowed}")

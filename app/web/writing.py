@@ -1,0 +1,75 @@
+"""Writing a letter: the form, and the form again with what was typed so far. Nothing is stored here."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.requests import Request
+
+from app.rendering import LANGUAGES, place_of
+from app.web.arrivals import arrivals, zone_options
+from app.web.bodies import FormValues
+from app.web.forms import FIELDS, ZONES
+from app.web.language import language_of, remember, switch
+from app.web.pages import mailbox_of, page
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/", name="form")
+async def form(request: Request) -> HTMLResponse:
+    answer = form_page(request, {})
+    # The browser may keep the page for its back button: what was typed without a script is in it.
+    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.headers["X-Robots-Tag"] = "all"
+    return answer
+
+
+@router.get("/letters", name="letters")
+@router.get("/letters/draft", name="draft")
+@router.get("/letters/look", name="look")
+async def letters() -> RedirectResponse:
+    """Lead back to the form whoever reloads the address of a form that was sent."""
+    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+
+
+@router.post("/letters/draft", name="go on writing")
+async def go_on(request: Request, typed: FormValues) -> HTMLResponse:
+    """Show the form with what was typed, in the language that was switched to, if one was."""
+    switch(request, typed)
+    answer = form_page(request, typed)
+    remember_switch(answer, typed)
+    return answer
+
+
+def remember_switch(answer: HTMLResponse, typed: Mapping[str, str]) -> None:
+    if typed.get("language", "") in LANGUAGES:
+        remember(answer, typed["language"])
+
+
+def form_page(
+    request: Request,
+    typed: Mapping[str, str],
+    status: int = HTTPStatus.OK,
+    *,
+    errors: Mapping[str, str] | None = None,
+    notice: str = "",
+) -> HTMLResponse:
+    """Return the form with what was typed; it is fresh, and may hold what the browser kept, where nothing was."""
+    mailbox, language = mailbox_of(request), language_of(request)
+    zone = typed.get("timezone", "")
+    shown_zone = zone if zone in ZONES else mailbox.settings.timezone
+    return page(
+        request,
+        "pages/write.html",
+        status,
+        typed={name: typed.get(name, "") for name in FIELDS},
+        fresh=not typed,
+        errors=errors or {},
+        notice=notice,
+        zone=shown_zone,
+        place=place_of(shown_zone, language),
+        zone_options=zone_options(language),
+        arrivals=arrivals(typed, mailbox.settings, mailbox.clock.now(), shown_zone, language),
+    )
