@@ -68,6 +68,12 @@ class Sealer:
         except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
             raise KeyMissing(f"a value in {where} does not open: it was changed, or moved from another row") from None
 
+    @property
+    def key_ids(self) -> str:
+        """The ids of the keys in hex, that of the first one first."""
+        others = [key_id for key_id in self._ciphers if key_id != self._current]
+        return " ".join(key_id.hex() for key_id in (self._current, *others))
+
     def is_current(self, sealed: bytes) -> bool:
         """Return whether a value is sealed with the first key."""
         return sealed[1:_HEAD] == self._current

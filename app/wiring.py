@@ -153,7 +153,9 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
 def _membership(mailbox: Mailbox, answers: Answers, judge: Judge) -> Membership:
     settings, clock = mailbox.settings, mailbox.clock
     relief = Relief(settings.answers_dir, judge, clock)
-    return Membership(f"{socket.gethostname()}:{os.getpid()}", settings.lease, clock, answers, relief)
+    return Membership(
+        f"{socket.gethostname()}:{os.getpid()}", settings.lease, clock, answers, relief, mailbox.vault.key_ids
+    )
 
 
 def _leadership(mailbox: Mailbox, membership: Membership, scan: Scan) -> Leadership:

@@ -7,9 +7,10 @@ from dataclasses import asdict
 import typer
 
 from app.clock import SystemClock
+from app.errors import MailboxError
 from app.sealing import Sealer
 from app.settings import Settings, load_settings
-from app.store.rotation import Rotation, letters_to_look_at, rotate
+from app.store.rotation import Rotation, cannot_open, letters_to_look_at, rotate
 from app.wiring import open_mailbox
 
 _TOLD_EVERY = 1000  # letters
@@ -22,7 +23,8 @@ def keys_rotate() -> None:
     """Seal everything with the first key of MAILBOX_SECRET_KEY, and report as JSON. Exit code 1 if anything is left.
 
     Put the new key before the old one and restart the program; then run this while it serves. After
-    it, the old key can be taken out. It may be broken off and run again.
+    it, the old key can be taken out. It may be broken off and run again. It refuses to begin while a
+    process serves that lacks the new key.
     """
     rotation = asyncio.run(_rotate(load_settings()))
     typer.echo(json.dumps(asdict(rotation)))
@@ -32,7 +34,10 @@ def keys_rotate() -> None:
 
 
 async def _rotate(settings: Settings) -> Rotation:
-    async with open_mailbox(settings, SystemClock()) as mailbox:
+    clock = SystemClock()
+    async with open_mailbox(settings, clock) as mailbox:
+        if names := await cannot_open(mailbox.vault, clock.now() - 2 * settings.lease):
+            raise MailboxError(f"{', '.join(names)} serves without the new key; restart it with both keys first")
         letters = await letters_to_look_at()
 
         def tell(seen: int) -> None:

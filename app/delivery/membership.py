@@ -41,9 +41,13 @@ class Watch:
 class Membership:
     """Enters this process among the workers, shows that it lives, and relieves the dead."""
 
-    def __init__(self, name: str, lease: timedelta, clock: Clock, answers: Answers, relief: Relief) -> None:
+    def __init__(
+        self, name: str, lease: timedelta, clock: Clock, answers: Answers, relief: Relief, key_ids: str = ""
+    ) -> None:
+        """Take the ids of the keys that this process knows, for whoever rotates them."""
         self.id = uuid4()
         self.name = name
+        self._key_ids = key_ids
         self._watch = Watch(lease)
         self._clock = clock
         self._answers = answers
@@ -52,7 +56,7 @@ class Membership:
         """When we began to write our last beat, on the monotonic clock: others count from then."""
 
     async def join(self) -> None:
-        await leases.register(self.id, self.name, self._clock.now())
+        await leases.register(self.id, self.name, self._clock.now(), self._key_ids)
         self._answers.open(self.id)
 
     async def pulse(self, trouble: str = "") -> int:

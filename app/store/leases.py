@@ -9,12 +9,12 @@ from tortoise.expressions import F
 from app.store.models import Delivery, Lease, Worker
 
 SCHEDULER = "scheduler"
-_TROUBLE_LIMIT = 255
+_TROUBLE_LIMIT = _KEY_IDS_LIMIT = 255
 
 
-async def register(worker: UUID, name: str, now: datetime) -> None:
-    """Enter a process among the workers; only then may it claim."""
-    await Worker.create(id=worker, name=name, started_at=now, seen_at=now)
+async def register(worker: UUID, name: str, now: datetime, key_ids: str = "") -> None:
+    """Enter a process among the workers, with the keys that it knows; only then may it claim."""
+    await Worker.create(id=worker, name=name, started_at=now, seen_at=now, key_ids=key_ids[:_KEY_IDS_LIMIT])
 
 
 async def beat(worker: UUID, now: datetime, trouble: str = "") -> bool:

@@ -172,7 +172,8 @@ class BlockedAddress(Model):
 class Worker(Model):
     """A process that may claim. It is alive while `beat` moves; `seen_at` is for people to read.
 
-    `trouble` is why it cannot use the mail server just now, or empty.
+    `trouble` is why it cannot use the mail server just now, or empty. `key_ids` are those of the keys
+    that it can open letters with.
     """
 
     id = fields.UUIDField(primary_key=True)
@@ -181,6 +182,7 @@ class Worker(Model):
     started_at = fields.DatetimeField()
     seen_at = fields.DatetimeField()
     trouble = fields.CharField(255, default="")
+    key_ids = fields.CharField(255, null=True)
 
     class Meta:
         table = "workers"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import structlog
 from app.errors import KeyMissing
 from app.sealing import Sealer
 from app.store.database import empty_write_ahead_log, transaction
-from app.store.models import Letter
+from app.store.models import Letter, Worker
 from app.store.vault import LETTER_COLUMNS, Vault, reseal_finder
 
 log = structlog.get_logger()
@@ -38,6 +39,13 @@ class Rotation:
     def complete(self) -> bool:
         """Whether every key but the first can be taken away."""
         return not self.left and not self.unreadable
+
+
+async def cannot_open(vault: Vault, since: datetime) -> list[str]:
+    """Return the workers that were seen `since` then and lack the first key: rotation would break their pages."""
+    first = vault.key_ids.partition(" ")[0]
+    alive = Worker.filter(seen_at__gte=since).order_by("name")
+    return [worker.name async for worker in alive if first not in (worker.key_ids or "")]
 
 
 async def letters_to_look_at() -> int:

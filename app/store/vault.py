@@ -21,6 +21,11 @@ class Vault:
         self._sealer = sealer
         self._finder = finder
 
+    @property
+    def key_ids(self) -> str:
+        """What the keys are told apart by, the first one's first; it says nothing about them."""
+        return self._sealer.key_ids
+
     def seal_letter(self, letter_id: UUID, values: Mapping[str, str]) -> dict[str, bytes]:
         """Return the sealed columns of a letter for `values`, by column name."""
         row = letter_id.hex

@@ -52,6 +52,19 @@ def test_the_key_is_rotated_while_letters_come_and_go(database_url: str, tmp_pat
     assert "MAILBOX_SECRET_KEY" in refused.stderr
 
 
+def test_rotation_does_not_begin_while_a_process_lacks_the_new_key(sqlite_url: str, tmp_path: Path) -> None:
+    seed(sqlite_url, 1)
+    program = Program(tmp_path, DATABASE_URL=sqlite_url, SECRET_KEY=KEY, PAUSED="on")
+    with program.serve() as server:
+        program.environment["MAILBOX_SECRET_KEY"] = f"{NEW}, {KEY}"
+        refused = program.run("keys", "rotate")
+        assert refused.returncode == 2
+        assert f":{server.pid} serves without the new key; restart it" in refused.stderr
+        server.terminate()
+    with program.serve():
+        assert program.run("keys", "rotate").returncode == 0
+
+
 def _printed(folder: Path) -> bytes:
     """Return what the command has printed up to now."""
     return b"".join(path.read_bytes() for path in folder.glob("command-*.log"))

@@ -55,7 +55,7 @@ ROWS["0003_readers"] = f"""
     {ROWS["0001_initial"]};
     UPDATE letters SET reader_token_hash = 'reader{{n}}', stopped_at = {{at}};
     UPDATE deliveries SET status = 'held', held_reason = 'blocked', claim_token = NULL, claimed_by_id = NULL,
-        handed_over_at = NULL;
+        handed_over_at = NULL WHERE status = 'claimed';
     INSERT INTO blocked_addresses (mac, since) VALUES ('mac{{n}}', {{at}})
 """
 
