@@ -207,6 +207,7 @@ class Tally(Model):
     """A part of a count that triggers keep of deliveries and attempts; see `store.tallies`.
 
     `quarter` is that of an hour, in UTC, since 1970; `milliseconds` are those of all that was counted.
+    `part` tells apart what was not folded yet.
     """
 
     id = fields.BigIntField(primary_key=True, generated=True)
@@ -216,9 +217,11 @@ class Tally(Model):
     quarter = fields.BigIntField()
     number = fields.BigIntField()
     milliseconds = fields.BigIntField()
+    part = fields.BigIntField(default=0)
 
     class Meta:
         table = "tallies"
+        unique_together = (("kind", "quarter", "notice", "detail", "part"),)
 
 
 class JobRun(Model):

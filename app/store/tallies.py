@@ -58,8 +58,8 @@ _FOLD = """
             )
         RETURNING kind, notice, detail, CASE WHEN quarter < $1 THEN 0 ELSE quarter END AS quarter, number, milliseconds
     )
-    INSERT INTO tallies (kind, notice, detail, quarter, number, milliseconds)
-    SELECT kind, notice, detail, quarter, SUM(number), SUM(milliseconds) FROM taken
+    INSERT INTO tallies (kind, notice, detail, quarter, number, milliseconds, part)
+    SELECT kind, notice, detail, quarter, SUM(number), SUM(milliseconds), nextval('tallies_id_seq') FROM taken
     GROUP BY kind, notice, detail, quarter HAVING SUM(number) <> 0 OR SUM(milliseconds) <> 0
 """
 _FOLDABLE = """
