@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
-from tests.bench import ours, sending
+from tests.bench import ours, posting, sending
 from tests.bench.bench import Bench, Sizes
 from tests.bench.databases import databases
 from tests.bench.report import Bound, say
@@ -18,6 +18,7 @@ from tests.bench.sink import require_postfix
 PARTS: dict[str, Callable[[Bench], None]] = {
     "fast": sending.fast,
     "delayed": sending.delayed,
+    "posting": posting.posting,
 }
 
 

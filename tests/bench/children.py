@@ -75,6 +75,12 @@ def child(
         running.kill()
 
 
+def cpu(pid: int) -> float:
+    """Return the seconds of CPU that a running process has taken so far."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def memory(pid: int, which: str) -> float:
     """Return `VmHWM` or `VmRSS` of a process in MiB; 0 where it has ended."""
     with contextlib.suppress(OSError):
