@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from app.errors import LetterNotFound, NotWithdrawable
 from app.sealing import new_token, token_hash
 from app.store.database import transaction
 from app.store.models import Attempt, Delivery, Letter
+from app.store.posting import store
 from app.store.quotas import Quotas
 from app.store.row_ids import new_row_id
 from app.store.vault import Vault
@@ -23,12 +25,16 @@ from app.store.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What the writer gets back. `token` is known to nobody else, and not stored in clear."""
+    """What the writer gets back. `token` is known to nobody else, and not stored in clear.
+
+    `notice`: a notice about it is due at once.
+    """
 
     token: str
     send_at: datetime
     second_send_at: datetime | None
     status: Status
+    notice: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +100,10 @@ class Letters:
         token = new_token()
         letter = self._letter(draft, token, now)
         letter.send_at, letter.second_send_at = promise.first, promise.second
-        async with transaction():
-            await letter.save(force_create=True)
-            if self._quotas:
-                await self._quotas.check(letter, now)
-            await Delivery.bulk_create(self._deliveries(letter, draft, now))
-        return Posted(token, letter.send_at, letter.second_send_at, Status.SCHEDULED)
+        deliveries = self._deliveries(letter, draft, now)
+        await store(letter, deliveries, partial(self._quotas.check, letter, now) if self._quotas else None)
+        notice = any(delivery.notice for delivery in deliveries)
+        return Posted(token, letter.send_at, letter.second_send_at, Status.SCHEDULED, notice)
 
     def _usual(self, now: datetime, zone: ZoneInfo) -> Promise:
         return Promise(arrival(now, self._first_delay, zone), arrival(now, self._second_delay, zone))

@@ -109,7 +109,8 @@ async def post(
     posted = await mailbox.letters.post(draft, now, promise)
     url = f"{mailbox.settings.origin}/letters/{posted.token}"
     response.headers["Location"] = f"/api/letters/{posted.token}"
-    background.add_task(wake_courier, request)
+    if posted.notice:
+        background.add_task(wake_courier, request)
     return PostedOut(
         token=posted.token,
         url=url,

@@ -1,9 +1,10 @@
 """What a form's body says: bytes in, names and values out, or one clear refusal."""
 
 import io
+import re
+from binascii import unhexlify
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException
 from python_multipart.exceptions import FormParserError
@@ -11,6 +12,7 @@ from python_multipart.multipart import Field, File, parse_form, parse_options_he
 from starlette.requests import Request
 
 _MOST_FIELDS = 50
+_ESCAPED = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 
 
 class Unreadable(ValueError):
@@ -18,17 +20,29 @@ class Unreadable(ValueError):
 
 
 def read_urlencoded(body: bytes) -> list[tuple[str, str]]:
-    """Read `application/x-www-form-urlencoded`, strictly.
+    """Read `application/x-www-form-urlencoded` (URL Standard §5.1), strictly.
 
     Starlette's own parser takes every byte for Latin-1 and puts U+FFFD for what it cannot read:
-    `curl -d body=안녕` would arrive as something nobody wrote.
+    `curl -d body=안녕` would arrive as something nobody wrote. The stdlib's takes every escaped
+    byte by itself, which for a letter in Korean is most of what posting it costs.
 
     Raises Unreadable.
     """
+    if body.count(b"&") >= _MOST_FIELDS:
+        raise Unreadable("too many fields")
+    fields = (field.partition(b"=") for field in body.split(b"&") if field)
     try:
-        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
-    except ValueError as error:
+        return [(_unescaped(name), _unescaped(value)) for name, _, value in fields]
+    except UnicodeDecodeError as error:
         raise Unreadable(str(error)) from None
+
+
+def _unescaped(text: bytes) -> str:
+    return _ESCAPED.sub(_bytes, text.replace(b"+", b" ")).decode()
+
+
+def _bytes(escaped: re.Match[bytes]) -> bytes:
+    return unhexlify(escaped[0].replace(b"%", b""))
 
 
 def read_multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:

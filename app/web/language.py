@@ -9,7 +9,7 @@ from typing import Annotated
 from babel.dates import format_timedelta
 from fastapi import APIRouter, Depends
 from fastapi.responses import RedirectResponse, Response
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from app.domain.schedule import Delay
 from app.rendering import LANGUAGES
@@ -31,7 +31,11 @@ def language_of(connection: HTTPConnection) -> str:
     return chosen if chosen in LANGUAGES else preferred(connection.headers.get("accept-language", ""))
 
 
-Language = Annotated[str, Depends(language_of)]
+async def _language(request: Request) -> str:
+    return language_of(request)
+
+
+Language = Annotated[str, Depends(_language)]
 
 
 def switch(connection: HTTPConnection, form: Mapping[str, str]) -> None:

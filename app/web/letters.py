@@ -57,8 +57,8 @@ async def post(request: Request, mailbox: OpenMailbox, language: Language, typed
         note(error, "post letter")
         notice = translations(language).gettext(_CLOSED)
         return form_page(request, typed, HTTPStatus.SERVICE_UNAVAILABLE, notice=notice)
-    receipt = BackgroundTask(wake_courier, request)
-    return RedirectResponse(f"/letters/{posted.token}", HTTPStatus.SEE_OTHER, background=receipt)
+    courier = BackgroundTask(wake_courier, request) if posted.notice else None
+    return RedirectResponse(f"/letters/{posted.token}", HTTPStatus.SEE_OTHER, background=courier)
 
 
 def _as_if_posted() -> RedirectResponse:

@@ -35,14 +35,14 @@ def may_post(request: Request) -> None:
         _take(limits.posts, request)
 
 
-def may_look(request: Request) -> None:
+async def may_look(request: Request) -> None:
     """Raise TooMany for a client that tried too many links which lead nowhere; even the right one waits then."""
     limits = _limits(request)
     if limits:
         _require(limits.misses, request)
 
 
-def may_change(request: Request) -> None:
+async def may_change(request: Request) -> None:
     """Count a change to a letter. Raises TooMany."""
     limits = _limits(request)
     if limits:

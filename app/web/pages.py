@@ -30,7 +30,12 @@ async def wake_courier(request: Request) -> None:
     await station.scan.run_notices()
 
 
-OpenMailbox = Annotated[Mailbox, Depends(mailbox_of)]
+async def _mailbox(request: Request) -> Mailbox:
+    """Give the mailbox to a page, as a coroutine: FastAPI sends any other dependency to a thread and waits for it."""
+    return mailbox_of(request)
+
+
+OpenMailbox = Annotated[Mailbox, Depends(_mailbox)]
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -172,6 +173,20 @@ def test_every_letter_of_plain_characters_is_kept_exactly(body: str) -> None:
 @given(st.from_regex(r"[a-z0-9]{1,20}@[a-z0-9]{1,20}\.(org|kr)", fullmatch=True))
 def test_plain_addresses_are_taken(address: str) -> None:
     assert read(recipient_email=address).recipient_email == address
+
+
+_PIECES = st.sampled_from([b"a", b"+", b"=", b"&", b"%", b"%4", b"%20", b"%26", b"%eb%8A%90", b"%ff", "느".encode()])
+
+
+@given(st.lists(_PIECES, max_size=20).map(b"".join))
+def test_a_form_says_what_the_standard_library_reads_in_it(body: bytes) -> None:
+    try:
+        expected = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        with pytest.raises(Unreadable):
+            read_urlencoded(body)
+    else:
+        assert read_urlencoded(body) == expected
 
 
 @given(st.binary())
