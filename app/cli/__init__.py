@@ -8,7 +8,7 @@ import typer
 from app.cli.admin import admin
 from app.cli.examining import doctor
 from app.cli.keys import keys
-from app.cli.ledger import audit, hold, purge, release
+from app.cli.ledger import audit, hold, pause, purge, release, resume
 from app.cli.serving import migrate, scan, serve
 from app.errors import MailboxError
 from app.log import configure_logging
@@ -21,7 +21,7 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve, migrate, scan, audit, doctor, hold, release, purge):
+for command in (serve, migrate, scan, audit, doctor, hold, release, pause, resume, purge):
     cli.command()(command)
 cli.add_typer(admin, name="admin")
 cli.add_typer(keys, name="keys")

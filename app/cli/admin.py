@@ -4,10 +4,12 @@ import asyncio
 
 import typer
 
-from app.cli.asking import with_database
+from app.cli.asking import operator, with_database
 from app.clock import SystemClock
+from app.domain.actions import Deed
 from app.settings import load_settings
 from app.store import accounts
+from app.store.trail import record
 
 admin = typer.Typer(help="The accounts of the admin page.", no_args_is_help=True)
 
@@ -16,16 +18,25 @@ admin = typer.Typer(help="The accounts of the admin page.", no_args_is_help=True
 def admin_create(username: str) -> None:
     """Make an account; the password is asked for twice."""
     password = _new_password()
-    asyncio.run(
-        with_database(load_settings(), lambda: accounts.create_account(username, password, SystemClock().now()))
-    )
+    asyncio.run(with_database(load_settings(), lambda: _create(username, password)))
+
+
+async def _create(username: str, password: str) -> None:
+    now = SystemClock().now()
+    await accounts.create_account(username, password, now)
+    await record(operator(), Deed.CREATE_ACCOUNT, now, subject=username)
 
 
 @admin.command("reset")
 def admin_reset(username: str) -> None:
     """Give an account another password, and end its sessions."""
     password = _new_password()
-    asyncio.run(with_database(load_settings(), lambda: accounts.reset_password(username, password)))
+    asyncio.run(with_database(load_settings(), lambda: _reset(username, password)))
+
+
+async def _reset(username: str, password: str) -> None:
+    await accounts.reset_password(username, password)
+    await record(operator(), Deed.RESET_ACCOUNT, SystemClock().now(), subject=username)
 
 
 @admin.command("list")

@@ -6,11 +6,14 @@ from dataclasses import asdict
 
 import typer
 
+from app.cli.asking import operator
 from app.clock import SystemClock
+from app.domain.actions import Deed
 from app.errors import MailboxError
 from app.sealing import Sealer
 from app.settings import Settings, load_settings
 from app.store.rotation import Rotation, cannot_open, letters_to_look_at, rotate
+from app.store.trail import record
 from app.wiring import open_mailbox
 
 _TOLD_EVERY = 1000  # letters
@@ -39,6 +42,7 @@ async def _rotate(settings: Settings) -> Rotation:
         if names := await cannot_open(mailbox.vault, clock.now() - 2 * settings.lease):
             raise MailboxError(f"{', '.join(names)} serves without the new key; restart it with both keys first")
         letters = await letters_to_look_at()
+        await record(operator(), Deed.ROTATE_KEYS, mailbox.clock.now())
 
         def tell(seen: int) -> None:
             if seen % _TOLD_EVERY == 0 or seen >= letters:

@@ -9,16 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.asking import with_database
+from app.cli.asking import operator, with_database
 from app.clock import SystemClock
+from app.domain.actions import Deed
 from app.domain.status import HeldReason
 from app.errors import MailboxError
 from app.settings import Settings, load_settings
-from app.store import deliveries
+from app.store import deliveries, pauses
 from app.store.audit import audit as read_ledger
 from app.store.batches import hold_due_since, release_held
 from app.store.forgetting import purge as forget_letters
-from app.store.reconcile import message_ids, reconcile
+from app.store.reconcile import Reconciliation, message_ids, reconcile
+from app.store.trail import record
 from app.wiring import build_station, open_mailbox
 
 
@@ -35,9 +37,16 @@ def audit(
 
 
 async def _audit(against: Path | None) -> dict[str, Any]:
-    received = {"against": asdict(await reconcile(message_ids(against), SystemClock().now()))} if against else {}
+    received = {"against": asdict(await _reconcile(against))} if against else {}
     ledger = await read_ledger()
     return asdict(ledger) | {"adds_up": ledger.adds_up} | received
+
+
+async def _reconcile(received: Path) -> Reconciliation:
+    now = SystemClock().now()
+    found = await reconcile(message_ids(received), now)
+    await record(operator(), Deed.RECONCILE, now, changed=found.settled)
+    return found
 
 
 def hold(
@@ -58,7 +67,7 @@ async def _hold(settings: Settings, since: datetime) -> int:
             if clock.monotonic() > end:
                 raise MailboxError(f"{', '.join(names)} still sends; start it with MAILBOX_PAUSED=on first")
             await asyncio.sleep(1)
-        return await hold_due_since(since, clock.now())
+        return await hold_due_since(since, clock.now(), operator())
 
 
 def release(
@@ -66,8 +75,20 @@ def release(
 ) -> None:
     """Schedule again, for now, what was held for a reason."""
     clock = SystemClock()
-    released = asyncio.run(with_database(load_settings(), lambda: release_held(reason, clock.now())))
+    released = asyncio.run(with_database(load_settings(), lambda: release_held(reason, clock.now(), operator())))
     typer.echo(json.dumps({"released": released}))
+
+
+def pause() -> None:
+    """Send nothing any more, on every process, until `resume`; what is under way lands."""
+    paused = asyncio.run(with_database(load_settings(), lambda: pauses.pause(operator(), SystemClock().now())))
+    typer.echo("Nothing is sent from now on" if paused else "Sending was paused already")
+
+
+def resume() -> None:
+    """Go on sending after `pause`; what is due goes out within a minute."""
+    resumed = asyncio.run(with_database(load_settings(), lambda: pauses.resume(operator(), SystemClock().now())))
+    typer.echo("Sending goes on" if resumed else "Sending was not paused here")
 
 
 def purge() -> None:
@@ -77,4 +98,5 @@ def purge() -> None:
 
 
 async def _purge(settings: Settings) -> int:
+    await record(operator(), Deed.PURGE, SystemClock().now())
     return sum([purged async for purged in forget_letters(SystemClock().now(), settings.keep)])

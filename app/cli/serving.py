@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from app.cli.asking import PAUSED
+from app.cli.asking import PAUSED, say_if_paused
 from app.clock import SystemClock
 from app.domain.status import Status
 from app.settings import Settings, load_settings
@@ -60,6 +60,7 @@ async def _prepare(settings: Settings) -> None:
         )
         if settings.paused:
             typer.echo(PAUSED)
+        await say_if_paused()
         if not await greet(mailbox):
             typer.echo(
                 f"The admin page is {settings.origin}/admin (for another password: slow-mailbox admin reset NAME)"
@@ -82,8 +83,10 @@ def scan() -> None:
     raise typer.Exit(int(any(report[status] for status in (Status.FAILED, Status.UNCERTAIN, Status.SCHEDULED))))
 
 
-async def _scan(settings: Settings) -> dict[str, int]:
+async def _scan(settings: Settings) -> dict[str, int | bool]:
     async with open_mailbox(settings, SystemClock()) as mailbox, build_station(mailbox, leads=False) as station:
         await station.scan.drain()
         settled = station.records.settled
-    return {status.value: settled[status] for status in Status if status is not Status.CLAIMED}
+        paused = await say_if_paused()
+    sums = {status.value: settled[status] for status in Status if status is not Status.CLAIMED}
+    return sums | {"paused": settings.paused or paused}

@@ -40,3 +40,25 @@ _EDGES = {
     Action.SETTLE_SENT: ((Status.UNCERTAIN,), Status.SENT),
     Action.SETTLE_FAILED: ((Status.UNCERTAIN,), Status.FAILED),
 }
+
+
+class Deed(StrEnum):
+    """What the trail tells of beside actions on deliveries."""
+
+    SIGN_IN = "sign_in"
+    REFUSED = "refused"
+    SIGN_OUT = "sign_out"
+    PAUSE = "pause"
+    RESUME = "resume"
+    EXPORT = "export"
+    CORRECT = "correct"
+    CREATE_ACCOUNT = "create_account"
+    RESET_ACCOUNT = "reset_account"
+    CHANGE_PASSWORD = "change_password"  # noqa: S105 - the name of a deed
+    END_SESSIONS = "end_sessions"
+    SECOND_FACTOR_ON = "second_factor_on"
+    SECOND_FACTOR_OFF = "second_factor_off"
+    RECOVERY_CODE = "recovery_code"
+    RECONCILE = "reconcile"
+    PURGE = "purge"
+    ROTATE_KEYS = "rotate_keys"

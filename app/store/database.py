@@ -23,6 +23,7 @@ from tortoise.transactions import in_transaction
 from app.errors import DatabaseError
 
 APP = "mailbox"
+MODELS = ["app.store.models", "app.store.desk_models"]
 MIGRATIONS = "migrations"
 UNAVAILABLE = (
     OperationalError,
@@ -83,7 +84,7 @@ def tortoise_config(url: str) -> dict[str, Any]:
         connection["credentials"] |= _POOL | {"application_name": "slow-mailbox"}
     return {
         "connections": {"default": connection},
-        "apps": {APP: {"models": ["app.store.models"], "migrations": MIGRATIONS, "default_connection": "default"}},
+        "apps": {APP: {"models": MODELS, "migrations": MIGRATIONS, "default_connection": "default"}},
     }
 
 

@@ -73,6 +73,7 @@ SQLITE = Statements(
         WHERE id IN (
             SELECT id FROM deliveries
             WHERE status = 'scheduled' AND {kind} AND due_at <= ?
+                AND NOT EXISTS (SELECT 1 FROM pauses)
                 AND domain_mac NOT IN (SELECT value FROM json_each(?))
             ORDER BY due_at LIMIT ?
         )
@@ -135,6 +136,7 @@ POSTGRES = Statements(
         WHERE id = ANY (ARRAY (
             SELECT id FROM deliveries
             WHERE status = 'scheduled' AND {kind} AND due_at <= $4
+                AND NOT EXISTS (SELECT 1 FROM pauses)
                 AND NOT jsonb_exists($5::jsonb, domain_mac)
             ORDER BY due_at LIMIT $6
             FOR UPDATE SKIP LOCKED

@@ -84,8 +84,9 @@ async def test_what_a_worker_has_claimed_is_left_to_it(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("reason", HeldReason)
 async def test_releasing_frees_whatever_its_reader_does_not_object_to(ledger: Ledger, reason: HeldReason) -> None:
-    overdue = await _one(ledger, Status.HELD, held_reason=reason, due_at=NOW - HOUR)
-    ahead = await _one(ledger, Status.HELD, held_reason=reason)
+    held = {"held_reason": reason, "awaited_mac": "m" if reason is HeldReason.UNCONFIRMED else None}
+    overdue = await _one(ledger, Status.HELD, due_at=NOW - HOUR, **held)
+    ahead = await _one(ledger, Status.HELD, **held)
     ids = [overdue.id, ahead.id]
     assert await edges.release(ids, NOW) == ([] if reason in ("blocked", "unconfirmed") else ids)
     if reason is HeldReason.OPERATOR:

@@ -76,6 +76,19 @@ ROWS["0007_confirmations"] = f"""
         SELECT 'm', 'confirmation{{n}}', MAX(id), {{at}} FROM deliveries
 """
 
+ROWS["0009_trail"] = f"""
+    UPDATE deliveries SET held_reason = 'operator', awaited_mac = NULL;
+    {ROWS["0007_confirmations"]};
+    INSERT INTO operator_actions (at, who, client, action, subject, asked, changed)
+        VALUES ({{at}}, 'somebody{{n}}', '', 'hold', '', 2, 1);
+    INSERT INTO delivery_actions (delivery_id, at, who, action)
+        SELECT MAX(id), {{at}}, 'somebody{{n}}', 'hold' FROM deliveries;
+    INSERT INTO bulk_actions (id, action, who, client, selection, chosen, asked, place, seen, changed, begun_at)
+        VALUES ({{uuid}}, 'hold', 'somebody{{n}}', '', 'state=held', '', 2, '', 2, 1, {{at}});
+    DELETE FROM pauses;
+    INSERT INTO pauses (name, since, who) VALUES ('sending', {{at}}, 'somebody{{n}}')
+"""
+
 
 async def _fill(name: str, number: int) -> None:
     values = {

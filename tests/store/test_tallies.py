@@ -15,6 +15,7 @@ from app.store.audit import audit
 from app.store.batches import hold_due_since, release_held
 from app.store.claims import claim, unclaim
 from app.store.database import transaction
+from app.store.edges import hold
 from app.store.models import Attempt, Delivery, Tally
 from app.store.tallies import (
     DURATION,
@@ -27,6 +28,7 @@ from app.store.tallies import (
     fold,
     quarter_of,
 )
+from app.store.trail import Operator
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, new_worker
 from tests.unit.test_house import ROOT
@@ -34,6 +36,7 @@ from tests.unit.test_house import ROOT
 pytestmark = pytest.mark.anyio
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+WHO = Operator("root (command line)")
 
 
 async def _counted() -> Counter[tuple[str, str]]:
@@ -174,7 +177,7 @@ async def test_an_update_counts_its_own_rows(ledger: Ledger) -> None:
     async with transaction():
         assert await Delivery.filter(status=Status.SCHEDULED).update(status=Status.CANCELLED, status_at=NOW) == 3
     assert await Delivery.filter(status=Status.CANCELLED).update(status=Status.SCHEDULED, status_at=NOW) == 3
-    assert await hold_due_since(NOW, NOW) == 3
+    assert len(await hold([row.id for row in await Delivery.all()], NOW)) == 3
     assert await Attempt.all().delete() == 0
     assert await Delivery.all().limit(2).delete() in (2, 3)
 
@@ -199,8 +202,8 @@ async def test_several_processes_at_once_are_counted_exactly(ledger: Ledger, dat
     while not claiming.done():
         await fold(NOW)
         await ledger.add(Status.SCHEDULED, NOW + DAY)
-        await hold_due_since(NOW + DAY, NOW + DAY)
-        await release_held(HeldReason.OPERATOR, NOW)
+        await hold_due_since(NOW + DAY, NOW + DAY, WHO)
+        await release_held(HeldReason.OPERATOR, NOW, WHO)
         folds += 1
         await asyncio.sleep(0.01)
     await claiming

@@ -1,0 +1,47 @@
+"""Pausing all sending, for every process at once: while there is a row, nothing is claimed (statements.py)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tortoise.exceptions import IntegrityError
+
+from app.domain.actions import Deed
+from app.store.database import transaction
+from app.store.desk_models import Pause
+from app.store.trail import Operator, record
+
+_SENDING = "sending"
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Since when, and by whom, nothing is sent."""
+
+    since: datetime
+    who: str
+
+
+async def paused() -> Paused | None:
+    """Return who has paused all sending; None: nobody."""
+    row = await Pause.get_or_none(name=_SENDING)
+    return Paused(row.since, row.who) if row else None
+
+
+async def pause(operator: Operator, now: datetime) -> bool:
+    """Have nothing claimed any more, letters and notices alike; what is under way lands. False: it was so already."""
+    try:
+        async with transaction():
+            await Pause.create(name=_SENDING, since=now, who=operator.name)
+            await record(operator, Deed.PAUSE, now)
+    except IntegrityError:
+        return False
+    return True
+
+
+async def resume(operator: Operator, now: datetime) -> bool:
+    """Go on sending. False: it was not paused."""
+    async with transaction():
+        if not await Pause.filter(name=_SENDING).delete():
+            return False
+        await record(operator, Deed.RESUME, now)
+    return True

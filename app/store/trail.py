@@ -1,0 +1,84 @@
+"""The trail of what operators did: written with what it tells of, and never changed again.
+
+Its tables refuse to be changed (migrations/0004). It holds no address and no text: what was done to
+which deliveries is told by their ids, and a selection by its parts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.store.desk_models import DeliveryAction, OperatorAction
+
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who does something, and from where: an account and its client's network, or the command line."""
+
+    name: str
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that was done. `asked` and `changed` are numbers of deliveries, where any were meant."""
+
+    id: int
+    at: datetime
+    who: str
+    client: str
+    action: str
+    subject: str
+    asked: int | None
+    changed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """What was done to one delivery."""
+
+    at: datetime
+    who: str
+    action: str
+
+
+async def record(
+    operator: Operator,
+    action: str,
+    now: datetime,
+    *,
+    subject: str = "",
+    asked: int | None = None,
+    changed: int | None = None,
+) -> None:
+    """Write down what an operator did; in the transaction that does it, where there is one."""
+    await OperatorAction.create(
+        at=now,
+        who=operator.name,
+        client=operator.client,
+        action=action,
+        subject=subject,
+        asked=asked,
+        changed=changed,
+    )
+
+
+async def record_touches(operator: Operator, action: str, ids: Sequence[int], now: datetime) -> None:
+    """Write down beside each of these deliveries what was done to it."""
+    touches = [DeliveryAction(delivery_id=each, at=now, who=operator.name, action=action) for each in ids]
+    await DeliveryAction.bulk_create(touches, batch_size=PAGE * 10)
+
+
+async def entries(before: int | None = None, limit: int = PAGE) -> list[Entry]:
+    """Return what was done, newest first, from the entry before this id on."""
+    found = OperatorAction.filter(id__lt=before) if before else OperatorAction.all()
+    rows = await found.order_by("-id").limit(limit).values()
+    return [Entry(**row) for row in rows]
+
+
+async def touches(delivery_id: int) -> list[Touch]:
+    """Return what operators did to a delivery, oldest first."""
+    rows = await DeliveryAction.filter(delivery_id=delivery_id).order_by("id").values("at", "who", "action")
+    return [Touch(**row) for row in rows]
