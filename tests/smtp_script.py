@@ -87,6 +87,12 @@ class Wire:
                 self.texts.append(await self.hear_text())
                 await self.say(answer(".", f"{sender} {recipient}"))
 
+    async def take_commands(self) -> None:
+        """Accept a letter's MAIL, RCPT and DATA, one by one."""
+        for verb in ("MAIL", "RCPT", "DATA"):
+            await self.hear()
+            await self.say(usual(verb, ""))
+
     async def silence(self) -> None:
         """Say nothing until the client hangs up."""
         await self._reader.read()

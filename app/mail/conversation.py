@@ -1,22 +1,19 @@
-"""One connection to a mail server, after greeting, TLS and login: letters, one behind the other."""
+"""What is said on one connection, after greeting, TLS and login: letters, one behind the other."""
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from typing import Protocol
 
 from app.domain.retry import Reply, Stage
-from app.mail.envelope import Answered, ClaimLost, Dropped, Envelope, HandOver, Unanswered, unheard
-from app.mail.replies import Answer, Garbage, ReplyReader, reply, shown
+from app.mail.envelope import Dropped, Unanswered
+from app.mail.line import CLOSING, Asked, Line, said
+from app.mail.passage import Passage
+from app.mail.replies import Answer, reply
 
-_CLOSING = 421
+_BAD_SEQUENCE = 503
 _GO_AHEAD = 354
-_STAGES: tuple[Stage, ...] = ("mail", "rcpt", "data")
-
-
-class Stale(Dropped):
-    """A kept connection had ended before this letter's first answer: the letter has no part in it."""
+_STAGES: tuple[Stage, Stage, Stage] = ("mail", "rcpt", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,8 @@ class Patience:
     """For the answer to a command."""
     answer: float = 600.0
     """For the answer to the final dot: giving up on it earlier doubles letters (RFC 1047)."""
+    behind: float = 5.0
+    """For the answer to the letter before: then the one behind it goes over another connection."""
     quit: float = 5.0
     idle: float = 60.0
     """How long a connection is kept without a letter."""
@@ -49,226 +48,246 @@ class Patience:
 DEFAULT_PATIENCE = Patience()
 
 
-class Conversation(asyncio.Protocol):
+class Source(Protocol):
+    """Where the next letter comes from, and where one goes that has lost its connection."""
+
+    recording: float
+
+    def follower(self, conversation: "Conversation") -> Passage | None: ...
+    def rest(self, conversation: "Conversation") -> None: ...
+    def admit(self, passage: Passage) -> None: ...
+    def readmit_alone(self, passage: Passage) -> None: ...
+    def closed(self, conversation: "Conversation") -> None: ...
+
+
+class Conversation(Line):
     """Speaks SMTP on a connection that is ready for MAIL.
 
-    Answers have no names: they belong to the commands in the order these were written. The one
-    queue of awaited answers is therefore all there is to know about the connection, and whatever
-    does not fit it (an answer to nothing, garbage, silence) ends the connection, so that no
-    answer is ever taken for another letter's.
+    Where the server offers PIPELINING (RFC 2920), a letter's three commands are written at one
+    go, and behind the text of the letter before it where one waits then: a round trip a letter.
     """
 
-    def __init__(self, transport: asyncio.Transport, offers: Offers, patience: Patience) -> None:
+    def __init__(self, transport: asyncio.Transport, offers: Offers, patience: Patience, source: Source) -> None:
+        super().__init__(transport)
         self.offers = offers
         self.carried = 0
-        self.closed = asyncio.Event()
-        self._transport = transport
         self._patience = patience
-        self._loop = asyncio.get_running_loop()
-        self._reader = ReplyReader()
-        self._awaited: deque[asyncio.Future[Answer | None]] = deque()
-        self._ended = ""
-        self._leaving = False
+        self._source = source
+        self._current: Passage | None = None
+        self._behind: Passage | None = None  # its commands follow the current one's text
+        self._tainted = False  # commands were written for a letter that has gone another way since
+        self._unsaid: deque[tuple[Asked, bytes]] = deque()  # for a server that hears one command at a time
         self._mail_open = False
-        self._answered: Answered | None = None  # there while the answer to a final dot is awaited
-        self._deadline = inf
-        self._alarm: asyncio.TimerHandle | None = None
-        transport.set_protocol(self)
+        self._reader_taken = False
+        self._text_wanted = False
+        self._text_written_at = 0.0
+        self._answer_took = 0.0
+        self._leaving = False
 
     @property
     def usable(self) -> bool:
-        return not (self._ended or self._leaving)
+        return not (self.ended or self._leaving)
 
-    async def carry(self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard) -> Reply:
-        """Hand over one letter; see Transport.send. Raises Stale on a kept connection that had ended."""
-        try:
-            refusal = self._too_large(len(envelope.message)) or await self._offer(envelope)
-            if refusal:
-                return refusal
-            if not await hand_over():
-                raise ClaimLost("another worker has taken this delivery over")
-            if self._ended:
-                raise Dropped(self._ended)  # not one byte of the text was written
-            return await self._write_text(envelope.message, answered)
-        except BaseException:
+    def takes(self, passage: Passage) -> bool:
+        """Whether a letter may be offered here; one that is too large ends by our own verdict (RFC 1870)."""
+        limit, size = self.offers.size, len(passage.envelope.message)
+        if not limit or size <= limit:
+            return True
+        passage.end(Reply(552, "5.3.4", f"{size} bytes, and the server takes {limit}", "mail"))
+        return False
+
+    def begin(self, passage: Passage) -> None:
+        """Offer a letter. The connection must be free."""
+        commands, asked = self._commands(passage), list[Asked](_STAGES)
+        if self._mail_open:
+            commands.insert(0, b"RSET\r\n")
+            asked.insert(0, "rset")
+        self._current, self._mail_open = passage, True
+        if self.offers.pipelining:
+            self.write(b"".join(commands), *asked, seconds=self._patience.command)
+        else:
+            self._unsaid.extend(zip(asked, commands, strict=True))
+            self._say_next()
+
+    def go_on(self, passage: Passage) -> None:
+        """See Carrier."""
+        if passage is self._current and self._text_wanted:
+            self._write_text(passage)
+
+    def withdraw(self, passage: Passage) -> None:
+        """See Carrier. The letter before it is still to be answered."""
+        if passage is self._behind:
+            self._taint(passage)
+        else:
             self.abort("given up in the middle of a letter")
-            raise
 
     def leave(self) -> None:
         """Say QUIT; `closed` is set when the server has hung up, or has taken too long to."""
         if self.usable:
             self._leaving = True
-            self._write(b"QUIT\r\n", 1, self._patience.quit)
+            self.write(b"QUIT\r\n", "quit", seconds=self._patience.quit)
 
-    def abort(self, reason: str) -> None:
-        """End the connection here and now; whatever was awaited has no answer."""
-        if not self._ended:
-            self._ended = reason
-            self._transport.abort()
-        while self._awaited:
-            future = self._awaited.popleft()
-            if not future.done():
-                future.set_result(None)
+    # What is written
 
-    def _too_large(self, size: int) -> Reply | None:
-        limit = self.offers.size
-        if limit and size > limit:
-            return Reply(552, "5.3.4", f"{size} bytes, and the server takes {limit}", "mail")
-        return None
+    def proceed(self) -> None:
+        passage = self._current
+        if self._leaving:
+            self._loop.call_soon(self._transport.close)  # not from within a read: TLS may be closing by itself
+        elif passage is None:
+            self._source.rest(self)
+        elif passage.ended:  # refused, and yet the text is wanted
+            self._current, self._text_wanted = None, False
+            self.write(b".\r\n", "dot", seconds=self._patience.command)
+        elif not self._text_wanted:
+            self._say_next()
+        elif passage.recorded:
+            self._write_text(passage)
+        else:
+            passage.record()
 
-    async def _offer(self, envelope: Envelope) -> Reply | None:
-        """Write MAIL, RCPT and DATA; return the refusal, or None where the server waits for the text."""
-        answers = await self._announce(envelope)
-        for stage, answer in zip(_STAGES, answers, strict=False):
-            if answer is None:
-                raise Dropped(self._ended)
-            if not _goes_on(stage, answer[0]):
-                await self._tidy_up(answers, stage)
-                return reply(answer, stage)
-        if self._ended:
-            raise Dropped(self._ended)
-        return None
+    def _say_next(self) -> None:
+        asked, command = self._unsaid.popleft()
+        self.write(command, asked, seconds=self._patience.command)
 
-    async def _announce(self, envelope: Envelope) -> list[Answer | None]:
-        """Return what is answered to MAIL, RCPT and DATA, and leave what befell the connection before out of it."""
-        kept = self.carried > 0
+    def _commands(self, passage: Passage) -> list[bytes]:
+        """Return the commands of _STAGES for a letter, which is carried here from now on."""
+        passage.carrier, passage.first, passage.spoken_of = self, self.carried == 0, False
         self.carried += 1
-        answers = await self._ask(self._commands(envelope))
-        if kept and (answers[0] is None or answers[0][0] == _CLOSING):
-            raise Stale(self._ended)
-        if self._mail_open:
-            reset = answers.pop(0)
-            if reset is None or reset[0] >= 300:
-                raise Stale("the server does not take RSET")
-        self._mail_open = True
-        return answers
-
-    def _commands(self, envelope: Envelope) -> list[bytes]:
+        envelope = passage.envelope
         option = "" if self.offers.size is None else f" SIZE={len(envelope.message)}"
-        commands = [
+        return [
             f"MAIL FROM:<{envelope.sender}>{option}\r\n".encode("ascii"),
             f"RCPT TO:<{envelope.recipient}>\r\n".encode("ascii"),
             b"DATA\r\n",
         ]
-        return [b"RSET\r\n", *commands] if self._mail_open else commands
 
-    async def _ask(self, commands: Sequence[bytes]) -> list[Answer | None]:
-        """Return the answers: to all commands, or up to the first "no" where they go one at a time."""
-        if self.offers.pipelining:  # RFC 2920
-            return [await future for future in self._write(b"".join(commands), len(commands), self._patience.command)]
-        answers: list[Answer | None] = []
-        for command in commands:
-            (future,) = self._write(command, 1, self._patience.command)
-            answer = await future
-            answers.append(answer)
-            if answer is None or answer[0] >= 300:
-                break
-        return answers
+    def _write_text(self, passage: Passage) -> None:
+        """Write a letter's text and, behind it, what offers the next one."""
+        self._text_wanted, passage.written = False, True
+        text, patience = _stuffed(passage.envelope.message), self._patience
+        self._text_written_at = self._loop.time()
+        if self.offers.pipelining and (behind := self._source.follower(self)):
+            self._behind = behind
+            commands = b"".join(self._commands(behind))
+            self.write(text + commands, "body", *_STAGES, seconds=min(patience.behind, patience.answer))
+            if self._answer_took > self._source.recording:
+                behind.record()  # or the server would have to wait for the database
+        else:
+            self.write(text, "body", seconds=patience.answer)
 
-    async def _tidy_up(self, answers: list[Answer | None], refused: Stage) -> None:
+    # What is heard
+
+    def heard(self, asked: Asked, answer: Answer) -> None:
+        passage = self._current
+        if asked == "rset" and answer[0] >= 300:
+            self.abort("the server does not take RSET")
+        elif passage is None or asked == "rset":
+            pass
+        elif asked == "body":
+            self._conclude(passage, answer)
+        elif asked == "mail" and not passage.first and answer[0] in (CLOSING, _BAD_SEQUENCE):
+            self.abort(f"the server said, of what was before: {said(answer)}")
+        elif asked in _STAGES:
+            passage.spoken_of = True
+            self._judge(passage, asked, answer)
+
+    def _judge(self, passage: Passage, stage: Stage, answer: Answer) -> None:
+        """Go on by the answer to MAIL, RCPT or DATA. The first "no" is the letter's, the rest is tidying up."""
+        code = answer[0]
+        if stage == "data":
+            self._text_wanted = code == _GO_AHEAD
+        elif stage == "rcpt":
+            self._reader_taken = code < 300
+        if passage.ended:
+            self._tidy_up(stage)
+        elif not (self._text_wanted if stage == "data" else code < 300):
+            self._refuse(passage, stage, answer)
+
+    def _refuse(self, passage: Passage, stage: Stage, answer: Answer) -> None:
+        passage.end(reply(answer, stage))
+        self._unsaid.clear()
+        if not 400 <= answer[0] < 600:
+            self.abort("an answer that fits no command")
+        elif not self._awaited:
+            self._current = None
+
+    def _tidy_up(self, stage: Stage) -> None:
         """Make the connection fit for the next letter after a refusal, or end it.
 
         A server may ask for the text although it refused the reader: it gets a lone dot
         (RFC 2920 §3.1), and what it says to that concerns nobody.
         """
-        codes = [answer[0] if answer else 0 for answer in answers]
-        if not 400 <= codes[_STAGES.index(refused)] < 600:
+        if stage == "data" and not self._text_wanted:
+            self._current = None
+        elif stage == "data" and self._reader_taken:
+            self.abort("asked for the text of a letter whose sender it refused")
+
+    def _conclude(self, passage: Passage, answer: Answer) -> None:
+        """Take the last word about a letter: the answer to its final dot."""
+        if 300 <= answer[0] < 400:
             self.abort("an answer that fits no command")
-        elif _GO_AHEAD in codes[2:]:
-            if codes[1] < 300:
-                self.abort("asked for the text of a letter whose sender it refused")
-            else:
-                (future,) = self._write(b".\r\n", 1, self._patience.command)
-                await future
-
-    async def _write_text(self, message: bytes, answered: Answered) -> Reply:
-        self._answered = answered
-        (future,) = self._write(_stuffed(message), 1, self._patience.answer)
-        answer = await future
-        self._answered = None
-        if answer is not None and 300 <= answer[0] < 400:
-            self.abort("an answer that fits no command")
-            answer = None
-        if answer is None:
-            raise Unanswered(self._ended)
-        self._mail_open = answer[0] >= 300
-        return reply(answer, "body")
-
-    # The connection
-
-    def _write(self, lines: bytes, answers: int, seconds: float) -> list[asyncio.Future[Answer | None]]:
-        futures = [self._loop.create_future() for _ in range(answers)]
-        self._awaited.extend(futures)
-        if self._ended:
-            self.abort(self._ended)
+            return
+        last_word = reply(answer, "body")
+        passage.answered(last_word)  # before anything else, see Answered
+        passage.end(last_word)
+        now = self._loop.time()
+        self._answer_took = now - self._text_written_at
+        self._current, self._behind = self._behind, None
+        if self._tainted:
+            self.abort("a letter that was offered here has gone another way")
+        elif self._current:
+            self.wait_until(now + self._patience.command)
         else:
-            self._transport.write(lines)
-            self._wait_until(self._loop.time() + seconds)
-        return futures
+            self._mail_open = answer[0] >= 300
 
-    def data_received(self, packet: bytes) -> None:
-        try:
-            for answer in self._reader.feed(packet):
-                if not self._take(answer):
-                    break
-        except Garbage as error:
-            self.abort(str(error))
+    # What goes wrong
 
-    def _take(self, answer: Answer) -> bool:
-        """Give an answer to the command it belongs to; False: it was the last one."""
-        if not self._awaited:
-            self.abort(f"the server said, unasked: {_said(answer)}")
-            return False
-        future = self._awaited.popleft()
-        if self._answered and not 300 <= answer[0] < 400:  # not once the coroutine has its turn: it may be killed first
-            self._answered(reply(answer, "body"))
-        if not future.done():
-            future.set_result(answer)
-        if answer[0] == _CLOSING:
-            self.abort(f"the server closes: {_said(answer)}")
-            return False
-        if self._leaving:
-            self._loop.call_soon(self._transport.close)  # not from within a read: TLS may be closing by itself
-        return True
+    def silent(self) -> None:
+        if behind := self._behind:
+            self._taint(behind)
+            self._source.admit(behind)
+            self.wait_until(self._text_written_at + self._patience.answer)
+        else:
+            self.abort("no whole answer within the time limit")
 
-    def eof_received(self) -> None:
-        self.abort("the server closed the connection")
+    def _taint(self, behind: Passage) -> None:
+        """Let the letter go that is offered behind the text of another."""
+        behind.carrier = self._behind = None
+        self._tainted = True
+        for _ in _STAGES:
+            self._awaited.pop()
+
+    def lost(self) -> None:
+        current, behind = self._current, self._behind
+        self._current = self._behind = None
+        if current and not current.ended:
+            self._lose(current)
+        if behind:
+            self._move(behind)
+
+    def _lose(self, passage: Passage) -> None:
+        if passage.written:
+            passage.end(Unanswered(self.ended))
+        elif passage.first or passage.spoken_of:
+            passage.end(Dropped(self.ended))
+        else:  # the connection had ended before: the letter has no part in it
+            self._move(passage)
+
+    def _move(self, passage: Passage) -> None:
+        passage.carrier = None
+        self._source.readmit_alone(passage)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.abort(f"the connection was lost: {exc}" if exc else "the connection was closed")
-        if self._alarm:
-            self._alarm.cancel()
-        self.closed.set()
-
-    # Silence. One alarm serves many answers: it is moved only when it would ring too late.
-
-    def _wait_until(self, deadline: float) -> None:
-        self._deadline = deadline
-        if self._alarm is None or self._alarm.when() > deadline:
-            if self._alarm:
-                self._alarm.cancel()
-            self._alarm = self._loop.call_at(deadline, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
-        if self._awaited or self._leaving:
-            if self._loop.time() < self._deadline:
-                self._wait_until(self._deadline)
-            else:
-                self.abort("no whole answer within the time limit")
-
-
-def _goes_on(stage: Stage, code: int) -> bool:
-    return code == _GO_AHEAD if stage == "data" else code < 300
-
-
-def _said(answer: Answer) -> str:
-    return shown(f"{answer[0]} {answer[1].decode(errors='replace')}")
+        super().connection_lost(exc)
+        self._source.closed(self)
 
 
 def _stuffed(message: bytes) -> bytes:
     """Return a message as it follows DATA, up to the final dot (RFC 5321 §4.5.2)."""
-    text = message.replace(b"\r\n.", b"\r\n..")
-    if text.startswith(b"."):
-        text = b"." + text
-    return text + (b".\r\n" if text.endswith(b"\r\n") else b"\r\n.\r\n")
+    head_end = message.find(b"\r\n\r\n")
+    # A dot is found far faster than a line's end and a dot, and base64 has none.
+    if message.find(b".", head_end) >= 0 or message.find(b"\r\n.", 0, head_end) >= 0:
+        message = message.replace(b"\r\n.", b"\r\n..")
+    if message.startswith(b"."):
+        message = b"." + message
+    return message + (b".\r\n" if message.endswith(b"\r\n") else b"\r\n.\r\n")

@@ -1,75 +1,176 @@
-"""Connections that are kept for the next letter."""
+"""Which letter goes over which connection, and when."""
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 
 from app.clock import Clock
 from app.mail.conversation import Conversation
+from app.mail.envelope import Outage
+from app.mail.passage import Passage, Step
 
 
 class Pool:
-    """Lends each letter a connection of its own: the one used last, or a new one.
+    """Gives each letter a connection: the one that rests since least, a new one, or the next to be free.
 
-    Every connection, one that is just taking leave too, is either lent to the holder of one of
-    the `connections` seats or rests here, and a new one is opened only when none rests. So there
-    are never more than `connections` of them.
+    Every connection, one that is just being made or taking leave too, has one of the seats. So
+    there are never more than `connections` of them.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[], Awaitable[Conversation]],
-        *,
-        connections: int,
-        messages_per_connection: int,
-        idle_time: float,
-        clock: Clock,
-    ) -> None:
-        self.seats = asyncio.Semaphore(connections)
-        self._connect = connect
+    def __init__(self, *, connections: int, messages_per_connection: int, idle_time: float, clock: Clock) -> None:
+        self.recording = 0.0
+        """Seconds it took of late to put a hand-over on record."""
+        self._connections = self._free = connections
         self._messages = messages_per_connection
         self._idle_time = idle_time
         self._clock = clock
+        self._open: set[Conversation] = set()
         self._resting: deque[tuple[Conversation, float]] = deque()  # used last, rested least: at the right
+        self._waiting: deque[Passage] = deque()
+        self._alone: deque[Passage] = deque()  # these wait for a connection of their own
         self._sweep: asyncio.TimerHandle | None = None
+        self._shut: list[asyncio.TimerHandle] = []  # each reopens a seat that the server had no connection for
 
-    async def take(self) -> Conversation:
-        """Lend a connection to the holder of a seat. Raises what `connect` raises."""
-        while self._resting:
-            conversation, since = self._resting.pop()
-            if conversation.usable and self._clock.monotonic() - since < self._idle_time:
-                return conversation
-            conversation.leave()
-            await conversation.closed.wait()
-        return await self._connect()
+    # For letters
 
-    def give_back(self, conversation: Conversation) -> None:
-        """Keep a connection for the next letter, if it is fit for one."""
-        if conversation.usable and conversation.carried < self._messages:
+    def admit(self, passage: Passage) -> None:
+        """Start a letter on its way, or let it wait."""
+        if conversation := self._rested():
+            self.start(conversation, passage)
+        elif self._free:
+            self._free -= 1
+            passage.connect()
+        else:
+            self._waiting.append(passage)
+
+    def readmit_alone(self, passage: Passage) -> None:
+        """Start a letter anew that lost its connection, perhaps by its own doing.
+
+        It gets a new connection, so that no other letter can be drawn into its fate: the one
+        that it lost has left its seat, or is about to.
+        """
+        if not passage.withdrawn:
+            self._alone.append(passage)
+            if self._free:
+                self._free -= 1
+                self.leave_seat()
+
+    def withdraw(self, passage: Passage) -> None:
+        """Forget a letter whose sender waits no more."""
+        passage.withdrawn = True
+        if passage.step is Step.CONNECT:
+            self.leave_seat()
+        elif passage.carrier:
+            passage.carrier.withdraw(passage)
+
+    def not_connected(self, passage: Passage, outage: Outage) -> None:
+        """Say what becomes of a letter, and of those that wait, where no connection could be had for it.
+
+        Some servers take fewer at a time than we might open: then the letters go over those there
+        are, and a while passes before another is tried. Where there are none, it is everybody's outage.
+        """
+        others = self._connections - self._free - len(self._shut) - 1
+        if others and not outage.ours:
+            self._shut.append(asyncio.get_running_loop().call_later(self._idle_time, self._reopen))
+            if conversation := self._rested():
+                self.start(conversation, passage)
+            else:
+                self._waiting.append(passage)
+            return
+        for each in (passage, *self._alone, *self._waiting):
+            each.end(Outage(str(outage), ours=outage.ours))
+        self._alone.clear()
+        self._waiting.clear()
+        self.leave_seat()
+        while self._shut:
+            self._shut[-1].cancel()
+            self._reopen()
+
+    # For connections
+
+    def take_seat(self) -> None:
+        """Take a seat for a connection that no letter asked for."""
+        self._free -= 1
+
+    def leave_seat(self) -> None:
+        """Let the next one connect."""
+        for queue in (self._alone, self._waiting):
+            while queue:
+                passage = queue.popleft()
+                if not passage.withdrawn:
+                    return passage.connect()
+        self._free += 1
+        return None
+
+    def opened(self, conversation: Conversation) -> None:
+        self._open.add(conversation)
+
+    def closed(self, conversation: Conversation) -> None:
+        self._open.discard(conversation)
+        self.leave_seat()
+
+    def start(self, conversation: Conversation, passage: Passage) -> None:
+        """Begin a letter on a connection that is free."""
+        if conversation.takes(passage):
+            conversation.begin(passage)
+        else:
+            self.rest(conversation)
+
+    def rest(self, conversation: Conversation) -> None:
+        """Begin the next letter on a connection that has become free, or keep it for one."""
+        if passage := self.follower(conversation):
+            conversation.begin(passage)
+        elif conversation.carried < self._messages:
             self._resting.append((conversation, self._clock.monotonic()))
             if self._sweep is None:
                 self._sweep = asyncio.get_running_loop().call_later(self._idle_time, self._take_leave)
         else:
             conversation.leave()
-            self._resting.appendleft((conversation, self._clock.monotonic()))
+
+    def follower(self, conversation: Conversation) -> Passage | None:
+        """Take the next letter that this connection is to carry out of those that wait."""
+        while self._waiting and conversation.carried < self._messages:
+            passage = self._waiting.popleft()
+            if not passage.withdrawn and conversation.takes(passage):
+                return passage
+        return None
+
+    def _rested(self) -> Conversation | None:
+        """Return a connection that is free, the one used last; say QUIT on those that rested too long."""
+        while self._resting:
+            conversation, since = self._resting.pop()
+            if conversation.usable:
+                if self._clock.monotonic() - since < self._idle_time:
+                    return conversation
+                conversation.leave()
+        return None
+
+    def _reopen(self) -> None:
+        self._shut.pop()
+        self.leave_seat()
+
+    # The end
 
     async def close(self) -> None:
-        """Take leave on every connection that rests, and wait until each has ended."""
+        """Take leave on every connection, and wait until each has ended; nothing is in flight any more."""
         if self._sweep:
             self._sweep.cancel()
             self._sweep = None
-        for conversation, _ in self._resting:
+        self._resting.clear()
+        for reopening in self._shut:
+            reopening.cancel()
+        leaving = list(self._open)
+        for conversation in leaving:
             conversation.leave()
-        while self._resting:
-            await self._resting.pop()[0].closed.wait()
+        for conversation in leaving:
+            await conversation.closed.wait()
 
     def _take_leave(self) -> None:
-        """Forget what has closed, and say QUIT where nothing has been sent for the idle time."""
+        """Say QUIT where nothing has been sent for the idle time."""
         self._sweep = None
         now = self._clock.monotonic()
-        self._resting = deque(entry for entry in self._resting if not entry[0].closed.is_set())
         for conversation, since in self._resting:
             if now - since >= self._idle_time:
                 conversation.leave()
+        self._resting = deque(entry for entry in self._resting if entry[0].usable)
         if self._resting:
             self._sweep = asyncio.get_running_loop().call_later(self._idle_time, self._take_leave)

@@ -31,6 +31,11 @@ class ReplyReader:
         self._lines: list[bytes] = []
         self._size = 0
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a reply has begun whose end has not come."""
+        return bool(self._rest or self._lines)
+
     def feed(self, packet: bytes) -> Iterator[Answer]:
         """Yield the answers that `packet` completes.
 

@@ -106,6 +106,8 @@ class Stationery:
         message.set_content("text", cte="base64")
         message.add_alternative("html", subtype="html", cte="base64")
         message.set_boundary(_BOUNDARY)
+        for each in message.iter_parts():
+            del each["MIME-Version"]  # the whole has one
         written = _OPEN_FIELD.sub(rb"\1: %(\1)s", message.as_bytes().replace(b"%", b"%%"))
         for part in ("text", "html"):
             written = written.replace(_base64(f"{part}\r\n".encode()), f"%({part})s".encode())

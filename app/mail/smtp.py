@@ -9,8 +9,9 @@ import aiosmtplib
 
 from app.clock import Clock
 from app.domain.retry import Reply
-from app.mail.conversation import DEFAULT_PATIENCE, Conversation, Offers, Patience, Stale
-from app.mail.envelope import Answered, Envelope, HandOver, Outage, unheard
+from app.mail.conversation import DEFAULT_PATIENCE, Conversation, Offers, Patience
+from app.mail.envelope import Answered, ClaimLost, Envelope, HandOver, Outage, unheard
+from app.mail.passage import Passage, Step
 from app.mail.pool import Pool
 from app.mail.replies import shown
 from app.settings import SmtpServer
@@ -39,7 +40,6 @@ class SmtpTransport:
         self._tls_context = tls_context or _verifying_context()
         self._local_hostname = local_hostname
         self._pool = Pool(
-            self._connect,
             connections=connections,
             messages_per_connection=messages_per_connection,
             idle_time=patience.idle,
@@ -50,22 +50,48 @@ class SmtpTransport:
         """See Transport.send. Waits for a connection as long as all of them are in use."""
         if not _ADDRESS.fullmatch(envelope.recipient):
             return Reply(553, "5.1.3", "no address that can be written to", "rcpt")
-        async with self._pool.seats:
-            while True:
-                conversation = await self._pool.take()
-                try:
-                    return await conversation.carry(envelope, hand_over, answered)
-                except Stale:  # happens to a kept connection only, so this ends with a new one
-                    continue
-                finally:
-                    self._pool.give_back(conversation)
+        passage = Passage(envelope, answered)
+        self._pool.admit(passage)
+        try:
+            while not passage.ended:
+                step = await passage.next_step()
+                if step is Step.CONNECT:
+                    await self._connect_for(passage)
+                elif step is Step.RECORD:
+                    await self._record(passage, hand_over)
+        except BaseException:
+            self._pool.withdraw(passage)
+            raise
+        return passage.result()
+
+    async def _connect_for(self, passage: Passage) -> None:
+        try:
+            conversation = await self._connect()
+        except Outage as outage:
+            self._pool.not_connected(passage, outage)
+        except BaseException:
+            self._pool.leave_seat()
+            raise
+        else:
+            self._pool.start(conversation, passage)
+
+    async def _record(self, passage: Passage, hand_over: HandOver) -> None:
+        began = asyncio.get_running_loop().time()
+        if not await hand_over():
+            raise ClaimLost("another worker has taken this delivery over")
+        self._pool.recording = asyncio.get_running_loop().time() - began
+        passage.on_record()
 
     async def try_out(self) -> Offers:
         """Connect, secure and log in as for a letter, and return what the server offers. Raises Outage."""
-        async with self._pool.seats:
-            conversation = await self._pool.take()
-            self._pool.give_back(conversation)
-            return conversation.offers
+        self._pool.take_seat()
+        try:
+            conversation = await self._connect()
+        except BaseException:
+            self._pool.leave_seat()
+            raise
+        self._pool.rest(conversation)
+        return conversation.offers
 
     async def close(self) -> None:
         """Say QUIT on every connection."""
@@ -115,7 +141,9 @@ class SmtpTransport:
             pipelining=client.supports_extension("pipelining"),
             size=None if size is None else int(size) if size.isdecimal() else 0,
         )
-        return Conversation(transport, offers, self._patience)
+        conversation = Conversation(transport, offers, self._patience, self._pool)
+        self._pool.opened(conversation)
+        return conversation
 
     def _outage(self, error: Exception) -> Outage:
         """Say what kept us from the server, and whether it is ours to mend (RFC 4954 §6)."""

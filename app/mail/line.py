@@ -1,0 +1,129 @@
+"""One connection to a mail server: commands out, answers in, each to the command it belongs to."""
+
+import asyncio
+from abc import abstractmethod
+from collections import deque
+from math import inf
+from typing import Literal
+
+from app.domain.retry import Stage
+from app.mail.replies import Answer, Garbage, ReplyReader, shown
+
+CLOSING = 421
+
+Asked = Stage | Literal["rset", "dot", "quit"]
+"""What an answer is awaited to; `dot` ends an empty text that a server asked for in error."""
+
+
+class Line(asyncio.Protocol):
+    """Knows whose turn it is.
+
+    Answers have no names: they belong to the commands in the order these were written. The one
+    queue of awaited answers is therefore all there is to know about the connection, and whatever
+    does not fit it (an answer to nothing, garbage, silence) ends the connection, so that no
+    answer is ever taken for another letter's.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.closed = asyncio.Event()
+        self.ended = ""
+        """Why nothing is said or heard any more; empty as long as the connection lives."""
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._reader = ReplyReader()
+        self._awaited: deque[Asked] = deque()
+        self._deadline = inf
+        self._alarm: asyncio.TimerHandle | None = None
+        transport.set_protocol(self)
+
+    @abstractmethod
+    def heard(self, asked: Asked, answer: Answer) -> None:
+        """Take an answer. Nothing may be written here, see `proceed`."""
+
+    @abstractmethod
+    def proceed(self) -> None:
+        """Write what comes next: all answers are in, so none that came unasked is taken for one to this."""
+
+    @abstractmethod
+    def silent(self) -> None:
+        """Do what is to be done where the time for an answer is over."""
+
+    @abstractmethod
+    def lost(self) -> None:
+        """Say what the end of the connection means. May be called more than once."""
+
+    def write(self, lines: bytes, *asked: Asked, seconds: float) -> None:
+        """Write commands that are answered in this order, the last of them within so many seconds."""
+        if self.ended:
+            self.lost()
+        else:
+            self._awaited.extend(asked)
+            self._transport.write(lines)
+            self.wait_until(self._loop.time() + seconds)
+
+    def abort(self, reason: str) -> None:
+        """End the connection here and now; whatever was awaited has no answer."""
+        if not self.ended:
+            self.ended = reason
+            self._transport.abort()
+        self._awaited.clear()
+        self.lost()
+
+    def data_received(self, packet: bytes) -> None:
+        try:
+            for answer in self._reader.feed(packet):
+                self._take(answer)
+                if self.ended:
+                    return
+        except Garbage as error:
+            self.abort(str(error))
+        else:
+            if not self._awaited:
+                self._go_on()
+
+    def _take(self, answer: Answer) -> None:
+        if not self._awaited:
+            self.abort(f"the server said, unasked: {said(answer)}")
+            return
+        self.heard(self._awaited.popleft(), answer)
+        if answer[0] == CLOSING:
+            self.abort(f"the server closes: {said(answer)}")
+
+    def _go_on(self) -> None:
+        if self._reader.unfinished:
+            self.abort("the server began to speak, unasked")
+        else:
+            self.proceed()
+
+    def eof_received(self) -> None:
+        self.abort("the server closed the connection")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.abort(f"the connection was lost: {exc}" if exc else "the connection was closed")
+        if self._alarm:
+            self._alarm.cancel()
+        self.closed.set()
+
+    # Silence. One alarm serves many answers: it is moved only when it would ring too late.
+
+    def wait_until(self, deadline: float) -> None:
+        """Wait so long, in the loop's time, for what is awaited."""
+        self._deadline = deadline
+        if self._alarm is None or self._alarm.when() > deadline:
+            if self._alarm:
+                self._alarm.cancel()
+            self._alarm = self._loop.call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if not self._awaited:
+            return
+        if self._loop.time() < self._deadline:
+            self.wait_until(self._deadline)
+        else:
+            self.silent()
+
+
+def said(answer: Answer) -> str:
+    """Return an answer as it may be logged and shown."""
+    return shown(f"{answer[0]} {answer[1].decode(errors='replace')}")
