@@ -20,6 +20,7 @@ from app.delivery.packing import Packer
 from app.delivery.purging import Purging
 from app.delivery.records import Records
 from app.delivery.relief import Relief
+from app.delivery.rounds import Rounds
 from app.delivery.scan import Scan
 from app.delivery.scheduler import Scheduler
 from app.delivery.station import Station
@@ -161,7 +162,8 @@ def _membership(mailbox: Mailbox, answers: Answers, judge: Judge) -> Membership:
 def _leadership(mailbox: Mailbox, membership: Membership, scan: Scan) -> Leadership:
     settings, clock = mailbox.settings, mailbox.clock
     purging = Purging(settings.keep, clock)
-    scheduler = Scheduler(scan.start, settings.scan_interval, clock, membership.name, purging, settings.zone)
+    rounds = Rounds(scan.start, settings.scan_interval, clock, membership.name)
+    scheduler = Scheduler(rounds, settings.scan_interval, clock, membership.name, purging, settings.zone)
     return Leadership(membership, scheduler, settings.lease, clock)
 
 

@@ -49,13 +49,13 @@ class Scan:
         self._resends = on_uncertain == "resend"
         self._stopped = paused
         self._one_at_a_time = asyncio.Lock()
-        self._background: asyncio.Task[None] | None = None
+        self._background: asyncio.Task[int] | None = None
         self._stirred = asyncio.Event()  # something changed: a landing, a new minute, the end
         self._asked = False
         self._doubtful: set[UUID] = set()
 
-    def start(self) -> None:
-        """Scan in the background; a scan that runs already looks again at what is due.
+    def start(self) -> "asyncio.Task[int]":
+        """Scan in the background and return that; a scan that runs already looks again at what is due.
 
         The background is ours: what runs in APScheduler's own is cancelled at its shutdown.
         """
@@ -63,6 +63,7 @@ class Scan:
         self._stirred.set()
         if self._background is None or self._background.done():
             self._background = asyncio.create_task(_logged(self.run()))
+        return self._background
 
     async def run(self) -> int:
         """Scan until nothing is due that may leave, and return how many were started.
@@ -167,12 +168,13 @@ class Scan:
         return claimed
 
 
-async def _logged(scan: Awaitable[object]) -> None:
-    """Await a scan that nobody waits for; the next one tries again."""
+async def _logged(scan: Awaitable[int]) -> int:
+    """Await a scan that nobody waits for, and return how many it started; the next one tries again."""
     try:
-        await scan
+        return await scan
     except Exception as error:
         if is_unavailable(error):
             log.warning("the database is away; the next scan tries again", error=type(error).__name__)
         else:
             log.exception("a scan failed in an unforeseen way")
+    return 0

@@ -1,7 +1,7 @@
 """APScheduler's AsyncIOScheduler, with the job that scans and the one that forgets."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Protocol
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -28,6 +28,14 @@ class _Every(IntervalTrigger):  # type: ignore[misc]
         return following
 
 
+class Background(Protocol):
+    """Work of which a job only says when it begins."""
+
+    def start(self) -> None: ...
+
+    async def ended(self) -> None: ...
+
+
 class Scheduler:
     """Scans at once when it starts and every interval from then on, and forgets at midnight.
 
@@ -36,18 +44,18 @@ class Scheduler:
 
     def __init__(
         self,
-        scan: Callable[[], None],
+        rounds: Background,
         interval: timedelta,
         clock: Clock,
         worker_name: str,
         purging: Purging | None = None,
         zone: tzinfo = UTC,
     ) -> None:
-        """Take what starts a scan in the background: a job that ran for minutes would miss its next turn.
+        """Take what scans in the background: a job that ran for minutes would miss its next turn.
 
         `purging` is what forgets old letters, at midnight in `zone`.
         """
-        self._scan = scan
+        self._rounds = rounds
         self._interval = interval
         self._clock = clock
         self._worker_name = worker_name
@@ -90,6 +98,7 @@ class Scheduler:
 
     async def ended(self) -> None:
         """Wait for what goes on in the background after `stop`, but for a scan."""
+        await self._rounds.ended()
         if self._purging:
             await self._purging.ended()
 
@@ -108,7 +117,7 @@ class Scheduler:
 
     async def _run(self) -> None:
         self._ran_at = self._clock.monotonic()
-        self._scan()
+        self._rounds.start()
 
     async def _purge(self) -> None:
         if self._purging:

@@ -27,6 +27,11 @@ async def job_began(name: str, worker_name: str, now: datetime, next_at: datetim
     await connection().execute_query(numbered(_BEGIN), [name, worker_name, *moments])
 
 
+async def job_goes_on(name: str, next_at: datetime) -> None:
+    """Put on record when a job that still runs would run again."""
+    await JobRun.filter(name=name).update(next_at=next_at)
+
+
 async def job_ended(name: str, now: datetime, took: timedelta, number: int) -> None:
     """Put on record that a job has ended, how long it took, and of how many things it took care."""
     milliseconds = round(took.total_seconds() * 1000)

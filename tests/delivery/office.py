@@ -18,6 +18,7 @@ from app.delivery.pace import Pace
 from app.delivery.packing import Packer
 from app.delivery.records import Records
 from app.delivery.relief import Relief
+from app.delivery.rounds import Rounds
 from app.delivery.scan import Scan
 from app.delivery.scheduler import Scheduler
 from app.delivery.station import Station
@@ -98,7 +99,7 @@ class Office:
         self._lead(choices, name)
 
     def _lead(self, choices: Choices, name: str) -> None:
-        self.scheduler = Scheduler(self.scan.start, MINUTE, self.clock, name)
+        self.scheduler = Scheduler(Rounds(self.scan.start, MINUTE, self.clock, name), MINUTE, self.clock, name)
         self.leadership = Leadership(self.membership, self.scheduler, choices.lease, self.clock)
         self.station = Station(
             membership=self.membership,

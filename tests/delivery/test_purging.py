@@ -57,7 +57,7 @@ async def test_the_leader_forgets_at_its_start_and_every_midnight(letters: Lette
     await _withdrawn(letters, clock)
     purging = Purging(KEEP, clock)
     seoul = ZoneInfo("Asia/Seoul")
-    scheduler = Scheduler(lambda: None, timedelta(minutes=1), clock, "office", purging, seoul)
+    scheduler = Scheduler(Purging(KEEP, clock), timedelta(minutes=1), clock, "office", purging, seoul)
     scheduler.start()
     await _started(scheduler, purging)
     await purging.ended()
