@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from tortoise.expressions import Subquery
 from tortoise.functions import Max
 
 from app.domain.address import masked
-from app.domain.selection import Selection
+from app.domain.selection import ENDED, Selection
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.errors import KeyMissing
 from app.store.models import Attempt, Delivery
@@ -41,6 +42,11 @@ class Row:
     recipient: str | None
     attempts: int
     last_error: str
+
+    @property
+    def moment(self) -> datetime:
+        """Its place in time: when it is due, or when it ended."""
+        return self.status_at if self.status in ENDED else self.due_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,8 @@ def _read(cursor: str) -> tuple[bool, Place | None]:
 
 async def rows_of(vault: Vault, ids: Sequence[int]) -> tuple[Row, ...]:
     """Return these deliveries as the list shows them, in this order."""
+    if not ids:
+        return ()
     found = await Delivery.filter(id__in=ids).values(
         "id",
         "letter_id",
@@ -123,11 +131,14 @@ def _row(vault: Vault, values: dict[str, Any], last_error: str) -> Row:
 
 def _recipient(vault: Vault, values: dict[str, Any]) -> str | None:
     """A notice goes to the letter's writer."""
-    column, sealed = (
-        ("sender_email", values["sender"]) if values["occasion"].is_notice else ("recipient_email", values["recipient"])
-    )
+    whose = "sender" if values["occasion"].is_notice else "recipient"
+    return masked_address(vault, values["letter_id"], f"{whose}_email", values[whose])
+
+
+def masked_address(vault: Vault, letter_id: UUID, column: str, sealed: bytes | None) -> str | None:
+    """Return an address of a letter, masked: empty where it is kept no longer, None where no key opens it."""
     try:
-        address = vault.open_column(values["letter_id"], column, sealed)
+        address = vault.open_column(letter_id, column, sealed)
     except KeyMissing:
         return None
     return masked(address) if address else ""

@@ -68,28 +68,32 @@ def read_multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
     return pairs
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """Return a form's fields.
+async def read_pairs(request: Request) -> list[tuple[str, str]]:
+    """Return a form's fields in order; boxes that are ticked share a name.
 
-    Raises HTTPException 415 where the body is no form, and 400 where it cannot be read or says
-    one thing twice.
+    Raises HTTPException 415 where the body is no form, and 400 where it cannot be read.
     """
     content_type = request.headers.get("content-type", "")
     kind = parse_options_header(content_type)[0]
     body = await request.body()
     try:
         if kind == b"application/x-www-form-urlencoded":
-            pairs = read_urlencoded(body)
-        elif kind == b"multipart/form-data":
-            pairs = read_multipart(content_type, body)
-        else:
-            raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+            return read_urlencoded(body)
+        if kind == b"multipart/form-data":
+            return read_multipart(content_type, body)
     except Unreadable:
         raise HTTPException(HTTPStatus.BAD_REQUEST) from None
+    raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Return a form's fields; raises as `read_pairs` does, and HTTPException 400 where it says one thing twice."""
+    pairs = await read_pairs(request)
     values = dict(pairs)
     if len(values) < len(pairs):
         raise HTTPException(HTTPStatus.BAD_REQUEST)
     return values
 
 
+FormPairs = Annotated[list[tuple[str, str]], Depends(read_pairs)]
 FormValues = Annotated[dict[str, str], Depends(read_form)]

@@ -81,12 +81,12 @@ def read_draft(values: Mapping[str, str], *, language: str, timezone: str) -> Dr
     Raises Rejected.
     """
     read = {
-        "recipient_email": _address(values.get("recipient_email", "")) or MISSING_ADDRESS,
+        "recipient_email": read_address(values.get("recipient_email", "")) or MISSING_ADDRESS,
         "recipient_name": _line(values.get("recipient_name", ""), NAME_LIMIT),
         "subject": _line(values.get("subject", ""), SUBJECT_LIMIT),
         "body": _body(values.get("body", "")),
         "sender_name": _line(values.get("sender_name", ""), NAME_LIMIT),
-        "sender_email": _address(values.get("sender_email", "")),
+        "sender_email": read_address(values.get("sender_email", "")),
         "timezone": _zone(values.get("timezone", "") or timezone),
     }
     faults = {name: value for name, value in read.items() if isinstance(value, Fault)}
@@ -104,7 +104,7 @@ def _line(text: str, limit: int) -> str | Fault:
     return text if text.strip() else ""
 
 
-def _address(text: str) -> str | Fault:
+def read_address(text: str) -> str | Fault:
     """Return one address with its domain as A-label (RFC 5890), or an empty string if none was given.
 
     No DNS is asked: an answer that is slow or wrong today says little about the day of arrival.

@@ -29,6 +29,10 @@ class Moments:
         """Return a moment to the minute; the page names the zone once."""
         return format_datetime(moment, _PATTERNS[self.language], tzinfo=self.zone, locale=self.language)
 
+    def hour(self, moment: datetime) -> str:
+        """Return the time of day: `14:15`."""
+        return format_datetime(moment, "HH:mm", tzinfo=self.zone, locale=self.language)
+
     def distance(self, moment: datetime) -> str:
         """Return how far away a moment is: `in 7 days`, `3 minutes ago`."""
         return span(moment - self.now, self.language, add_direction=True)

@@ -1,31 +1,70 @@
-"""The list of scheduled sends."""
+"""The list of scheduled sends: what is meant stands in the address, and can be shared."""
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, HTTPException
-from fastapi.responses import Response
+from fastapi import APIRouter
+from fastapi.responses import RedirectResponse, Response
 from starlette.requests import Request
 
-from app.domain.selection import COMING, ENDED, Selection
-from app.domain.status import Status
+from app.store.accounts import AccountView
 from app.store.listing import list_deliveries
+from app.store.overview import COUNT_LIMIT
+from app.store.progress import progress
+from app.store.selecting import count
+from app.web.bodies import FormPairs
+from app.web.desk.finding import PRESETS, Sought, asked_for, typed_in
 from app.web.desk.frame import desk_page, signed_in, to_login
+from app.web.language import language_of
 from app.web.pages import OpenMailbox
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
-_LISTS = {"coming": COMING, "ended": ENDED} | {str(status): (status,) for status in Status}
-
 
 @router.get("/deliveries", name="admin list")
-async def deliveries(request: Request, mailbox: OpenMailbox, show: str = "coming", at: str = "") -> Response:
+async def deliveries(request: Request, mailbox: OpenMailbox, at: str = "") -> Response:
     account = await signed_in(request)
     if account is None:
         return to_login()
-    states = _LISTS.get(show)
-    if states is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND)
-    selection = Selection(frozenset(states))
-    ended = selection.has_ended
-    found = await list_deliveries(mailbox.vault, selection, falling=ended, cursor=at)
-    return desk_page(request, "admin/deliveries.html", account, show=show, found=found, ended=ended)
+    sought = asked_for(request.query_params.multi_items(), mailbox.settings.zone)
+    if sought.selection is None:
+        return _refused(request, account, sought)
+    return desk_page(
+        request,
+        "admin/deliveries.html",
+        account,
+        sought=sought,
+        preset_states=PRESETS,
+        errors={},
+        found=await list_deliveries(mailbox.vault, sought.selection, falling=sought.falling, cursor=at),
+        number=await count(sought.selection, COUNT_LIMIT),
+        moving=await progress(mailbox.clock.now()),
+    )
+
+
+@router.post("/deliveries", name="admin find")
+async def find(request: Request, mailbox: OpenMailbox, form: FormPairs) -> Response:
+    """Lead to what was asked for. An address is posted, so that none ever stands in an address bar or a log."""
+    account = await signed_in(request)
+    if account is None:
+        return to_login()
+    sought = typed_in(form, mailbox.settings.zone, mailbox.vault)
+    if sought.selection is None:
+        return _refused(request, account, sought)
+    return RedirectResponse(f"/admin/deliveries?{sought.query()}", HTTPStatus.SEE_OTHER)
+
+
+def _refused(request: Request, account: AccountView, sought: Sought) -> Response:
+    language = language_of(request)
+    answer = desk_page(
+        request,
+        "admin/deliveries.html",
+        account,
+        sought=sought,
+        preset_states=PRESETS,
+        errors={name: fault.words(language) for name, fault in sought.faults.items()},
+        found=None,
+        number=0,
+        moving=None,
+    )
+    answer.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
+    return answer

@@ -1,0 +1,52 @@
+"""How far a scan has come: told by the counts that triggers keep, and so at the same cost for a million."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.domain.selection import Selection
+from app.domain.status import Status
+from app.store.job_runs import SCAN, last_run
+from app.store.selecting import count
+from app.store.tallies import ENDED, QUARTER, WAITING, count_spans, quarter_of
+
+_OFTEN = timedelta(seconds=2)
+_GONE = (*ENDED, Status.UNCERTAIN.value)
+_LONG_AGO = datetime.fromisoformat("1970-01-01T00:00Z")
+_MOST_LOOKED_AT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Of what was due since `since`, a quarter of an hour before or at the scan's begin, so many are gone.
+
+    `look_again` is after how long there will be something new to see; None: nothing moves.
+    """
+
+    running: bool
+    since: datetime
+    gone: int
+    left: int
+    look_again: timedelta | None
+
+    @property
+    def whole(self) -> int:
+        return self.gone + self.left
+
+
+async def progress(now: datetime) -> Progress | None:
+    """Return how far the scan has come that runs, or ran last; None: none ever ran."""
+    run = await last_run(SCAN)
+    if run is None:
+        return None
+    since = _LONG_AGO + quarter_of(run.started_at) * QUARTER
+    end = _LONG_AGO + (quarter_of(now) + 1) * QUARTER
+    counts = await count_spans([WAITING, *_GONE], [(_LONG_AGO, end), (since, end)])
+    waiting = sum(each.number for each in counts if each.kind == WAITING and each.span == 0)
+    gone = sum(each.number for each in counts if each.kind != WAITING and each.span == 1)
+    # The quarter of an hour that it is now holds some that are not due yet.
+    not_yet = await count(Selection(frozenset({Status.SCHEDULED}), since=now, until=end), _MOST_LOOKED_AT)
+    left = max(0, waiting - not_yet)
+    running = run.ended_at is None and left > 0
+    soon = run.next_at - now if run.next_at else None
+    comes = left or (soon and await count(Selection(frozenset({Status.SCHEDULED}), until=run.next_at), 1))
+    return Progress(running, since, gone, left, _OFTEN if running else soon if soon and comes else None)
