@@ -45,7 +45,7 @@ class Selection:
     Every delivery has one place in time, its *moment*: when it is due while it is still to come, and
     when it ended once it has. `since` is the first moment that is meant, `until` the first that is
     not. At most one of the macs is given, of `Vault.address_mac` or `domain_mac`: for whom it is,
-    which for a notice is the writer.
+    which for a notice is the writer, if we know an address.
     """
 
     states: frozenset[Status] = frozenset(Status)

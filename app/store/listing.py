@@ -130,9 +130,10 @@ def _row(vault: Vault, values: dict[str, Any], last_error: str) -> Row:
 
 
 def _recipient(vault: Vault, values: dict[str, Any]) -> str | None:
-    """A notice goes to the letter's writer."""
-    whose = "sender" if values["occasion"].is_notice else "recipient"
-    return masked_address(vault, values["letter_id"], f"{whose}_email", values[whose])
+    """A notice goes to the letter's writer, if we know an address."""
+    writer = masked_address(vault, values["letter_id"], "sender_email", values["sender"])
+    reader = masked_address(vault, values["letter_id"], "recipient_email", values["recipient"])
+    return reader if writer == "" or not values["occasion"].is_notice else writer
 
 
 def masked_address(vault: Vault, letter_id: UUID, column: str, sealed: bytes | None) -> str | None:

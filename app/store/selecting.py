@@ -46,6 +46,7 @@ _MOMENT = f"CASE WHEN status IN ({_listed(ENDED)}) THEN status_at ELSE due_at EN
 _FOR_ADDRESS = (
     "NOT notice AND letter_id IN (SELECT id FROM letters WHERE recipient_mac = @4)",
     "notice AND letter_id IN (SELECT id FROM letters WHERE sender_mac = @4)",
+    "notice AND letter_id IN (SELECT id FROM letters WHERE recipient_mac = @4 AND sender_mac IS NULL)",
 )
 
 

@@ -17,7 +17,7 @@ from app.errors import LetterNotFound, NotWithdrawable, SettingsError, TooMany
 from app.log import configure_logging
 from app.settings import Settings, load_settings
 from app.web import about, api, keeping, language, letters, looking, operations, outbox, readers, writing
-from app.web.desk import listing, login, today
+from app.web.desk import delivery, exporting, listing, login, today
 from app.web.forms import Rejected
 from app.web.journal import Journal
 from app.web.lifespan import lifespan_of
@@ -28,7 +28,8 @@ from app.web.security import Gate, SecurityHeaders
 from app.web.throttle import LoginThrottle
 
 _WRITERS = (writing, looking, letters, keeping)  # the fixed addresses before /letters/{token}
-_OTHERS = (readers, about, api, language, outbox, operations, today, listing, login)
+_OTHERS = (readers, about, api, language, outbox, operations)
+_DESK = (today, listing, delivery, exporting, login)
 _WRONG_SETTINGS = 2  # the exit code, as for wrong arguments
 
 
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
             TooMany: too_many,
         },
     )
-    for part in (*_WRITERS, *_OTHERS):
+    for part in (*_WRITERS, *_OTHERS, *_DESK):
         app.include_router(part.router)
     app.state.settings = settings
     app.state.login_throttle = LoginThrottle(clock)

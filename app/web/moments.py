@@ -29,6 +29,11 @@ class Moments:
         """Return a moment to the minute; the page names the zone once."""
         return format_datetime(moment, _PATTERNS[self.language], tzinfo=self.zone, locale=self.language)
 
+    def second(self, moment: datetime) -> str:
+        """Return a moment to the second, as one looks for it in a mail server's log."""
+        pattern = f"{_PATTERNS[self.language]}:ss"
+        return format_datetime(moment, pattern, tzinfo=self.zone, locale=self.language)
+
     def hour(self, moment: datetime) -> str:
         """Return the time of day: `14:15`."""
         return format_datetime(moment, "HH:mm", tzinfo=self.zone, locale=self.language)

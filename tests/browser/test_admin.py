@@ -68,9 +68,31 @@ async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener
     await page.click("text=Later →")
     await expect(page.locator("tbody tr")).to_have_count(14)
     await page.click("text=← Sooner")
-    await page.click(".choices >> text=Failed")
-    await expect(page.locator("tbody tr")).to_have_count(1)
-    await expect(page.locator("tbody")).to_contain_text("r…@long-long-")
+    await page.click("text=Waits for a decision")
+    await expect(page.locator("tbody tr")).to_have_count(3)
+    await page.click("tr:has-text('Failed') >> text=r…@long-long-")
+    await expect(page.locator("h1")).to_contain_text("Letter, first time")
+    await expect(page.locator(".tries")).to_contain_text("no-such-user-")
+
+
+async def test_an_operator_finds_a_delivery_without_a_script(open_browser: Opener, admin: str) -> None:
+    page = await (await open_browser(scripts=False)).new_page()
+    await page.goto(admin)
+    await _sign_in(page)
+    await page.goto(f"{admin}/deliveries")
+    await page.click("summary")
+    await page.check("text=Failed")
+    await page.fill("#message_id", "nonsense")
+    await page.press("#message_id", "Enter")
+    await expect(page.locator("#message_id-error")).to_contain_text("This is no Message-ID")
+    await expect(page.locator("#message_id")).to_have_value("nonsense")
+    await page.fill("#message_id", "")
+    await page.fill("#since", "2026-01-01T00:00")
+    await page.click("main >> text=Find >> nth=-1")
+    await expect(page.locator("#found")).to_contain_text("1 found · Failed · from Thu 1 Jan 2026, 00:00 on")
+    async with page.expect_download() as saved:
+        await page.click("text=Save as a table")
+    assert (await saved.value).suggested_filename.startswith("deliveries-")
 
 
 async def test_after_signing_out_the_back_button_shows_nothing(open_browser: Opener, admin: str) -> None:
@@ -101,7 +123,7 @@ async def test_the_desk_is_for_everybody(
     page = await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
     found = {name: await findings(page) async for name in _visit_all(page, admin)}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
-    assert len(found) == 8
+    assert len(found) == 9
 
 
 async def _visit_all(page: Page, admin: str) -> AsyncIterator[str]:
@@ -112,9 +134,18 @@ async def _visit_all(page: Page, admin: str) -> AsyncIterator[str]:
     yield "refused"
     await _sign_in(page)
     yield "desk"
-    for show in ("coming", "ended", "failed", "uncertain"):
-        await page.goto(f"{admin}/deliveries?show={show}")
-        yield show
+    for query in (
+        "",
+        "state=failed&state=held",
+        "state=secret&since=never&to=nobody&message_id=x",
+        "to=domain-" + "0" * 32,
+    ):
+        await page.goto(f"{admin}/deliveries?{query}")
+        await page.evaluate("document.querySelector('details').open = true")
+        yield query
+    await page.goto(f"{admin}/deliveries?state=failed")
+    await page.click("tbody a")
+    yield "delivery"
     await page.click("form.leave button")
     for _ in range(FREE_TRIES + 1):  # this browser is known by now: it slows nobody else down
         await page.wait_for_url(re.compile("/admin/login$"))

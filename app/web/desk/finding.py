@@ -48,11 +48,6 @@ class Sought:
         """The name among PRESETS of the states that are meant."""
         return next((name for name, states in PRESETS.items() if self.states == set(states)), None)
 
-    @property
-    def is_particular(self) -> bool:
-        """Whether the form says more than a preset does."""
-        return self.preset is None or bool(self.occasions) or bool(self.faults) or any(self.typed.values())
-
     def query(self, **changed: Iterable[str]) -> str:
         """Return the query of this list, with some of its names given other values, or none."""
         pairs = self.selection.query() if self.selection else []

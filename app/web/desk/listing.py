@@ -1,11 +1,13 @@
 """The list of scheduled sends: what is meant stands in the address, and can be shared."""
 
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import RedirectResponse, Response
 from starlette.requests import Request
 
+from app.domain.status import Occasion, Status
 from app.store.accounts import AccountView
 from app.store.listing import list_deliveries
 from app.store.overview import COUNT_LIMIT
@@ -28,13 +30,10 @@ async def deliveries(request: Request, mailbox: OpenMailbox, at: str = "") -> Re
     sought = asked_for(request.query_params.multi_items(), mailbox.settings.zone)
     if sought.selection is None:
         return _refused(request, account, sought)
-    return desk_page(
+    return _listing(
         request,
-        "admin/deliveries.html",
         account,
-        sought=sought,
-        preset_states=PRESETS,
-        errors={},
+        sought,
         found=await list_deliveries(mailbox.vault, sought.selection, falling=sought.falling, cursor=at),
         number=await count(sought.selection, COUNT_LIMIT),
         moving=await progress(mailbox.clock.now()),
@@ -54,17 +53,20 @@ async def find(request: Request, mailbox: OpenMailbox, form: FormPairs) -> Respo
 
 
 def _refused(request: Request, account: AccountView, sought: Sought) -> Response:
-    language = language_of(request)
-    answer = desk_page(
+    answer = _listing(request, account, sought, found=None, number=0, moving=None)
+    answer.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
+    return answer
+
+
+def _listing(request: Request, account: AccountView, sought: Sought, **found: Any) -> Response:
+    return desk_page(
         request,
         "admin/deliveries.html",
         account,
         sought=sought,
+        errors={name: fault.words(language_of(request)) for name, fault in sought.faults.items()},
         preset_states=PRESETS,
-        errors={name: fault.words(language) for name, fault in sought.faults.items()},
-        found=None,
-        number=0,
-        moving=None,
+        every_state=list(Status),
+        every_occasion=list(Occasion),
+        **found,
     )
-    answer.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
-    return answer

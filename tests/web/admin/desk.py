@@ -23,6 +23,7 @@ class Desk:
         self._app = create_app(settings, clock)
         self._app.state.mailbox = mailbox
         self._origin = settings.origin
+        self.vault = mailbox.vault
         self.ledger = Ledger(mailbox.vault)
 
     def browser(self, client: str = "192.0.2.7", **headers: str) -> httpx.AsyncClient:

@@ -17,9 +17,12 @@ pytestmark = pytest.mark.anyio
 HTTPS = "https://letters.example.org"
 
 
-@pytest.mark.parametrize("path", ["/admin", "/admin/deliveries", "/admin/deliveries?show=held"])
+@pytest.mark.parametrize(
+    "path",
+    ["", "/deliveries", "/deliveries?state=held", "/deliveries/1", "/deliveries.csv"],
+)
 async def test_nobody_sees_a_page_without_having_signed_in(browser: httpx.AsyncClient, path: str) -> None:
-    answer = await browser.get(path)
+    answer = await browser.get(f"/admin{path}")
     assert (answer.status_code, answer.headers["location"], answer.text) == (303, "/admin/login", "")
 
 

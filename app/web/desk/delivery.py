@@ -1,0 +1,26 @@
+"""The page of one delivery."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import Response
+from starlette.requests import Request
+
+from app.store.inspecting import inspect
+from app.web.desk.frame import desk_page, signed_in, to_login
+from app.web.pages import OpenMailbox
+
+router = APIRouter(prefix="/admin", include_in_schema=False)
+
+_LARGEST_ID = 2**63 - 1
+
+
+@router.get("/deliveries/{delivery_id:int}", name="admin delivery")
+async def delivery(request: Request, mailbox: OpenMailbox, delivery_id: int) -> Response:
+    account = await signed_in(request)
+    if account is None:
+        return to_login()
+    found = await inspect(mailbox.vault, delivery_id) if delivery_id <= _LARGEST_ID else None
+    if found is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return desk_page(request, "admin/delivery.html", account, found=found)
