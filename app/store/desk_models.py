@@ -3,6 +3,8 @@
 from tortoise import fields
 from tortoise.models import Model
 
+from app.store.models import Account
+
 
 class OperatorAction(Model):
     """What an operator did, and how many deliveries it changed. Triggers refuse to change or delete it."""
@@ -40,7 +42,7 @@ class BulkAction(Model):
     """Something to be done to many deliveries, a batch at a time; its id comes with the form that asks for it.
 
     Either `chosen` names their ids, as JSON, or `selection` is the query that finds them. `place`
-    is how far it has come, `seen` how many that were.
+    is how far it has come, `seen` how many that were; none with an id above `newest_id` is meant.
     """
 
     id = fields.UUIDField(primary_key=True)
@@ -50,6 +52,7 @@ class BulkAction(Model):
     selection = fields.TextField(default="")
     chosen = fields.TextField(default="")
     asked = fields.IntField()
+    newest_id = fields.BigIntField(default=0)
     place = fields.CharField(64, default="")
     seen = fields.IntField(default=0)
     changed = fields.IntField(default=0)
@@ -69,3 +72,35 @@ class Pause(Model):
 
     class Meta:
         table = "pauses"
+
+
+class SecondFactor(Model):
+    """What an account's authenticator knows (RFC 6238); it counts once a code of it has confirmed it.
+
+    `last_step` is the time step of the newest code that was used: none is used twice.
+    """
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    account: fields.OneToOneRelation[Account] = fields.OneToOneField(
+        "mailbox.Account", related_name="second_factor", on_delete=fields.CASCADE
+    )
+    account_id: int
+    secret_sealed = fields.BinaryField()
+    confirmed_at = fields.DatetimeField(null=True)
+    last_step = fields.BigIntField(default=0)
+
+    class Meta:
+        table = "second_factors"
+
+
+class RecoveryCode(Model):
+    """A code that stands in for the second factor, once."""
+
+    code_hash = fields.CharField(64, primary_key=True)
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
+        "mailbox.Account", related_name="recovery_codes", on_delete=fields.CASCADE
+    )
+    account_id: int
+
+    class Meta:
+        table = "recovery_codes"

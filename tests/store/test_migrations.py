@@ -89,6 +89,12 @@ ROWS["0009_trail"] = f"""
     INSERT INTO pauses (name, since, who) VALUES ('sending', {{at}}, 'somebody{{n}}')
 """
 
+ROWS["0010_desk"] = f"""
+    {ROWS["0009_trail"]};
+    INSERT INTO second_factors (account_id, secret_sealed, last_step) SELECT MAX(id), 'sealed', 7 FROM accounts;
+    INSERT INTO recovery_codes (code_hash, account_id) SELECT 'code{{n}}', MAX(id) FROM accounts
+"""
+
 
 async def _fill(name: str, number: int) -> None:
     values = {

@@ -1,0 +1,137 @@
+"""What an operator asks to be done to many deliveries: a batch to a transaction, each with how far it has come.
+
+A request is known by an id that came with the form, so a second click finds it begun. Whoever takes
+a step locks it first: several processes may go on with one at once, and after a crash anybody may.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from urllib.parse import parse_qsl
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from tortoise.functions import Max
+
+from app.domain.actions import Action
+from app.domain.selection import Selection, read_selection
+from app.store.batches import BATCH, move
+from app.store.database import transaction
+from app.store.desk_models import BulkAction
+from app.store.models import Delivery
+from app.store.selecting import count, find, read_place
+from app.store.trail import Operator, record
+
+COUNT_LIMIT = 100_000
+"""What is asked about is counted up to here; above, it is one more than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The deliveries an action is for: all of a selection, or those that were chosen by their ids."""
+
+    selection: Selection | None = None
+    chosen: tuple[int, ...] = ()
+
+    @property
+    def in_words(self) -> str:
+        """What the trail says: ids, or the parts of a selection, with whom it is for only as a fingerprint."""
+        return str(self.selection)[:255] if self.selection is not None else ", ".join(map(str, self.chosen))[:255]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a request has come: of `asked` that were meant when it was made, `seen` were looked at."""
+
+    action: Action
+    asked: int
+    seen: int
+    changed: int
+    ended: bool
+    meant: Meant
+
+
+async def count_meant(action: Action, meant: Meant) -> int:
+    """Return how many deliveries an action would move just now; above COUNT_LIMIT: one more than that."""
+    if meant.selection is not None:
+        narrowed = _narrowed(meant.selection, action)
+        return await count(narrowed, COUNT_LIMIT) if narrowed.states else 0
+    return await Delivery.filter(id__in=meant.chosen, status__in=action.begins_at).count()
+
+
+async def begin(bulk_id: UUID, action: Action, meant: Meant, asked: int, operator: Operator, now: datetime) -> bool:
+    """Put a request on record, for deliveries that exist by now. False: it is there already."""
+    newest = await Delivery.all().annotate(newest=Max("id")).values_list("newest", flat=True)
+    bulk = BulkAction(
+        id=bulk_id,
+        action=action,
+        who=operator.name,
+        client=operator.client,
+        selection=str(meant.selection) if meant.selection is not None else "",
+        chosen=json.dumps(meant.chosen),
+        asked=asked,
+        newest_id=newest[0] or 0,
+        begun_at=now,
+    )
+    await BulkAction.bulk_create([bulk], ignore_conflicts=True)
+    stored = await BulkAction.get(id=bulk_id)
+    return (stored.begun_at, stored.seen) == (now, 0)
+
+
+async def step(bulk_id: UUID, now: datetime, limit: int = BATCH) -> bool:
+    """Go on with a request by one batch. False: it has ended."""
+    async with transaction():
+        if not await BulkAction.filter(id=bulk_id, ended_at=None).update(ended_at=None):  # locks it
+            return False
+        bulk = await BulkAction.get(id=bulk_id)
+        action, operator = Action(bulk.action), Operator(bulk.who, bulk.client)
+        ids, place = await _next(bulk, action, limit)
+        moved = await move(action, [each for each in ids if each <= bulk.newest_id], now, operator)
+        bulk.place = place
+        bulk.seen += len(ids)
+        bulk.changed += len(moved)
+        if len(ids) < limit:
+            bulk.ended_at = now
+            subject = _meant(bulk).in_words
+            await record(operator, action, now, subject=subject, asked=bulk.asked, changed=bulk.changed)
+        await bulk.save()
+    return bulk.ended_at is None
+
+
+async def progress(bulk_id: UUID) -> Progress | None:
+    """Return how far a request has come; None: there is none."""
+    bulk = await BulkAction.get_or_none(id=bulk_id)
+    if bulk is None:
+        return None
+    ended = bulk.ended_at is not None
+    return Progress(Action(bulk.action), bulk.asked, bulk.seen, bulk.changed, ended, _meant(bulk))
+
+
+async def unfinished() -> list[UUID]:
+    """Return the requests that somebody has to go on with, oldest first."""
+    return [bulk.id for bulk in await BulkAction.filter(ended_at=None).order_by("begun_at").only("id", "begun_at")]
+
+
+async def _next(bulk: BulkAction, action: Action, limit: int) -> tuple[Sequence[int], str]:
+    """Return the next ids and the place behind them. Those that moved are no longer in the way of the walk."""
+    meant = _meant(bulk)
+    if meant.selection is None:
+        done = int(bulk.place or 0)
+        return meant.chosen[done : done + limit], str(done + limit)
+    narrowed = _narrowed(meant.selection, action)
+    if not narrowed.states:
+        return (), bulk.place
+    places = await find(narrowed, read_place(bulk.place), limit, falling=False)
+    return [place.id for place in places], str(places[-1]) if places else bulk.place
+
+
+def _meant(bulk: BulkAction) -> Meant:
+    chosen = tuple(json.loads(bulk.chosen))
+    if chosen:
+        return Meant(chosen=chosen)
+    return Meant(selection=read_selection(parse_qsl(bulk.selection), ZoneInfo("UTC")))
+
+
+def _narrowed(selection: Selection, action: Action) -> Selection:
+    return replace(selection, states=selection.states & action.begins_at)
