@@ -97,7 +97,14 @@ class Finder:
         It is made anew whenever it is mailed: nothing of it is stored but the hash, so there is
         nothing to open, to seal again or to forget. Without our key it cannot be told from random.
         """
-        token = self._digest("reader", f"{letter}\0{address_mac}")[:_TOKEN_BYTES]
+        return self._token("reader", f"{letter}\0{address_mac}")
+
+    def confirmation_token(self, message_id: str) -> str:
+        """Return the token of the link in a mail that asks for a confirmation; it is no more stored than a reader's."""
+        return self._token("confirmation", message_id)
+
+    def _token(self, purpose: str, text: str) -> str:
+        token = self._digest(purpose, text)[:_TOKEN_BYTES]
         return base64.urlsafe_b64encode(token).decode().rstrip("=")
 
     def _mac(self, purpose: str, text: str) -> str:

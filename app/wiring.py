@@ -33,6 +33,7 @@ from app.mail.outbox import Outbox
 from app.mail.smtp import SmtpTransport
 from app.sealing import Sealer
 from app.settings import Settings
+from app.store.confirming import Confirmations
 from app.store.correcting import Corrections
 from app.store.database import connected, missing_migrations
 from app.store.letters import Letters
@@ -73,7 +74,7 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
                 clock,
                 vault,
                 _letters(settings, vault),
-                Corrections(vault, _quotas(settings)),
+                Corrections(vault, _quotas(settings), _confirmations(settings, vault), settings.confirms),
                 transport,
                 outbox,
             )
@@ -88,7 +89,12 @@ def _letters(settings: Settings, vault: Vault) -> Letters:
         second_delay=settings.second_delay,
         message_domain=_message_domain(settings),
         quotas=_quotas(settings),
+        confirmations=_confirmations(settings, vault) if settings.confirms else None,
     )
+
+
+def _confirmations(settings: Settings, vault: Vault) -> Confirmations:
+    return Confirmations(vault, _message_domain(settings))
 
 
 def _quotas(settings: Settings) -> Quotas | None:

@@ -6,11 +6,11 @@ from uuid import UUID
 from app.domain.address import is_tagged, masked
 from app.domain.status import Occasion
 from app.mail.compose import Composer
-from app.mail.envelope import Envelope, Mail
+from app.mail.envelope import Entry, Envelope, Mail
 from app.store.claims import Claimed, Row
 from app.store.database import as_moment
-from app.store.letters import new_delivery
 from app.store.models import Delivery
+from app.store.new_deliveries import new_delivery
 from app.store.vault import Vault
 
 
@@ -35,12 +35,13 @@ class Packer:
         letter = claimed.letter
         values = self._vault.open_letter(letter)
         second = letter["second_send_at"]
-        to_writer = claimed.occasion.is_notice
+        notice, who = claimed.occasion.is_notice, claimed.addressee
+        to_writer, asks = notice and who == "sender", claimed.occasion is Occasion.CONFIRMATION
         return Mail(
             occasion=claimed.occasion,
             message_id=claimed.message_id,
-            recipient_email=values["sender_email" if to_writer else "recipient_email"],
-            recipient_name=values["sender_name" if to_writer else "recipient_name"],
+            recipient_email=values[f"{who}_email"],
+            recipient_name=values[f"{who}_name"],
             sender_name=values["sender_name"],
             subject=values["subject"],
             body=values["body"],
@@ -49,16 +50,29 @@ class Packer:
             written_at=as_moment(letter["written_at"]),
             send_at=as_moment(letter["send_at"]),
             second_send_at=as_moment(second) if second else None,
-            page_url=f"{self._origin}/letters/{values['token']}" if to_writer else "",
-            reader=masked(values["recipient_email"]) if to_writer else "",
+            page_url=f"{self._origin}/letters/{values['token']}" if to_writer and not asks else "",
+            reader=masked(values["recipient_email"]) if to_writer and not asks else "",
             reason=claimed.refusal,
             stop_url="" if to_writer else self._stop_url(letter),
+            confirm_url=self._confirm_url(claimed.message_id) if asks else "",
+            entries=tuple(map(self._entry, claimed.others)),
         )
+
+    def _entry(self, letter: Row) -> Entry:
+        letter_id = UUID(str(letter["id"]))
+        token, reader = (
+            self._vault.open_column(letter_id, column, letter[f"{column}_sealed"])
+            for column in ("token", "recipient_email")
+        )
+        return Entry(f"{self._origin}/letters/{token}", masked(reader), as_moment(letter["written_at"]))
+
+    def _confirm_url(self, message_id: str) -> str:
+        return f"{self._origin}/confirm/{self._vault.confirmation_token(message_id)}"
 
     def is_tagged(self, claimed: Claimed) -> bool:
         """Return whether the address this goes to has a `+tag`."""
         letter = claimed.letter
-        column = "sender_email" if claimed.occasion.is_notice else "recipient_email"
+        column = f"{claimed.addressee}_email"
         return is_tagged(self._vault.open_column(UUID(str(letter["id"])), column, letter[f"{column}_sealed"]))
 
     def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:

@@ -15,7 +15,7 @@ from app.delivery.courier import Courier
 from app.delivery.flights import Flights
 from app.delivery.membership import Membership
 from app.delivery.pace import Pace
-from app.store import claims, deliveries
+from app.store import claims, confirming, deliveries
 from app.store.database import is_unavailable
 
 log = structlog.get_logger()
@@ -123,6 +123,8 @@ class Scan:
     async def _resend_if_asked(self) -> None:
         if self._asked and self._resends and (count := await deliveries.resend_uncertain(self._clock.now())):
             log.warning("sending again what was never answered", deliveries=count)
+        if self._asked and (count := await confirming.cancel_unconfirmed(self._clock.now())):
+            log.info("called off what nobody confirmed", deliveries=count)
         self._asked = False
 
     async def _start_due(self) -> int:

@@ -14,7 +14,7 @@ from babel.dates import format_date
 
 from app.mail import headers
 from app.mail.envelope import Envelope, Mail
-from app.mail.skeleton import Skeleton, Stationery
+from app.mail.skeleton import ENTRY, Skeleton, Stationery
 from app.rendering import long_date, place_of, render, translations
 
 _DAY = {"en": "d MMMM y", "ko": "y년 M월 d일"}
@@ -138,13 +138,29 @@ def _letter_dates(written: int, now: int, first: int, again: int | None, zone: s
     }
 
 
+def _listed(mail: Mail) -> dict[str, str]:
+    """Return the values of a list of letters, numbered."""
+    said = [
+        (entry.page_url, entry.reader, _moment(_minute(entry.written_at), mail.timezone, mail.language))
+        for entry in mail.entries
+    ]
+    return {
+        f"{name}_{number}": value
+        for number, values in enumerate(said)
+        for name, value in zip(ENTRY, values, strict=True)
+    }
+
+
 def _notice_values(mail: Mail) -> dict[str, str]:
     """Return what a notice may say: nothing the writer wrote, since nobody checked that address."""
     second = mail.second_send_at
     return {
+        **_listed(mail),
         "page_url": mail.page_url,
         "reader": mail.reader,
         "reason": " ".join(mail.reason.split()),
+        "confirm_url": mail.confirm_url,
+        "stop_url": mail.stop_url if mail.confirm_url else "",  # whoever is asked may be the reader, who may stop it
         "written": _moment(_minute(mail.written_at), mail.timezone, mail.language),
         "first_date": _moment(_minute(mail.send_at), mail.timezone, mail.language),
         "second_date": _moment(_minute(second), mail.timezone, mail.language) if second else "",

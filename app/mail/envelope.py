@@ -10,13 +10,24 @@ from app.domain.status import Occasion
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One letter in a list of links: its writer's page, the masked address it is for, and when it was written."""
+
+    page_url: str
+    reader: str
+    written_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Mail:
     """The plain values a message is composed of. Addresses are ASCII (IDN domains as A-labels).
 
     A notice goes to its writer: `recipient_email` is then theirs. Only notices use `page_url`, the
     writer's own page of this letter, which must never reach its reader; `reader`, the masked
     address the letter is for; and, where it was refused, `reason`, the server's words without
-    addresses. Only letters use `stop_url`, the reader's page, which must never reach its writer.
+    addresses. Only what goes to the reader uses `stop_url`, the reader's page, which must never
+    reach its writer. `confirm_url` is where an address confirms, the reader's where the writer
+    gave none; `entries` are the letters whose links were asked for.
     """
 
     occasion: Occasion
@@ -35,6 +46,8 @@ class Mail:
     reader: str = ""
     reason: str = ""
     stop_url: str = ""
+    confirm_url: str = ""
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

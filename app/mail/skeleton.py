@@ -23,11 +23,14 @@ from app.domain.status import Occasion
 from app.mail import headers
 from app.rendering import render
 
+ENTRY = ("page_url", "reader", "written")
+"""What a list of letters says of each; as a value, with `_` and its number behind it."""
+
 _LINE = 76  # RFC 2045 §6.8, for lines of base64
 _POLICY = policy.SMTP.clone(max_line_length=_LINE)
 _BOUNDARY = "=_slow_mailbox"  # never a line of base64: two hyphens stand before it
 _STYLES = CSSInliner(load_remote_stylesheets=False)
-_MARK = re.compile("\ue000([a-z_]+)\ue001")
+_MARK = re.compile("\ue000([a-z_0-9]+)\ue001")
 _OPEN_FIELD = re.compile(rb"(?m)^(Date|To|Subject|Message-ID|List-Unsubscribe): [^\r]*")
 
 
@@ -78,7 +81,8 @@ class Stationery:
         """Return the skeleton for the letters of a language that have the values `present`."""
         folder = f"emails/{occasion if occasion.is_notice else 'letter'}"
         marks = {name: f"\ue000{name}\ue001" for name in ("title", *present)}
-        values = {**self.values, **dict.fromkeys(absent, ""), **marks, "occasion": occasion}
+        common = {"occasion": occasion, "entries": _entries(marks)}
+        values = {**self.values, **dict.fromkeys(absent, ""), **marks, **common}
         return Skeleton(
             subject=_opened(render(f"{folder}/subject.txt", language, **values).strip()).decode(),
             text=_opened(render(f"{folder}/body.txt", language, **values)),
@@ -112,6 +116,12 @@ class Stationery:
         for part in ("text", "html"):
             written = written.replace(_base64(f"{part}\r\n".encode()), f"%({part})s".encode())
         return written
+
+
+def _entries(marks: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the marks of a list's values, which are numbered, an entry each."""
+    count = sum(name.startswith(f"{ENTRY[0]}_") for name in marks)
+    return [{name: marks[f"{name}_{number}"] for name in ENTRY} for number in range(count)]
 
 
 def _opened(rendered: str) -> bytes:

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     rate: int | None = Field(None, ge=1)
     rate_per_domain: int | None = Field(None, ge=1)
     on_uncertain: Literal["resend", "hold"] = "resend"
+    confirmation: Literal["off", "required"] = "off"
     lease: Duration = timedelta(seconds=30)
     catch_up_limit: Duration = timedelta(days=14)
     keep: Duration = timedelta(days=30)
@@ -155,6 +156,11 @@ class Settings(BaseSettings):
         """The address under which people reach the pages; every mailed link begins with it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.base_url or f"http://{host}:{self.port}"
+
+    @property
+    def confirms(self) -> bool:
+        """Whether nothing is sent before its address confirms."""
+        return self.confirmation == "required"
 
     @property
     def zone(self) -> ZoneInfo:

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from tortoise.expressions import F
 
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.database import as_moment, as_parameter, as_text, connection, transaction
+from app.store.links import letters_of
 from app.store.models import Delivery, Lease, Worker
 from app.store.statements import as_uuid, statements
 
@@ -23,8 +24,8 @@ class Claimed:
     """A delivery that is ours to carry. `token` fences the claim; `letter` is its row, still sealed.
 
     `barred`: why it must not go out, if so: the address is known not to exist, or is blocked, or the
-    letter was stopped by its reader. `refusal`: what the reader's
-    server said, where this is the notice of it.
+    letter was stopped by its reader. `refusal`: what the reader's server said, where this is the
+    notice of it. `others`: the letters of its writer, where this mails the links to them.
     """
 
     id: int
@@ -40,6 +41,12 @@ class Claimed:
     letter: Row
     barred: HeldReason | None
     refusal: str
+    others: Sequence[Row] = ()
+
+    @property
+    def addressee(self) -> Literal["sender", "recipient"]:
+        """Return whose address this goes to: a notice to the writer's, where one is known."""
+        return "sender" if self.occasion.is_notice and self.letter["sender_mac"] else "recipient"
 
 
 async def claim(
@@ -69,7 +76,11 @@ async def handed_over_by(worker: UUID) -> list[Claimed]:
 async def _open(ids: Sequence[Any]) -> list[Claimed]:
     """Return claims with their letters, the oldest first."""
     rows = await connection().execute_query_dict(statements().open_claims, [json.dumps(ids)])
-    return [_claimed(row) for row in rows]
+    claims = [_claimed(row) for row in rows]
+    for at, claimed in enumerate(claims):
+        if claimed.occasion is Occasion.LINKS:
+            claims[at] = replace(claimed, others=await letters_of(claimed.letter["sender_mac"]))
+    return claims
 
 
 def _claimed(row: Row) -> Claimed:

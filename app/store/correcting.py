@@ -8,9 +8,10 @@ from uuid import UUID
 from app.domain.status import HeldReason, Status
 from app.errors import LeavingJustNow, LetterNotFound, NotCorrectable
 from app.sealing import token_hash
+from app.store.confirming import Confirmations
 from app.store.database import transaction
 from app.store.models import Correction, Delivery, Letter
-from app.store.quotas import Quotas
+from app.store.quotas import Quotas, one_at_a_time
 from app.store.row_ids import new_row_id
 from app.store.vault import Vault
 
@@ -24,6 +25,9 @@ class Corrections:
 
     vault: Vault
     quotas: Quotas | None
+    confirmations: Confirmations
+    confirmed: bool
+    """Whether an address must confirm what is written to it, where the writer gave none of their own."""
 
     async def by_link(self, token: str, recipient_email: str, recipient_name: str | None, now: datetime) -> None:
         """Correct the address of a writer's link; for the rest see `correct`."""
@@ -40,32 +44,46 @@ class Corrections:
         NotCorrectable where nothing of it is to come any more, LeavingJustNow while part of it is
         being handed over, TooMany where a quota of the new address is used up; nothing has changed then.
         """
-        fresh = {"recipient_email": recipient_email}
-        if recipient_name is not None:
-            fresh["recipient_name"] = recipient_name
-        mac, domain = self.vault.address_mac(recipient_email), self.vault.domain_mac(recipient_email)
-        changed = {
-            **self.vault.seal_letter(letter_id, fresh),
-            "recipient_mac": mac,
-            "recipient_domain_mac": domain,
-            "reader_token_hash": token_hash(self.vault.reader_token(letter_id, mac)),
-        }
+        letter = await Letter.get_or_none(id=letter_id, purged_at=None)
+        if letter is None:
+            raise LetterNotFound("this letter has been purged")
+        changed = self._changed(letter_id, recipient_email, recipient_name)
+        letter.update_from_dict(changed)
         async with transaction():
             # A write first: this transaction then owns the database before it reads (SQLite begins deferred).
             await Correction.create(
-                id=new_row_id(now), letter_id=letter_id, recipient_mac=mac, recipient_domain_mac=domain
+                id=new_row_id(now),
+                letter_id=letter_id,
+                recipient_mac=letter.recipient_mac,
+                recipient_domain_mac=letter.recipient_domain_mac or "",
             )
-            letter, deliveries = await _locked(letter_id)
+            await one_at_a_time(letter.recipient_mac, letter.sender_mac or letter.recipient_mac)
+            deliveries = await _still_to_come(letter_id)
             await Letter.filter(id=letter_id).update(**changed)
             for delivery in deliveries:
-                await _redirect(delivery, domain, now)
+                await _redirect(delivery, letter.recipient_domain_mac or "", now)
             if self.quotas:
-                await self.quotas.check(letter.update_from_dict(changed), now)
+                await self.quotas.check(letter, now)
                 await self.quotas.check_corrections(letter_id, now)
+            unconfirmed = any(delivery.held_reason is HeldReason.UNCONFIRMED for delivery in deliveries)
+            if letter.sender_mac is None and (self.confirmed or unconfirmed):
+                await self.confirmations.renew(letter, now)
+
+    def _changed(self, letter_id: UUID, recipient_email: str, recipient_name: str | None) -> dict[str, Any]:
+        fresh = {"recipient_email": recipient_email}
+        if recipient_name is not None:
+            fresh["recipient_name"] = recipient_name
+        mac = self.vault.address_mac(recipient_email)
+        return {
+            **self.vault.seal_letter(letter_id, fresh),
+            "recipient_mac": mac,
+            "recipient_domain_mac": self.vault.domain_mac(recipient_email),
+            "reader_token_hash": token_hash(self.vault.reader_token(letter_id, mac)),
+        }
 
 
-async def _locked(letter_id: UUID) -> tuple[Letter, list[Delivery]]:
-    """Return a letter and what is still to come of it, which no scan can claim until we are done."""
+async def _still_to_come(letter_id: UUID) -> list[Delivery]:
+    """Return what is still to come of a letter, which no scan can claim until we are done."""
     promised = Delivery.filter(letter_id=letter_id, notice=False)
     deliveries = await promised.order_by("id").select_for_update()
     letter = await Letter.get_or_none(id=letter_id, purged_at=None)
@@ -76,7 +94,7 @@ async def _locked(letter_id: UUID) -> tuple[Letter, list[Delivery]]:
     open_ones = [delivery for delivery in deliveries if delivery.status not in (Status.SENT, Status.CANCELLED)]
     if letter.stopped_at or all(delivery.status is Status.UNCERTAIN for delivery in open_ones):
         raise NotCorrectable("nothing of this letter is still to come")
-    return letter, open_ones
+    return open_ones
 
 
 async def _redirect(delivery: Delivery, domain_mac: str, now: datetime) -> None:

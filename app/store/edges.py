@@ -34,7 +34,8 @@ _KEPT = "EXISTS (SELECT 1 FROM letters WHERE letters.id = letter_id AND purged_a
 _KNOWN_DEAD = """
     EXISTS (
         SELECT 1 FROM letters
-        JOIN undeliverable_addresses ON mac = CASE WHEN notice THEN sender_mac ELSE recipient_mac END
+        JOIN undeliverable_addresses
+            ON mac = CASE WHEN notice THEN COALESCE(sender_mac, recipient_mac) ELSE recipient_mac END
         WHERE letters.id = letter_id
     )
 """
@@ -151,8 +152,8 @@ async def _lock(ids: Sequence[int]) -> None:
 
 async def _revive_addresses(deliveries: QuerySet[Delivery]) -> None:
     rows = await deliveries.values_list("notice", "letter__recipient_mac", "letter__sender_mac")
-    macs = {sender if notice else recipient for notice, recipient, sender in rows}
-    await UndeliverableAddress.filter(mac__in=sorted(macs - {None})).delete()
+    macs = {(notice and sender) or recipient for notice, recipient, sender in rows}
+    await UndeliverableAddress.filter(mac__in=sorted(macs)).delete()
 
 
 async def _free_seconds(ids: Sequence[int], now: datetime) -> None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from tortoise.expressions import Q
@@ -15,8 +14,10 @@ from app.domain.schedule import Delay, Promise, arrival
 from app.domain.status import HeldReason, Occasion, Status, letter_status
 from app.errors import LetterNotFound, NotWithdrawable
 from app.sealing import new_token, token_hash
+from app.store.confirming import Confirmations
 from app.store.database import transaction
 from app.store.models import Attempt, Delivery, Letter
+from app.store.new_deliveries import new_delivery
 from app.store.posting import store
 from app.store.quotas import Quotas
 from app.store.row_ids import new_row_id
@@ -83,13 +84,18 @@ class Letters:
         second_delay: Delay,
         message_domain: str,
         quotas: Quotas | None = None,
+        confirmations: Confirmations | None = None,
     ) -> None:
-        """Take when letters arrive, the domain of our Message-IDs (that of our sender), and how many we take."""
+        """Take when letters arrive, and the domain of our Message-IDs (that of our sender).
+
+        `quotas` say how many letters we take; with `confirmations` nothing leaves before its address confirms.
+        """
         self._vault = vault
         self._first_delay = first_delay
         self._second_delay = second_delay
         self._message_domain = message_domain
         self._quotas = quotas
+        self._confirmations = confirmations
 
     async def post(self, draft: Draft, now: datetime, promise: Promise | None = None) -> Posted:
         """Store a letter together with its deliveries, all or nothing; without a promise it arrives as usual.
@@ -101,9 +107,17 @@ class Letters:
         letter = self._letter(draft, token, now)
         letter.send_at, letter.second_send_at = promise.first, promise.second
         deliveries = self._deliveries(letter, draft, now)
-        await store(letter, deliveries, partial(self._quotas.check, letter, now) if self._quotas else None)
-        notice = any(delivery.notice for delivery in deliveries)
-        return Posted(token, letter.send_at, letter.second_send_at, Status.SCHEDULED, notice)
+        follows = self._quotas or self._confirmations
+        await store(letter, deliveries, partial(self._follow, letter, now) if follows else None)
+        notice = any(delivery.notice for delivery in deliveries) or self._confirmations is not None
+        status = Status.HELD if self._confirmations else Status.SCHEDULED
+        return Posted(token, letter.send_at, letter.second_send_at, status, notice)
+
+    async def _follow(self, letter: Letter, now: datetime) -> None:
+        if self._quotas:
+            await self._quotas.check(letter, now)
+        if self._confirmations:
+            await self._confirmations.require(letter, now)
 
     def _usual(self, now: datetime, zone: ZoneInfo) -> Promise:
         return Promise(arrival(now, self._first_delay, zone), arrival(now, self._second_delay, zone))
@@ -182,13 +196,16 @@ class Letters:
         be tried again.
         """
         letter = await self._by_token(token)
-        promised = Delivery.filter(letter_id=letter["id"], notice=False)
+        of_letter = Delivery.filter(letter_id=letter["id"])
+        promised = of_letter.filter(notice=False)
         waiting = [Status.SCHEDULED, Status.HELD, Status.FAILED]
         # What its reader stopped is withdrawn too: from now on the reader cannot take that back.
         stopped = Q(status=Status.CANCELLED, status_at=letter["stopped_at"])
         async with transaction():
             gone = {"status": Status.CANCELLED, "status_at": now, "held_reason": None}
             await promised.filter(stopped | Q(status__in=waiting)).update(**gone)
+            # A receipt that still waits for the confirmation would speak of a letter that is not to come.
+            await of_letter.filter(held_reason=HeldReason.UNCONFIRMED).update(**gone)
             leaving = await promised.filter(status__in=[*waiting, Status.CLAIMED]).exists()
             if leaving or not await promised.filter(status=Status.CANCELLED).exists():
                 raise NotWithdrawable("this letter has left already, or is leaving at this moment")
@@ -198,23 +215,6 @@ class Letters:
         if not letters:
             raise LetterNotFound("there is no letter under this link")
         return letters[0]
-
-
-def new_delivery(
-    letter_id: UUID, occasion: Occasion, due_at: datetime, now: datetime, *, domain_mac: str, message_domain: str
-) -> Delivery:
-    """Return a delivery that has not been stored yet. Its Message-ID is its own for ever (E3)."""
-    return Delivery(
-        letter_id=letter_id,
-        occasion=occasion,
-        notice=occasion.is_notice,
-        status=Status.SCHEDULED,
-        status_at=now,
-        promised_at=due_at,
-        due_at=due_at,
-        message_id=f"<{new_token()}@{message_domain}>",
-        domain_mac=domain_mac,
-    )
 
 
 def _reply(attempt: Attempt) -> Reply:

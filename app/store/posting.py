@@ -11,21 +11,21 @@ from app.store.models import Delivery, Letter
 
 
 async def store(
-    letter: Letter, deliveries: Sequence[Delivery], check: Callable[[], Awaitable[None]] | None = None
+    letter: Letter, deliveries: Sequence[Delivery], follow: Callable[[], Awaitable[None]] | None = None
 ) -> None:
-    """Store a new letter with its deliveries; `check` looks at what is stored then, and may refuse it by raising.
+    """Store a new letter with its deliveries; `follow` looks at what is stored then, and may refuse it by raising.
 
-    On PostgreSQL it is one statement, which needs no transaction around it if nothing is checked:
+    On PostgreSQL it is one statement, which needs no transaction around it if nothing follows:
     one round trip in place of five.
     """
     in_one = connection().capabilities.dialect == "postgres"
-    if in_one and check is None:
+    if in_one and follow is None:
         await _write_in_one(letter, deliveries)
         return
     async with transaction():
         await (_write_in_one if in_one else _write)(letter, deliveries)
-        if check:
-            await check()
+        if follow:
+            await follow()
 
 
 async def _write(letter: Letter, deliveries: Sequence[Delivery]) -> None:

@@ -32,6 +32,16 @@ _OF_WRITER = """
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
+async def one_at_a_time(*macs: str) -> None:
+    """Let nobody else do anything about these addresses until the transaction ends.
+
+    SQLite lets one transaction write at a time anyway, PostgreSQL is asked to.
+    """
+    if connection().capabilities.dialect == "postgres":
+        for mac in sorted(set(macs)):
+            await connection().execute_query(_LOCK, [mac])
+
+
 @dataclass(frozen=True, slots=True)
 class Quotas:
     """Letters in 24 hours: to one reader, to one domain, from one writer's address, and in all.
@@ -48,13 +58,10 @@ class Quotas:
     async def check(self, letter: Letter, now: datetime) -> None:
         """Count a letter that was just stored or corrected, in its own transaction.
 
-        Those to and from one address are counted one after another: SQLite lets one transaction
-        write at a time anyway, PostgreSQL is asked to. Raises TooMany; the same for every quota,
-        so that nobody learns who is written to.
+        Those to and from one address are counted one after another. Raises TooMany; the same for
+        every quota, so that nobody learns who is written to.
         """
-        if connection().capabilities.dialect == "postgres":
-            for mac in sorted({letter.recipient_mac, letter.sender_mac or letter.recipient_mac}):
-                await connection().execute_query(_LOCK, [mac])
+        await one_at_a_time(letter.recipient_mac, letter.sender_mac or letter.recipient_mac)
         sql = " UNION ALL ".join(
             (
                 _NEWEST.format(mine="recipient_mac = @1", most=self.reader),

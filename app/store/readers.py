@@ -89,7 +89,10 @@ async def resume(token: str, now: datetime) -> None:
     letter = await _by_token(token)
     async with transaction():
         stopped = Delivery.filter(letter_id=letter.id, status=Status.CANCELLED, status_at=letter.stopped_at)
-        revived = await stopped.filter(notice=False, due_at__gt=now).update(status=Status.SCHEDULED, status_at=now)
+        coming = stopped.filter(notice=False, due_at__gt=now)
+        revived = await coming.filter(awaited_mac=None).update(status=Status.SCHEDULED, status_at=now)
+        unconfirmed = {"status": Status.HELD, "status_at": now, "held_reason": HeldReason.UNCONFIRMED}
+        revived += await coming.exclude(awaited_mac=None).update(**unconfirmed)
         if revived and not await Letter.filter(id=letter.id, purged_at=None).update(stopped_at=None):
             raise LetterNotFound("this letter has been purged")
 
@@ -113,7 +116,8 @@ async def unblock(token: str, now: datetime) -> None:
     async with transaction():
         await BlockedAddress.filter(mac=mac).delete()
         letters = Subquery(Letter.filter(recipient_mac=mac, stopped_at=None).values("id"))
-        notices = Subquery(Letter.filter(sender_mac=mac).values("id"))
+        ours = Q(sender_mac=mac) | Q(sender_mac=None, recipient_mac=mac)
+        notices = Subquery(Letter.filter(ours).values("id"))
         theirs = Q(letter_id__in=letters, notice=False) | Q(letter_id__in=notices, notice=True)
         held = Delivery.filter(theirs, status=Status.HELD, held_reason=HeldReason.BLOCKED)
         await held.update(status=Status.SCHEDULED, status_at=now, due_at=now, held_reason=None)

@@ -127,7 +127,7 @@ async def _follow_failures(failed: Sequence[Ending]) -> None:
 
 def _mac(claimed: Claimed) -> str:
     """Return what the address is known by that a delivery goes to."""
-    mac: str = claimed.letter["sender_mac" if claimed.occasion.is_notice else "recipient_mac"]
+    mac: str = claimed.letter[f"{claimed.addressee}_mac"]
     return mac
 
 

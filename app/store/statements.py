@@ -30,6 +30,7 @@ class Statements:
 _ATTEMPT = (
     "delivery_id, claim_token, worker_name, started_at, handed_over_at, ended_at, outcome, code, enhanced, answer"
 )
+_ADDRESSEE = "CASE WHEN notice THEN COALESCE(sender_mac, recipient_mac) ELSE recipient_mac END"
 # All that is known of claimed deliveries, with their letters; `{ours}` are their ids. The id of a row is its letter's.
 _CLAIMED = """
         SELECT letters.*, deliveries.id AS delivery_id, deliveries.occasion, deliveries.message_id, deliveries.due_at,
@@ -37,11 +38,11 @@ _CLAIMED = """
             deliveries.status_at, deliveries.handed_over_at,
             CASE
                 WHEN EXISTS (
-                    SELECT 1 FROM blocked_addresses WHERE mac = CASE WHEN notice THEN sender_mac ELSE recipient_mac END
+                    SELECT 1 FROM blocked_addresses WHERE mac = {addressee}
                 ) OR (stopped_at IS NOT NULL AND NOT notice) THEN 'blocked'
                 WHEN EXISTS (
                     SELECT 1 FROM undeliverable_addresses
-                    WHERE mac = CASE WHEN notice THEN sender_mac ELSE recipient_mac END
+                    WHERE mac = {addressee}
                 ) THEN 'undeliverable'
             END AS barred,
             CASE WHEN deliveries.occasion = 'refusal' THEN (
@@ -79,7 +80,7 @@ SQLITE = Statements(
         )
         RETURNING id
     """,
-    open_claims=_CLAIMED.format(ours="IN (SELECT value FROM json_each(?))"),
+    open_claims=_CLAIMED.format(addressee=_ADDRESSEE, ours="IN (SELECT value FROM json_each(?))"),
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = ?, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = ? AND handed_over_at IS NULL
@@ -122,7 +123,7 @@ SQLITE = Statements(
         WHERE status = 'uncertain' AND due_at <= ? AND unanswered <= ?
             AND NOT EXISTS (
                 SELECT 1 FROM deliveries AS sibling
-                WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled'
+                WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled' AND NOT sibling.notice
             )
     """,
 )
@@ -143,7 +144,9 @@ POSTGRES = Statements(
         ))
         RETURNING id
     """,
-    open_claims=_CLAIMED.format(ours="= ANY (ARRAY (SELECT jsonb_array_elements_text($1::jsonb)::bigint))"),
+    open_claims=_CLAIMED.format(
+        addressee=_ADDRESSEE, ours="= ANY (ARRAY (SELECT jsonb_array_elements_text($1::jsonb)::bigint))"
+    ),
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = $1, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = $2 AND handed_over_at IS NULL
@@ -183,7 +186,7 @@ POSTGRES = Statements(
         WHERE status = 'uncertain' AND due_at <= $2 AND unanswered <= $3
             AND NOT EXISTS (
                 SELECT 1 FROM deliveries AS sibling
-                WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled'
+                WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled' AND NOT sibling.notice
             )
     """,
 )

@@ -73,6 +73,10 @@ class Vault:
         """Return the token of the link in a letter's mail, for the reader at this address alone."""
         return self._finder.reader_token(letter_id.hex, address_mac)
 
+    def confirmation_token(self, message_id: str) -> str:
+        """Return the token of the link in the mail with this Message-ID, by which an address confirms."""
+        return self._finder.confirmation_token(message_id)
+
 
 async def reseal_finder(sealer: Sealer) -> bool:
     """Seal the finder's key with the first key; False: it is already."""

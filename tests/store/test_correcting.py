@@ -14,6 +14,7 @@ from app.errors import LeavingJustNow, LetterNotFound, NotCorrectable, TooMany
 from app.sealing import new_token, token_hash
 from app.store.audit import audit
 from app.store.claims import claim
+from app.store.confirming import Confirmations
 from app.store.correcting import Corrections
 from app.store.export import export
 from app.store.forgetting import erase
@@ -33,9 +34,13 @@ LATER = NOW + 10 * DAY
 DRAFT = Draft(recipient_email=READER, recipient_name="Minji", body="Dear you", sender_email=WRITER)
 
 
+def _corrections(vault: Vault, quotas: Quotas | None) -> Corrections:
+    return Corrections(vault, quotas, Confirmations(vault, "slow.test"), confirmed=False)
+
+
 @pytest.fixture
 def corrections(vault: Vault) -> Corrections:
-    return Corrections(vault, None)
+    return _corrections(vault, None)
 
 
 @pytest.fixture
@@ -214,7 +219,7 @@ async def test_a_block_of_the_new_address_shows_when_the_letter_is_due(
 async def test_letters_cannot_be_gathered_and_turned_to_one_reader(letters: Letters, vault: Vault) -> None:
     """The quota of the new address counts letters that were corrected to it, and the two together."""
     tokens = [(await letters.post(replace(DRAFT, recipient_email=f"r@{n}.org"), NOW)).token for n in range(4)]
-    strict = Corrections(vault, Quotas(reader=2))
+    strict = _corrections(vault, Quotas(reader=2))
     for token in tokens[:2]:
         await strict.by_link(token, NEW, None, LATER)
     with pytest.raises(TooMany):
@@ -234,7 +239,7 @@ async def test_letters_cannot_be_gathered_and_turned_to_one_reader(letters: Lett
 
 
 async def test_one_letter_is_not_corrected_for_ever(vault: Vault, token: str) -> None:
-    corrections = Corrections(vault, Quotas(corrections=2))
+    corrections = _corrections(vault, Quotas(corrections=2))
     for n in range(2):
         await corrections.by_link(token, f"r@{n}.org", None, NOW + n * DAY / 2)
     with pytest.raises(TooMany):

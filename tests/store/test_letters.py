@@ -93,7 +93,7 @@ async def test_every_delivery_has_a_message_id_of_its_own_that_tells_nothing(let
 
 async def test_what_fails_in_the_middle_leaves_nothing(letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
     """The letter is in the table already when its second delivery's Message-ID turns out to be taken."""
-    monkeypatch.setattr("app.store.letters.new_token", lambda: "the same for all")
+    monkeypatch.setattr("app.store.new_deliveries.new_token", lambda: "the same for all")
     with pytest.raises(IntegrityError):
         await letters.post(FULL, NOW)
     assert (await Letter.all().count(), await Delivery.all().count()) == (0, 0)

@@ -11,8 +11,9 @@ from app.domain.retry import Reply
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.audit import audit
 from app.store.claims import Claimed, hand_over, reclaim
-from app.store.letters import Letters, new_delivery
+from app.store.letters import Letters
 from app.store.models import Attempt, Delivery, UndeliverableAddress
+from app.store.new_deliveries import new_delivery
 from app.store.settlements import (
     Ending,
     Try,

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.domain.status import Occasion
 from app.mail.compose import Composer
-from app.mail.envelope import Mail
+from app.mail.envelope import Entry, Mail
 
 WRITTEN = datetime(2025, 11, 7, 12, 40, tzinfo=UTC)
 FIRST = datetime(2025, 11, 14, 12, 40, tzinfo=UTC)
@@ -68,6 +68,25 @@ def refusal(mail: Mail = ENGLISH, **changes: Any) -> Mail:
     return replace(mail, **{**NOTICE, "occasion": Occasion.REFUSAL, **changes})
 
 
+CONFIRM = {
+    "page_url": "",
+    "reader": "",
+    "reason": "",
+    "confirm_url": "https://letters.example.org/confirm/Zt0b3VnqXw8k1mJ5rYc7dA",
+}
+
+
+def confirmation(mail: Mail = ENGLISH, **changes: Any) -> Mail:
+    """Return what asks a writer's address to confirm; with a `stop_url`, what asks the reader's."""
+    return replace(mail, **{**NOTICE, **CONFIRM, "occasion": Occasion.CONFIRMATION, **changes})
+
+
+def links(mail: Mail = ENGLISH, **changes: Any) -> Mail:
+    """Return the links of two letters."""
+    entries = tuple(Entry(f"{NOTICE['page_url'][:-1]}{n}", f"{n}…@example.com", WRITTEN) for n in range(2))
+    return replace(mail, **{**NOTICE, "occasion": Occasion.LINKS, "reason": "", "entries": entries, **changes})
+
+
 LETTERS = {
     "first-en": ENGLISH,
     "first-ko": KOREAN,
@@ -82,6 +101,12 @@ NOTICES = {
     "receipt-ko": receipt(KOREAN),
     "refusal-en": refusal(),
     "refusal-ko": refusal(KOREAN),
+    "confirmation-en": confirmation(),
+    "confirmation-ko": confirmation(KOREAN),
+    "confirmation-reader-en": confirmation(stop_url=STOP_URL),
+    "confirmation-reader-ko": confirmation(KOREAN, stop_url=STOP_URL),
+    "links-en": links(),
+    "links-ko": links(KOREAN),
 }
 
 

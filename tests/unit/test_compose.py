@@ -229,8 +229,8 @@ def test_without_https_the_link_to_stop_stands_in_the_footer_alone() -> None:
 
 
 @pytest.mark.parametrize("mail", NOTICES.values(), ids=NOTICES.keys())
-def test_a_notice_is_not_stopped_by_a_link(mail: Mail) -> None:
-    message = read(replace(mail, stop_url=STOP_URL))
+def test_a_notice_is_not_stopped_by_a_link_unless_it_asks_the_reader(mail: Mail) -> None:
+    message = read(replace(mail, stop_url=STOP_URL, confirm_url=""))
     assert not set(STOPPING) & set(message.keys())
     assert STOP_URL not in f"{part(message, 'plain')}{part(message, 'html')}"
 
