@@ -11,13 +11,14 @@ from email.utils import parseaddr
 from app.clock import Clock
 from app.delivery.answers import Answers
 from app.delivery.breaker import Breaker
+from app.delivery.cleaning import Cleaning
 from app.delivery.courier import Courier
+from app.delivery.daily import Daily
 from app.delivery.flights import Flights
 from app.delivery.leadership import Leadership
 from app.delivery.membership import Membership
 from app.delivery.pace import Pace
 from app.delivery.packing import Packer
-from app.delivery.purging import Purging
 from app.delivery.records import Records
 from app.delivery.relief import Relief
 from app.delivery.rounds import Rounds
@@ -167,9 +168,9 @@ def _membership(mailbox: Mailbox, answers: Answers, judge: Judge) -> Membership:
 
 def _leadership(mailbox: Mailbox, membership: Membership, scan: Scan) -> Leadership:
     settings, clock = mailbox.settings, mailbox.clock
-    purging = Purging(settings.keep, clock)
+    cleaning = Daily("cleaning", 0, Cleaning(settings.keep), settings.zone, clock)
     rounds = Rounds(scan.start, settings.scan_interval, clock, membership.name)
-    scheduler = Scheduler(rounds, settings.scan_interval, clock, membership.name, purging, settings.zone)
+    scheduler = Scheduler(rounds, settings.scan_interval, clock, membership.name, [cleaning], settings.zone)
     return Leadership(membership, scheduler, settings.lease, clock)
 
 

@@ -1,5 +1,6 @@
-"""APScheduler's AsyncIOScheduler, with the job that scans and the one that forgets."""
+"""APScheduler's AsyncIOScheduler, with the job that scans and what is done once a day."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock
-from app.delivery.purging import Purging
+from app.delivery.daily import Daily
 
 log = structlog.get_logger()
 _JOB = "scan"
@@ -37,7 +38,7 @@ class Background(Protocol):
 
 
 class Scheduler:
-    """Scans at once when it starts and every interval from then on, and forgets at midnight.
+    """Scans at once when it starts and every interval from then on, and looks every hour for daily work.
 
     Started by the leader alone.
     """
@@ -48,18 +49,18 @@ class Scheduler:
         interval: timedelta,
         clock: Clock,
         worker_name: str,
-        purging: Purging | None = None,
+        dailies: Sequence[Daily] = (),
         zone: tzinfo = UTC,
     ) -> None:
         """Take what scans in the background: a job that ran for minutes would miss its next turn.
 
-        `purging` is what forgets old letters, at midnight in `zone`.
+        `zone` is where the hours of daily work begin.
         """
         self._rounds = rounds
         self._interval = interval
         self._clock = clock
         self._worker_name = worker_name
-        self._purging = purging
+        self._dailies = dailies
         self._zone = zone
         self._scheduler: AsyncIOScheduler | None = None
         self._ran_at = 0.0
@@ -77,12 +78,11 @@ class Scheduler:
             next_run_time=self._clock.now(),
             **_ONE_AT_A_TIME,
         )
-        if self._purging:
-            # At the start too: whoever switches the machine off at night would keep everything.
-            midnight = CronTrigger(hour=0, minute=0, timezone=self._zone)
-            self._scheduler.add_job(
-                self._purge, midnight, id="purge", next_run_time=self._clock.now(), **_ONE_AT_A_TIME
-            )
+        # At the start too, and every hour: whoever switches the machine off at night has it done in the morning.
+        every_hour = CronTrigger(minute=0, timezone=self._zone)
+        self._scheduler.add_job(
+            self._run_dailies, every_hour, id="daily", next_run_time=self._clock.now(), **_ONE_AT_A_TIME
+        )
         self._ran_at = self._clock.monotonic()
         self._scheduler.start()
         log.info("scheduler started", worker=self._worker_name)
@@ -92,15 +92,15 @@ class Scheduler:
         if self._scheduler:
             self._scheduler.shutdown(wait=False)
             self._scheduler = None
-            if self._purging:
-                self._purging.stop()
+            for daily in self._dailies:
+                daily.stop()
             log.info("scheduler stopped", worker=self._worker_name)
 
     async def ended(self) -> None:
         """Wait for what goes on in the background after `stop`, but for a scan."""
         await self._rounds.ended()
-        if self._purging:
-            await self._purging.ended()
+        for daily in self._dailies:
+            await daily.ended()
 
     def scan_now(self) -> None:
         if self._scheduler:
@@ -119,6 +119,6 @@ class Scheduler:
         self._ran_at = self._clock.monotonic()
         self._rounds.start()
 
-    async def _purge(self) -> None:
-        if self._purging:
-            self._purging.start()
+    async def _run_dailies(self) -> None:
+        for daily in self._dailies:
+            daily.start(self._worker_name)

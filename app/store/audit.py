@@ -18,8 +18,9 @@ _IMPOSSIBLE = {
         WHERE (occasion = 'first' AND promised_at <> send_at)
             OR (occasion = 'second' AND (second_send_at IS NULL OR promised_at <> second_send_at))
     """,
-    "sent deliveries without an accepted attempt": """
-        SELECT COUNT(*) AS n FROM deliveries WHERE status = 'sent'
+    "sent deliveries without an accepted attempt, though their letter is kept": """
+        SELECT COUNT(*) AS n FROM deliveries JOIN letters ON letters.id = letter_id
+        WHERE status = 'sent' AND purged_at IS NULL
             AND NOT EXISTS (SELECT 1 FROM attempts WHERE delivery_id = deliveries.id AND outcome = 'accepted')
     """,
     "accepted attempts of deliveries that are not sent": """

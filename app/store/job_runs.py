@@ -14,6 +14,14 @@ _BEGIN = """
     SET worker_name = excluded.worker_name, started_at = excluded.started_at, next_at = excluded.next_at,
         ended_at = NULL, number = 0
 """
+# Who is gone left it undone; so did we, if we ask again.
+_TAKE_TURN = f"""{_BEGIN}
+    WHERE job_runs.started_at < @5 OR (
+        job_runs.ended_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM workers WHERE name = job_runs.worker_name AND name <> @2)
+    )
+    RETURNING name
+"""  # noqa: S608 - put together from constants
 _END = """
     UPDATE job_runs
     SET ended_at = @1, number = @2, runs = runs + 1, milliseconds = milliseconds + @3
@@ -30,6 +38,12 @@ async def job_began(name: str, worker_name: str, now: datetime, next_at: datetim
 async def job_goes_on(name: str, next_at: datetime) -> None:
     """Put on record when a job that still runs would run again."""
     await JobRun.filter(name=name).update(next_at=next_at)
+
+
+async def take_turn(name: str, worker_name: str, now: datetime, due: datetime, next_at: datetime) -> bool:
+    """Put on record that a job begins that was due once at a moment; False: somebody has done it since, or does it."""
+    moments = [as_parameter(moment) for moment in (now, next_at, due)]
+    return bool(await connection().execute_query_dict(numbered(_TAKE_TURN), [name, worker_name, *moments]))
 
 
 async def job_ended(name: str, now: datetime, took: timedelta, number: int) -> None:

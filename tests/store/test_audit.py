@@ -97,7 +97,7 @@ async def test_an_empty_ledger_adds_up() -> None:
             "UPDATE deliveries SET promised_at = due_at WHERE status = 'scheduled' AND attempts = 1",
         ),
         (
-            "sent deliveries without an accepted attempt",
+            "sent deliveries without an accepted attempt, though their letter is kept",
             "DELETE FROM attempts WHERE outcome = 'accepted'",
         ),
         (

@@ -1,0 +1,24 @@
+"""The nightly cleaning: what is past keeping is forgotten, a batch at a time."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+
+from app.store.cleaning import cancel_hopeless, drop_attempts, drop_sessions
+from app.store.forgetting import purge
+
+
+class Cleaning:
+    """Forgets what was kept for `keep` after its last delivery."""
+
+    def __init__(self, keep: timedelta) -> None:
+        self._keep = keep
+
+    async def __call__(self, now: datetime) -> AsyncIterator[int]:
+        """Yield after each batch how many rows it forgot. What a batch was is in the log only as a number."""
+        async for cancelled in cancel_hopeless(now, self._keep):
+            yield cancelled
+        async for purged in purge(now, self._keep):
+            yield purged
+        async for dropped in drop_attempts(now, self._keep):
+            yield dropped
+        yield await drop_sessions(now)
