@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
-from tests.bench import ours, posting, sending
+from tests.bench import desking, growing, killing, ours, posting, reading, scanning, sending
 from tests.bench.bench import Bench, Sizes
 from tests.bench.databases import databases
 from tests.bench.report import Bound, say
@@ -19,6 +19,11 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "fast": sending.fast,
     "delayed": sending.delayed,
     "posting": posting.posting,
+    "reading": reading.reading,
+    "killing": killing.killing,
+    "growing": growing.growing,
+    "scanning": scanning.scanning,
+    "desking": desking.desking,
 }
 
 

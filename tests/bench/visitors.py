@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
@@ -84,6 +85,12 @@ def ask(port: int, request: bytes) -> bytes:
     return _run(once)
 
 
+def header(answer: bytes, name: str) -> str:
+    """Return a header of an answer's head, or an empty string."""
+    lines = (line.partition(": ") for line in answer.decode().split("\r\n")[1:])
+    return next((value for field, _, value in lines if field.lower() == name), "")
+
+
 async def _hurry(port: int, requests: list[bytes], status: int) -> float:
     waiting = iter(requests)
 
@@ -105,14 +112,14 @@ async def _stroll(port: int, request: bytes, every: float, enough: Callable[[int
         answer = await visitor.ask(request)
         took.append(time.perf_counter() - due)
         assert answer.startswith(b"HTTP/1.1 200"), answer
-        free.append(visitor)
+        free.append(visitor)  # last in line: a connection that rests for 5 s is closed
 
     async with _connected(port, _CONNECTIONS) as visitors, asyncio.TaskGroup() as group:
-        free = list(visitors)
+        free = deque(visitors)
         due = time.perf_counter()
         while not enough(len(took)):
             if free:
-                group.create_task(send(free.pop(), due))
+                group.create_task(send(free.popleft(), due))
                 due += every
             await asyncio.sleep(max(0.001, due - time.perf_counter()))
     return took

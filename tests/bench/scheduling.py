@@ -1,0 +1,91 @@
+"""A ledger with millions of deliveries to come: rows written by the database itself, with nothing sealed in them."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+from app.store.database import connected, connection, is_sqlite, sqlite_path
+from tests.bench.databases import execute
+from tests.bench.preparing import fill
+
+_FIRST = "00000000-0000-7000-8000-"
+_POSTGRES = {
+    "id": f"('{_FIRST}' || lpad(to_hex(n), 12, '0'))::uuid",
+    "unique": "lpad(to_hex(n), 64, '0')",
+    "mac": "md5(n::text)",
+    "nothing": "'\\x00'::bytea",
+    "later": "m.due_at + make_interval(secs => n % 2000000)",
+    "numbers": "generate_series({begin}, {end}) AS n",
+}
+_SQLITE = {
+    "id": f"'{_FIRST}' || printf('%012x', n)",
+    "unique": "printf('%064x', n)",
+    "mac": "printf('%032x', n * 2654435761)",
+    "nothing": "x'00'",
+    "later": "strftime('%Y-%m-%d %H:%M:%S', m.due_at, (n % 2000000) || ' seconds') || '+00:00'",
+    "numbers": "(WITH RECURSIVE s(n) AS (VALUES ({begin}) UNION ALL SELECT n + 1 FROM s WHERE n < {end})"
+    " SELECT n FROM s)",
+}
+
+
+class Schedule:
+    """A database whose letters, two deliveries each, all have their days before them."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        fill(url, 1, written_ago=timedelta())
+        self._letters = 1
+        self._columns = asyncio.run(_columns(url))
+
+    @property
+    def deliveries(self) -> int:
+        return self._letters * 2
+
+    def grow(self, deliveries: int) -> None:
+        """Add letters until there are so many deliveries."""
+        statements = self._statements(self._letters, deliveries // 2 - 1)
+        self._letters = deliveries // 2
+        if is_sqlite(self.url):
+            with closing(sqlite3.connect(sqlite_path(self.url))) as database:
+                database.execute("PRAGMA synchronous = OFF")
+                for statement in (*statements, "COMMIT", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    database.execute(statement)
+        else:
+            asyncio.run(execute(self.url, *statements, "VACUUM ANALYZE"))
+
+    def _statements(self, begin: int, end: int) -> tuple[str, str]:
+        words = _SQLITE if is_sqlite(self.url) else _POSTGRES
+        letter = {name: words["nothing"] for name in self._columns["letters"] if name.endswith("_sealed")}
+        letter |= dict.fromkeys(("recipient_mac", "reader_token_hash"), words["mac"])
+        letter |= {"id": words["id"], "token_hash": words["unique"]}
+        message_id = "'<' || n || m.occasion || '@bench.test>'"
+        delivery = {"letter_id": words["id"], "due_at": words["later"], "message_id": message_id}
+        numbers = words["numbers"].format(begin=begin, end=end)
+        return (
+            _insert("letters", self._columns["letters"], letter, f"(SELECT * FROM letters LIMIT 1) AS m, {numbers}"),
+            _insert(
+                "deliveries",
+                self._columns["deliveries"],
+                delivery,
+                f"(SELECT * FROM deliveries LIMIT 2) AS m, {numbers}",
+            ),
+        )
+
+
+def _insert(table: str, columns: list[str], own: dict[str, str], source: str) -> str:
+    values = ", ".join(own.get(name, f"m.{name}") for name in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {source}"
+
+
+async def _columns(url: str) -> dict[str, list[str]]:
+    """Return the columns that a new row gives, by table."""
+
+    async def names(table: str) -> list[str]:
+        rows: list[dict[str, Any]] = await connection().execute_query_dict(f"SELECT * FROM {table} LIMIT 1")
+        return list(rows[0])
+
+    async with connected(url):
+        deliveries = [name for name in await names("deliveries") if name != "id"]
+        return {"letters": await names("letters"), "deliveries": deliveries}
