@@ -10,6 +10,8 @@ from app.store.selecting import count
 from app.store.tallies import ENDED, QUARTER, WAITING, count_spans, quarter_of
 
 _OFTEN = timedelta(seconds=2)
+_PATIENCE = timedelta(minutes=1)
+"""How long after the next scan was to begin one still believes in it."""
 _GONE = (*ENDED, Status.UNCERTAIN.value)
 _LONG_AGO = datetime.fromisoformat("1970-01-01T00:00Z")
 _MOST_LOOKED_AT = 10_000
@@ -39,14 +41,24 @@ async def progress(now: datetime) -> Progress | None:
     if run is None:
         return None
     since = _LONG_AGO + quarter_of(run.started_at) * QUARTER
+    gone, left = await _counts(since, now)
+    next_at = run.next_at or now
+    lives = now < next_at + _PATIENCE
+    running = lives and run.ended_at is None and left > 0
+    waits = None
+    if running:
+        waits = _OFTEN
+    elif lives and await count(Selection(frozenset({Status.SCHEDULED}), until=next_at), 1):
+        waits = max(next_at - now, _OFTEN)
+    return Progress(running, since, gone, left, waits)
+
+
+async def _counts(since: datetime, now: datetime) -> tuple[int, int]:
+    """Return how many are gone since `since`, and how many are due and still wait."""
     end = _LONG_AGO + (quarter_of(now) + 1) * QUARTER
     counts = await count_spans([WAITING, *_GONE], [(_LONG_AGO, end), (since, end)])
     waiting = sum(each.number for each in counts if each.kind == WAITING and each.span == 0)
     gone = sum(each.number for each in counts if each.kind != WAITING and each.span == 1)
     # The quarter of an hour that it is now holds some that are not due yet.
     not_yet = await count(Selection(frozenset({Status.SCHEDULED}), since=now, until=end), _MOST_LOOKED_AT)
-    left = max(0, waiting - not_yet)
-    running = run.ended_at is None and left > 0
-    soon = run.next_at - now if run.next_at else None
-    comes = left or (soon and await count(Selection(frozenset({Status.SCHEDULED}), until=run.next_at), 1))
-    return Progress(running, since, gone, left, _OFTEN if running else soon if soon and comes else None)
+    return gone, max(0, waiting - not_yet)

@@ -10,17 +10,21 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response, StreamingResponse
 from starlette.requests import Request
 
+from app.domain.actions import Deed
 from app.domain.selection import Selection
 from app.store.listing import Row, rows_of
 from app.store.selecting import Place, find
+from app.store.trail import Operator, record
 from app.store.vault import Vault
 from app.web.desk.finding import asked_for
 from app.web.desk.frame import signed_in, to_login
 from app.web.pages import OpenMailbox
+from app.web.throttle import client_of
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
 _BATCH = 500
+_SUBJECT_LIMIT = 255
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"  # by which Excel knows UTF-8
 _COLUMNS = (
     "id",
@@ -41,12 +45,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 @router.get("/deliveries.csv", name="admin export")
 async def export(request: Request, mailbox: OpenMailbox) -> Response:
-    if await signed_in(request) is None:
+    account = await signed_in(request)
+    if account is None:
         return to_login()
     sought = asked_for(request.query_params.multi_items(), mailbox.settings.zone)
     if sought.selection is None:
         raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY)
-    name = f"deliveries-{mailbox.clock.now().astimezone(mailbox.settings.zone):%Y-%m-%d-%H%M}.csv"
+    now = mailbox.clock.now()
+    operator = Operator(account.username, client_of(request))
+    await record(operator, Deed.EXPORT, now, subject=str(sought.selection)[:_SUBJECT_LIMIT])
+    name = f"deliveries-{now.astimezone(mailbox.settings.zone):%Y-%m-%d-%H%M}.csv"
     return StreamingResponse(
         _written(mailbox.vault, sought.selection, sought.falling),
         media_type="text/csv; charset=utf-8; header=present",

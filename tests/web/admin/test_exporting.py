@@ -7,8 +7,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from app.domain.status import Outcome, Status
+from app.domain.status import Occasion, Outcome, Status
 from app.store.models import Delivery
+from app.store.trail import entries
 from app.web.desk.exporting import defused
 from tests.clock import NEW_YEAR as NOW
 from tests.web.admin.desk import Desk
@@ -65,6 +66,15 @@ async def test_it_is_saved_under_a_name_with_its_moment(operator: httpx.AsyncCli
     assert answer.headers["content-disposition"] == 'attachment; filename="deliveries-2026-01-01-1830.csv"'
     assert answer.headers["content-type"].startswith("text/csv; charset=utf-8")
     assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_who_saved_what_is_on_the_trail(operator: httpx.AsyncClient) -> None:
+    everything = "&".join(f"occasion={each}" for each in list(Occasion)[1:]) + f"&message_id=<{'m' * 99}@{'n' * 99}>"
+    for query in ("state=held&order=latest", everything):
+        assert (await operator.get(f"/admin/deliveries.csv?{query}")).status_code == 200
+    newest, entry = await entries(limit=2)
+    assert (entry.who, entry.client, entry.action, entry.subject) == ("admin", "192.0.2.7", "export", "state=held")
+    assert newest.subject.startswith("occasion=second&")
 
 
 async def test_what_cannot_be_selected_cannot_be_saved(operator: httpx.AsyncClient) -> None:
