@@ -47,7 +47,7 @@ async def _fill(ledger: Ledger) -> None:
         await ledger.add(Status.SCHEDULED, NOW + timedelta(hours=hour), occasion=Occasion.SECOND)
 
 
-async def _sign_in(page: Page, password: str = PASSWORD) -> None:
+async def sign_in(page: Page, password: str = PASSWORD) -> None:
     await page.fill("#username", "admin")
     await page.fill("#password", password)
     await page.press("#password", "Enter")
@@ -57,10 +57,10 @@ async def _sign_in(page: Page, password: str = PASSWORD) -> None:
 async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener, admin: str) -> None:
     page = await (await open_browser(scripts=False)).new_page()
     await page.goto(admin)
-    await _sign_in(page, "a wrong password")
+    await sign_in(page, "a wrong password")
     await expect(page.locator("#password-error")).to_contain_text("Name and password do not belong together.")
     await expect(page.locator("#username")).to_have_value("admin")
-    await _sign_in(page)
+    await sign_in(page)
     await expect(page).to_have_url(admin)
     await expect(page.locator(".stand")).to_contain_text("Running")
     await page.click("text=All that is still to come")
@@ -78,7 +78,7 @@ async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener
 async def test_an_operator_finds_a_delivery_without_a_script(open_browser: Opener, admin: str) -> None:
     page = await (await open_browser(scripts=False)).new_page()
     await page.goto(admin)
-    await _sign_in(page)
+    await sign_in(page)
     await page.goto(f"{admin}/deliveries")
     await page.click("summary")
     await page.check("text=Failed")
@@ -98,7 +98,7 @@ async def test_an_operator_finds_a_delivery_without_a_script(open_browser: Opene
 async def test_after_signing_out_the_back_button_shows_nothing(open_browser: Opener, admin: str) -> None:
     page = await (await open_browser()).new_page()
     await page.goto(f"{admin}/login")
-    await _sign_in(page)
+    await sign_in(page)
     await page.click("text=Sign out")
     await expect(page).to_have_url(f"{admin}/login")
     await page.go_back()
@@ -109,7 +109,7 @@ async def test_after_signing_out_the_back_button_shows_nothing(open_browser: Ope
 async def test_the_language_is_switched_in_place(open_browser: Opener, admin: str) -> None:
     page = await (await open_browser()).new_page()
     await page.goto(admin)
-    await _sign_in(page)
+    await sign_in(page)
     await page.click("text=한국어")
     await expect(page).to_have_url(admin)
     await expect(page.locator("html")).to_have_attribute("lang", "ko")
@@ -130,9 +130,9 @@ async def _visit_all(page: Page, admin: str) -> AsyncIterator[str]:
     """Lead a page through every state that an operator may see."""
     await page.goto(admin)
     yield "login"
-    await _sign_in(page, "a wrong password")
+    await sign_in(page, "a wrong password")
     yield "refused"
-    await _sign_in(page)
+    await sign_in(page)
     yield "desk"
     for query in (
         "",
@@ -149,6 +149,6 @@ async def _visit_all(page: Page, admin: str) -> AsyncIterator[str]:
     await page.click("form.leave button")
     for _ in range(FREE_TRIES + 1):  # this browser is known by now: it slows nobody else down
         await page.wait_for_url(re.compile("/admin/login$"))
-        await _sign_in(page, "a wrong password")
+        await sign_in(page, "a wrong password")
     await expect(page.get_by_role("alert")).to_be_visible()
     yield "has to wait"

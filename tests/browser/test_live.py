@@ -1,0 +1,73 @@
+"""The list in Chromium while letters go out: it moves by itself, and stops when nothing moves."""
+
+import shutil
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from app.domain.status import Status
+from app.sealing import Sealer
+from app.store.database import connected
+from app.store.job_runs import SCAN, job_began, job_ended
+from app.store.models import Delivery
+from app.store.vault import open_vault
+from tests.acceptance.servers import Program
+from tests.browser.reading import Opener, findings
+from tests.browser.test_admin import KEY, PASSWORD, sign_in
+from tests.ledger import Ledger
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def desk(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[str]:
+    """The list's address, beside a ledger in which a scan has begun with three letters; the test moves them."""
+    shutil.copyfile(sqlite_template, tmp_path / "mailbox.db")
+    url = f"sqlite://{tmp_path / 'mailbox.db'}"
+    program = Program(tmp_path, DATABASE_URL=url, SECRET_KEY=KEY, ADMIN_PASSWORD=PASSWORD, PAUSED="on")
+    with program.uvicorn() as server:
+        async with connected(url):
+            ledger, now = Ledger(await open_vault(Sealer([KEY]))), datetime.now(UTC)
+            for second in range(3):
+                await ledger.add(Status.SCHEDULED, now - timedelta(seconds=9 - second))
+            await job_began(SCAN, "worker", now, now + timedelta(seconds=45))
+            yield f"{server.base}/admin/deliveries"
+
+
+async def _send(number: int) -> None:
+    due = await Delivery.filter(status=Status.SCHEDULED).order_by("id").limit(number).values_list("id", flat=True)
+    now = datetime.now(UTC)
+    await Delivery.filter(id__in=due).update(status=Status.SENT, status_at=now, sent_at=now)
+
+
+async def test_the_list_moves_while_a_scan_runs_and_rests_when_it_has_ended(open_browser: Opener, desk: str) -> None:
+    page = await (await open_browser()).new_page()
+    await page.goto(desk)
+    await sign_in(page)
+    await page.goto(desk)
+    await expect(page.locator("#moving")).to_contain_text("0 of 3 have gone since")
+    await expect(page.get_by_role("status")).to_have_text("Letters are going out.")
+    assert await findings(page) == []
+    await _send(2)
+    await expect(page.locator("progress")).to_have_js_property("value", 2)
+    await expect(page.locator("[data-state=sent]")).to_have_count(2)
+    await page.focus("tbody a")  # rows that somebody uses are left alone, the bar is not
+    await _send(1)
+    await job_ended(SCAN, datetime.now(UTC), timedelta(seconds=5), 3)
+    await expect(page.locator("#moving")).to_be_empty()
+    await expect(page.get_by_role("status")).to_be_empty()
+    await expect(page.locator("[data-state=sent]")).to_have_count(2)
+    await expect(page.locator("#moving")).to_have_attribute("data-refresh", "")
+
+
+async def test_without_a_script_a_link_looks_again(open_browser: Opener, desk: str) -> None:
+    page = await (await open_browser(scripts=False)).new_page()
+    await page.goto(desk)
+    await sign_in(page)
+    await page.goto(desk)
+    await _send(1)
+    await page.click("noscript a")  # Playwright looks for no text in there
+    await expect(page.locator("progress")).to_have_js_property("value", 1)
