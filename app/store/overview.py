@@ -1,61 +1,194 @@
 """How the post office stands: read-only, and each question costs what it returns, not what is stored."""
 
+from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+from app.domain.figures import Refusal, days_around, grouped
+from app.domain.status import Outcome, Status
 from app.store.database import as_moment, as_parameter, connection
+from app.store.job_runs import SCAN, last_run
 from app.store.leases import SCHEDULER
-from app.store.models import Lease, Worker
+from app.store.models import JobRun, Lease, Worker
 from app.store.statements import numbered
+from app.store.tallies import QUARTER, WAITING, Count, count_all, count_spans, quarter_of
 
 COUNT_LIMIT = 1_000
-"""Counts above this are told as one more than this."""
+"""Of what nothing keeps count, such as a choice of the list, no more than one more than this is counted."""
+MONTH = 30
+"""Days that are looked ahead, and back."""
+DUE_LIMIT = 20_000
+"""Of what fell due within the present quarter of an hour, no more than so many letters and notices are counted."""
+_LATELY = timedelta(days=1)
+_REFUSALS, _KINDS_OF_REFUSALS = 500, 8
 
-_OVERVIEW = """
-    WITH due_letters AS (SELECT due_at FROM deliveries WHERE status = 'scheduled' AND NOT notice AND due_at <= @1
-                     ORDER BY due_at LIMIT {limit}),
-         due_notices AS (SELECT due_at FROM deliveries WHERE status = 'scheduled' AND notice AND due_at <= @1
-                     ORDER BY due_at LIMIT {limit}),
-         due AS (SELECT due_at FROM due_letters UNION ALL SELECT due_at FROM due_notices)
-    SELECT (SELECT COUNT(*) FROM due) AS due,
-           (SELECT MIN(due_at) FROM due) AS oldest,
-           (SELECT COUNT(*) FROM (SELECT id FROM deliveries WHERE status = 'held' LIMIT {limit}) AS h) AS held,
-           (SELECT COUNT(*) FROM (SELECT id FROM deliveries WHERE status = 'uncertain' LIMIT {limit}) AS u)
-               AS uncertain,
-           (SELECT COUNT(*) FROM (SELECT id FROM deliveries WHERE status = 'failed' LIMIT {limit}) AS f) AS failed
+# What fell due before this quarter of an hour is counted already, but for what is being sent.
+_DUE = """
+    SELECT CAST((SELECT COALESCE(SUM(number), 0) FROM tallies WHERE kind = 'waiting' AND quarter < @2) AS BIGINT)
+           - (SELECT COUNT(*) FROM deliveries WHERE claimed_by_id IS NOT NULL AND due_at < @3)
+           + (SELECT COUNT(*) FROM (
+                SELECT 1 AS one FROM deliveries
+                WHERE status = 'scheduled' AND NOT notice AND due_at >= @3 AND due_at <= @1 LIMIT {limit}
+             ) AS letters)
+           + (SELECT COUNT(*) FROM (
+                SELECT 1 AS one FROM deliveries
+                WHERE status = 'scheduled' AND notice AND due_at >= @3 AND due_at <= @1 LIMIT {limit}
+             ) AS notices) AS due,
+           (SELECT COUNT(*) FROM deliveries WHERE claimed_by_id IS NOT NULL) AS claimed,
+           (SELECT due_at FROM deliveries WHERE status = 'scheduled' AND NOT notice AND due_at <= @1
+            ORDER BY due_at LIMIT 1) AS oldest_letter,
+           (SELECT due_at FROM deliveries WHERE status = 'scheduled' AND notice AND due_at <= @1
+            ORDER BY due_at LIMIT 1) AS oldest_notice
+"""
+_LAST_REFUSALS = """
+    SELECT code, enhanced, answer, outcome, ended_at FROM attempts WHERE outcome <> 'accepted'
+    ORDER BY id DESC LIMIT {limit}
 """
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is due and has not left: how many (see DUE_LIMIT), and since when; and how many are being sent."""
+
+    due: int
+    claimed: int
+    oldest_due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
-    """How the post office stands. Counts stop at COUNT_LIMIT + 1.
+    """How the post office stands.
 
     `scheduler` names the worker that holds the lease, alive or not; `seen_at` is its last beat;
-    `troubles` are workers that cannot use the mail server just now, with why.
+    `troubles` are workers that cannot use the mail server just now, with why; `held` is by reason.
     """
 
     scheduler: str | None
     seen_at: datetime | None
-    due: int
-    oldest_due_at: datetime | None
-    held: int
+    last_scan: JobRun | None
+    backlog: Backlog
+    held: dict[str, int]
     uncertain: int
     failed: int
     troubles: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day of the operator's zone: what waits for it, and what came of what is over."""
+
+    day: date
+    waiting: int
+    sent: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was sent, and failed for good, since a moment."""
+
+    since: datetime
+    sent: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts over time, to the quarter of an hour. `days` lead from MONTH days ago over today to MONTH ahead.
+
+    `lately` is the last hour, day and week; `lateness` of a month's letters and `durations` of a
+    day's accepted attempts are how many fell to each step, in seconds.
+    """
+
+    days: tuple[Day, ...]
+    lately: tuple[Sent, ...]
+    lateness: dict[float, int]
+    durations: dict[float, int]
+
+
 async def overview(now: datetime) -> Overview:
     """Return how the post office stands."""
     lease = await Lease.get(name=SCHEDULER).select_related("worker")
-    sql = _OVERVIEW.format(limit=COUNT_LIMIT + 1)
-    (row,) = await connection().execute_query_dict(numbered(sql), [as_parameter(now)])
+    counts = [count for count in await count_all() if count.number]
     return Overview(
         scheduler=lease.worker.name if lease.worker else None,
         seen_at=lease.worker.seen_at if lease.worker else None,
-        due=min(row["due"], COUNT_LIMIT + 1),
-        oldest_due_at=as_moment(row["oldest"]) if row["oldest"] else None,
-        held=row["held"],
-        uncertain=row["uncertain"],
-        failed=row["failed"],
-        troubles=tuple([(worker.name, worker.trouble) async for worker in Worker.exclude(trouble="").order_by("name")]),
+        last_scan=await last_run(SCAN),
+        backlog=await backlog(now),
+        held=_by_detail(counts, Status.HELD),
+        uncertain=sum(count.number for count in counts if count.kind == Status.UNCERTAIN),
+        failed=sum(count.number for count in counts if count.kind == Status.FAILED),
+        troubles=await troubles(),
     )
+
+
+async def troubles() -> tuple[tuple[str, str], ...]:
+    """Return the workers that cannot use the mail server just now, with why."""
+    return tuple([(worker.name, worker.trouble) async for worker in Worker.exclude(trouble="").order_by("name")])
+
+
+async def backlog(now: datetime) -> Backlog:
+    """Return what is due and has not left."""
+    quarter = quarter_of(now)
+    begin = datetime.fromtimestamp(quarter * QUARTER.total_seconds(), now.tzinfo)
+    sql = numbered(_DUE.format(limit=DUE_LIMIT))
+    (row,) = await connection().execute_query_dict(sql, [as_parameter(now), quarter, as_parameter(begin)])
+    oldest = [as_moment(row[name]) for name in ("oldest_letter", "oldest_notice") if row[name]]
+    return Backlog(row["due"], row["claimed"], min(oldest, default=None))
+
+
+async def figures(now: datetime, zone: ZoneInfo) -> Figures:
+    """Return what went out and what is to come, day by day in `zone`."""
+    days = days_around(now, zone, MONTH, MONTH)
+    until = now + QUARTER
+    lately = [now - span for span in (timedelta(hours=1), _LATELY, timedelta(days=7))]
+    spans = [(since, end) for _, since, end in days] + [(since, until) for since in lately]
+    counts = await count_spans((WAITING, Status.SENT, Status.FAILED), spans)
+    numbers: Counter[tuple[int, str]] = Counter()
+    for count in counts:
+        numbers[count.span, count.kind] += count.number
+    tries = await count_spans((Outcome.ACCEPTED,), [(now - _LATELY, until)])
+    letters = [count for count in counts if count.span < len(days) and not count.notice]
+    return Figures(
+        days=tuple(
+            Day(day, *(numbers[span, kind] for kind in (WAITING, Status.SENT, Status.FAILED)))
+            for span, (day, _, _) in enumerate(days)
+        ),
+        lately=tuple(
+            Sent(_quarter(since), numbers[span, Status.SENT], numbers[span, Status.FAILED])
+            for span, since in enumerate(lately, len(days))
+        ),
+        lateness=_by_step(letters, Status.SENT),
+        durations=_by_step(tries, Outcome.ACCEPTED),
+    )
+
+
+def _quarter(moment: datetime) -> datetime:
+    return datetime.fromtimestamp(quarter_of(moment) * QUARTER.total_seconds(), moment.tzinfo)
+
+
+def _by_detail(counts: list[Count], kind: str) -> dict[str, int]:
+    numbers: Counter[str] = Counter()
+    for count in counts:
+        if count.kind == kind:
+            numbers[count.detail] += count.number
+    return dict(numbers.most_common())
+
+
+def _by_step(counts: list[Count], kind: str) -> dict[float, int]:
+    return {
+        float(step): number for step, number in sorted(_by_detail(counts, kind).items(), key=lambda it: float(it[0]))
+    }
+
+
+async def refusals(now: datetime) -> list[Refusal]:
+    """Return what mail servers refused with within a day, grouped, the most frequent first; of the newest ones only."""
+    rows = await connection().execute_query_dict(_LAST_REFUSALS.format(limit=_REFUSALS))
+    said = [(_said(row), as_moment(row["ended_at"])) for row in rows]
+    return grouped([(words, at) for words, at in said if now - at <= _LATELY], _KINDS_OF_REFUSALS)
+
+
+def _said(row: dict[str, object]) -> str:
+    words = (str(row["code"] or ""), str(row["enhanced"]), str(row["answer"]))
+    return " ".join(part for part in words if part) or str(row["outcome"])

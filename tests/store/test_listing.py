@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from tortoise.transactions import in_transaction
@@ -13,10 +12,8 @@ from app.domain.selection import COMING, ENDED, Selection
 from app.domain.status import Occasion, Outcome, Status
 from app.sealing import Finder, Sealer
 from app.store.database import connected, connection
-from app.store.leases import SCHEDULER, beat, register, retire, take
 from app.store.listing import Page, list_deliveries
 from app.store.models import Delivery, Letter
-from app.store.overview import COUNT_LIMIT, overview
 from app.store.vault import LETTER_COLUMNS, Vault, open_vault
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger
@@ -162,40 +159,6 @@ async def test_an_empty_ledger_has_an_empty_page(vault: Vault) -> None:
     assert await _list(vault, COMING) == Page((), "", "")
 
 
-async def test_the_overview_names_who_holds_the_lease() -> None:
-    assert (await overview(NOW)).scheduler is None
-    worker = uuid4()
-    await register(worker, "mailhost", NOW)
-    await take(SCHEDULER, worker, NOW)
-    await beat(worker, NOW + MINUTE)
-    found = await overview(NOW)
-    assert (found.scheduler, found.seen_at) == ("mailhost", NOW + MINUTE)
-    await retire(worker)
-    assert (await overview(NOW)).seen_at is None
-
-
-async def test_the_overview_counts_what_is_due_and_what_waits_for_somebody(ledger: Ledger) -> None:
-    await ledger.add(Status.SCHEDULED, NOW + MINUTE)
-    empty = await overview(NOW)
-    assert (empty.due, empty.oldest_due_at) == (0, None)
-    await ledger.add(Status.SCHEDULED, NOW)
-    await ledger.add(Status.SCHEDULED, NOW - 2 * MINUTE)
-    await ledger.add(Status.SCHEDULED, NOW - MINUTE, occasion=Occasion.RECEIPT)
-    for status in (Status.HELD, Status.FAILED, Status.FAILED, Status.UNCERTAIN, Status.SENT):
-        await ledger.add(status, NOW - 9 * MINUTE)
-    found = await overview(NOW)
-    assert (found.due, found.oldest_due_at) == (3, NOW - 2 * MINUTE)
-    assert (found.held, found.uncertain, found.failed) == (1, 1, 2)
-
-
-async def test_counts_stop_beyond_a_thousand(ledger: Ledger) -> None:
-    await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW), COUNT_LIMIT)
-    await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW, occasion=Occasion.RECEIPT), COUNT_LIMIT)
-    await ledger.multiply(await ledger.add(Status.HELD, NOW), COUNT_LIMIT + 5)
-    found = await overview(NOW)
-    assert (found.due, found.held) == (COUNT_LIMIT + 1, COUNT_LIMIT + 1)
-
-
 @pytest.mark.parametrize("states", [COMING, ENDED, *([status] for status in Status)], ids=" ".join)
 async def test_a_list_is_read_from_its_indexes(
     vault: Vault, ledger: Ledger, caplog: pytest.LogCaptureFixture, states: Sequence[Status]
@@ -208,13 +171,6 @@ async def test_a_list_is_read_from_its_indexes(
         _statement(caplog, "AS strands"), "'2026-01-01 09:30:00+00:00', 1, '9999-01-01 00:00:00+00:00'"
     )
     assert not [line for line in reads if line.startswith("SCAN")]  # SQLite: an index is not read from its start
-
-
-async def test_the_overview_is_read_from_indexes(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
-    await _fill(ledger)
-    with caplog.at_level("DEBUG", "tortoise.db_client"):
-        await overview(NOW)
-    await _assert_indexed(_statement(caplog, "AS oldest"), "'2026-01-01 09:30:00+00:00'")
 
 
 def _statement(caplog: pytest.LogCaptureFixture, mark: str) -> str:

@@ -1,0 +1,66 @@
+"""What is read out of counts: shares, and what most things took. Pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, tzinfo
+from math import inf
+
+ENOUGH = 0.95
+"""The least share of letters that are expected to arrive."""
+_NAMELESS = re.compile(r"\S*\d\S*")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a mail server said, how often, and when last."""
+
+    said: str
+    times: int
+    last_at: datetime
+
+
+def quantile(counts: Sequence[tuple[float, int]], share: float) -> float | None:
+    """Return about how much the given share of things stay within; None where there are none.
+
+    `counts` are how many fell to each step, by the step's upper end, rising; within a step they are
+    taken to lie evenly, as Prometheus' `histogram_quantile` does. Beyond the last finite end
+    nothing is known but that end.
+    """
+    rank, below, since = share * sum(number for _, number in counts), 0, 0.0
+    for until, number in counts:
+        if number and below + number >= rank:
+            return since if until == inf else since + (until - since) * (rank - below) / number
+        below, since = below + number, until
+    return None
+
+
+def share_of(good: int, bad: int) -> float | None:
+    """Return which share was good; None where there was nothing."""
+    return good / (good + bad) if good + bad else None
+
+
+def days_around(now: datetime, zone: tzinfo, behind: int, ahead: int) -> list[tuple[date, datetime, datetime]]:
+    """Return the days around today, each with its midnights in `zone`: one may have 23 or 25 hours."""
+    today = now.astimezone(zone).date()
+    days = [today + timedelta(days=number) for number in range(-behind, ahead + 1)]
+    return [(day, _midnight(day, zone), _midnight(day + timedelta(days=1), zone)) for day in days]
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    return datetime.combine(day, time(), zone)
+
+
+def grouped(answers: Iterable[tuple[str, datetime]], most: int) -> list[Refusal]:
+    """Count what was said, the most frequent first, newest first given.
+
+    What holds a digit is taken for a queue's number or a time, and makes no difference behind the codes.
+    """
+    found: dict[str, Refusal] = {}
+    for said, at in answers:
+        codes = re.match(r"(\d{3} )?(\d\.\d{1,3}\.\d{1,3} )?", said)
+        start = codes.end() if codes else 0
+        kind = said[:start] + _NAMELESS.sub("…", said[start:])
+        known = found.get(kind)
+        found[kind] = Refusal(known.said, known.times + 1, known.last_at) if known else Refusal(said, 1, at)
+    return sorted(found.values(), key=lambda refusal: -refusal.times)[:most]
