@@ -33,6 +33,14 @@ class LeavingJustNow(MailboxError):
     """A letter cannot be changed or erased while it is being handed to the mail server."""
 
 
+class LinkDead(MailboxError):
+    """A link that works once was used before, or has run out."""
+
+
+class NotArrived(MailboxError):
+    """A letter has not arrived for the last time, so nobody reads it here."""
+
+
 class TooMany(MailboxError):
     """More was asked for than is taken at once; `seconds` from now it is worth another try."""
 

@@ -54,6 +54,11 @@ class Mailbox:
     transport: Transport
     outbox: Outbox | None
 
+    @property
+    def message_domain(self) -> str:
+        """The domain of our Message-IDs."""
+        return _message_domain(self.settings)
+
 
 @contextlib.asynccontextmanager
 async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbox]:

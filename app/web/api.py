@@ -18,6 +18,7 @@ from app.web.language import Language, language_of
 from app.web.limits import may_change, may_look, may_post
 from app.web.pages import OpenMailbox, wake_courier
 from app.web.problems import problem
+from app.wiring import Mailbox
 
 _MISSING = {"recipient_email": MISSING_ADDRESS.message, "body": MISSING_BODY.message}
 _WRONG_KIND = {
@@ -85,15 +86,16 @@ class ProblemOut(BaseModel):
     errors: dict[str, str]
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, object]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """Return what the API's document says of these statuses."""
     content = {"application/problem+json": {"schema": ProblemOut.model_json_schema()}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-router = APIRouter(prefix="/api/letters", tags=["letters"], responses=_problems(400, 403, 413, 429, 503))
+router = APIRouter(prefix="/api/letters", tags=["letters"], responses=problems(400, 403, 413, 429, 503))
 
 
-@router.post("", name="api post letter", status_code=HTTPStatus.CREATED, responses=_problems(422))
+@router.post("", name="api post letter", status_code=HTTPStatus.CREATED, responses=problems(422))
 async def post(
     letter: LetterIn,
     mailbox: OpenMailbox,
@@ -120,9 +122,14 @@ async def post(
     )
 
 
-@router.get("/{token}", name="api letter", responses=_problems(404), dependencies=[Depends(may_look)])
+@router.get("/{token}", name="api letter", responses=problems(404), dependencies=[Depends(may_look)])
 async def show(token: str, mailbox: OpenMailbox) -> LetterOut:
     """Say where a letter is; never what it says."""
+    return await found(token, mailbox)
+
+
+async def found(token: str, mailbox: Mailbox) -> LetterOut:
+    """Return a letter as the API shows it. Raises LetterNotFound."""
     letter = await mailbox.letters.find(token)
     return LetterOut(
         token=token,
@@ -138,7 +145,7 @@ async def show(token: str, mailbox: OpenMailbox) -> LetterOut:
     "/{token}",
     name="api withdraw",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=_problems(404, 409),
+    responses=problems(404, 409),
     dependencies=[Depends(may_change)],
 )
 async def withdraw(token: str, mailbox: OpenMailbox) -> None:

@@ -13,10 +13,34 @@ from starlette.types import Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.clock import Clock, SystemClock
-from app.errors import LetterNotFound, NotWithdrawable, SettingsError, TooMany
+from app.errors import (
+    LeavingJustNow,
+    LetterNotFound,
+    LinkDead,
+    NotArrived,
+    NotCorrectable,
+    NotWithdrawable,
+    SettingsError,
+    TooMany,
+)
 from app.log import configure_logging
 from app.settings import Settings, load_settings
-from app.web import about, api, keeping, language, letters, looking, operations, outbox, readers, writing
+from app.web import (
+    about,
+    api,
+    confirming,
+    correcting,
+    keeping,
+    keepsake,
+    language,
+    letters,
+    links,
+    looking,
+    operations,
+    outbox,
+    readers,
+    writing,
+)
 from app.web.desk import delivery, exporting, listing, login, today
 from app.web.forms import Rejected
 from app.web.journal import Journal
@@ -28,6 +52,7 @@ from app.web.security import Gate, SecurityHeaders
 from app.web.throttle import LoginThrottle
 
 _WRITERS = (writing, looking, letters, keeping)  # the fixed addresses before /letters/{token}
+_LATER = (confirming, correcting, keepsake, links)  # each has an `api` of its own
 _OTHERS = (readers, about, api, language, outbox, operations)
 _DESK = (today, listing, delivery, exporting, login)
 _WRONG_SETTINGS = 2  # the exit code, as for wrong arguments
@@ -59,15 +84,21 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         middleware=_middleware(settings, clock),
         exception_handlers={
             HTTPException: http_problem,
+            LeavingJustNow: correcting.refused,
             LetterNotFound: unknown_letter,
+            LinkDead: confirming.dead,
+            NotArrived: keepsake.not_arrived,
+            NotCorrectable: correcting.refused,
             NotWithdrawable: too_late,
             Rejected: api.rejected,
             RequestValidationError: api.wrong_kind,
             TooMany: too_many,
         },
     )
-    for part in (*_WRITERS, *_OTHERS, *_DESK):
+    for part in (*_WRITERS, *_LATER, *_OTHERS, *_DESK):
         app.include_router(part.router)
+    for part in _LATER:
+        app.include_router(part.api)
     app.state.settings = settings
     app.state.login_throttle = LoginThrottle(clock)
     app.state.limits = Limits(clock)

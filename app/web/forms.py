@@ -50,6 +50,7 @@ def _written(value: int | date, language: str) -> str:
 
 
 MISSING_ADDRESS = Fault(N_("Please say to which e-mail address the letter goes."))
+_MISSING_OWN = Fault(N_("Please say which e-mail address is yours."))
 MISSING_BODY = Fault(N_("The letter is still empty. A line is enough."))
 _NOT_ONE_ADDRESS = Fault(N_("Exactly one e-mail address, please."))
 _NO_ADDRESS = Fault(N_("This does not look like an e-mail address, such as name@example.com."))
@@ -93,6 +94,26 @@ def read_draft(values: Mapping[str, str], *, language: str, timezone: str) -> Dr
     if faults:
         raise Rejected(faults)
     return Draft(language=language, **{name: value for name, value in read.items() if isinstance(value, str)})
+
+
+def read_reader(values: Mapping[str, str]) -> tuple[str, str]:
+    """Return whom a letter is to go to, by address and name. Raises Rejected."""
+    read = {
+        "recipient_email": read_address(values.get("recipient_email", "")) or MISSING_ADDRESS,
+        "recipient_name": _line(values.get("recipient_name", ""), NAME_LIMIT),
+    }
+    faults = {name: value for name, value in read.items() if isinstance(value, Fault)}
+    if faults:
+        raise Rejected(faults)
+    return str(read["recipient_email"]), str(read["recipient_name"])
+
+
+def read_writer(values: Mapping[str, str]) -> str:
+    """Return the address that somebody gave as their own. Raises Rejected."""
+    address = read_address(values.get("sender_email", "")) or _MISSING_OWN
+    if isinstance(address, Fault):
+        raise Rejected({"sender_email": address})
+    return address
 
 
 def _line(text: str, limit: int) -> str | Fault:

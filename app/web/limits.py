@@ -20,12 +20,13 @@ _TEN_MINUTES = 600
 
 
 class Limits:
-    """What each client is allowed: letters posted, links that lead nowhere, and letters changed."""
+    """What each client is allowed: letters posted, links that lead nowhere, letters changed, links asked for."""
 
     def __init__(self, clock: Clock) -> None:
         self.posts = Allowance(clock, 120, _HOUR)
         self.misses = Allowance(clock, 60, _TEN_MINUTES)
         self.changes = Allowance(clock, 60, _TEN_MINUTES)
+        self.links = Allowance(clock, 20, _HOUR)
 
 
 def may_post(request: Request) -> None:
@@ -48,6 +49,13 @@ async def may_change(request: Request) -> None:
     if limits:
         _require(limits.misses, request)
         _take(limits.changes, request)
+
+
+def may_ask(request: Request) -> None:
+    """Count that somebody's links are asked for. Raises TooMany."""
+    limits = _limits(request)
+    if limits:
+        _take(limits.links, request)
 
 
 def _limits(request: Request) -> Limits | None:

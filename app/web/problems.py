@@ -47,12 +47,14 @@ _SOON = "60"  # seconds
 _OTHERS = (N_("Something broke on our side"), N_("It is not your doing. Please try again in a while."))
 
 
-def problem(request: Request, status: int, errors: dict[str, str] | None = None) -> Response:
+def problem(
+    request: Request, status: int, errors: dict[str, str] | None = None, *, words: tuple[str, str] | None = None
+) -> Response:
     """Return the answer for a status: a page, or under /api a problem in JSON (after RFC 9457)."""
-    title, text = _WORDS.get(status, _OTHERS)
+    title, text = words or _WORDS.get(status, _OTHERS)
     if request.url.path.startswith("/api"):
-        words = translations(language_of(request)).gettext
-        content = {"status": status, "title": words(title), "detail": words(text), "errors": errors or {}}
+        gettext = translations(language_of(request)).gettext
+        content = {"status": status, "title": gettext(title), "detail": gettext(text), "errors": errors or {}}
         answer: Response = JSONResponse(content, status, {"Vary": VARY}, "application/problem+json")
     else:
         answer = page(request, "pages/problem.html", status, title=title, text=text)

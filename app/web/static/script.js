@@ -164,7 +164,15 @@ function write(form) {
   document.getElementById("summary")?.focus();
 }
 
+function offerPrint() {
+  const button = document.getElementById("print");
+  if (!button) return;
+  button.hidden = false;
+  button.addEventListener("click", () => window.print());
+}
+
 function begin() {
+  offerPrint();
   const form = document.getElementById("letter");
   if (form) {
     remember(sessionStorage, POSTING, null);

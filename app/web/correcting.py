@@ -1,0 +1,132 @@
+"""Giving a letter another address: a form, a question, and then it is done."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import APIRouter, BackgroundTasks, Depends
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+
+from app.domain.status import Status
+from app.errors import LeavingJustNow, NotCorrectable, TooMany
+from app.rendering import translations
+from app.store.letters import StoredLetter
+from app.web.api import LetterOut, found, problems
+from app.web.bodies import FormValues
+from app.web.forms import N_, Fault, Rejected, read_reader
+from app.web.language import language_of
+from app.web.limits import may_change, may_look, may_post
+from app.web.pages import OpenMailbox, page, wake_courier
+from app.web.problems import problem
+
+router = APIRouter(prefix="/letters/{token}/address", include_in_schema=False)
+api = APIRouter(
+    prefix="/api/letters/{token}/address", tags=["letters"], responses=problems(400, 403, 404, 413, 429, 503)
+)
+
+_SAME = Fault(N_("The letter goes to this address already."))
+_LEAVING = (
+    N_("It is leaving at this very moment"),
+    N_("The letter is being handed over just now, so nothing was changed. Please look again in a minute."),
+)
+_TOO_LATE = (
+    N_("It is too late for another address"),
+    N_("Nothing of this letter is still to come: it has left, or has been called off."),
+)
+_TOO_MANY = N_("A lot has come in lately, for this letter or altogether. Please try again later.")
+
+
+class AddressIn(BaseModel):
+    """Where a letter is to go instead."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipient_email: str = Field(description="As in a new letter.")
+    recipient_name: str | None = Field(None, description="Left out or null: it stays as it was.")
+
+
+def can_be_corrected(letter: StoredLetter) -> bool:
+    """Return whether anything of a letter is still to come, and its reader has not stopped it."""
+    waiting = (Status.SCHEDULED, Status.HELD, Status.FAILED, Status.CLAIMED)
+    stopped = any(delivery.stopped for delivery in letter.deliveries)
+    return not stopped and any(delivery.status in waiting for delivery in letter.deliveries)
+
+
+@router.get("", name="ask for address", dependencies=[Depends(may_look)])
+async def ask(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
+    letter = await mailbox.letters.find(token)
+    if not can_be_corrected(letter):
+        raise NotCorrectable("nothing of this letter is still to come")
+    return _form(request, token, letter, {"recipient_name": letter.draft.recipient_name})
+
+
+@router.post("", name="correct address", dependencies=[Depends(may_change)])
+async def correct(request: Request, mailbox: OpenMailbox, token: str, typed: FormValues) -> Response:
+    """Ask whether it is right, and do it when the answer is yes."""
+    letter = await mailbox.letters.find(token)
+    try:
+        address, name = _read(letter, typed)
+        if typed.get("sure") != "yes":
+            return page(request, "pages/readdress.html", token=token, letter=letter, address=address, name=name)
+        may_post(request)
+        await mailbox.corrections.by_link(token, address, name, mailbox.clock.now())
+    except Rejected as rejected:
+        errors = rejected.words(language_of(request))
+        return _form(request, token, letter, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=errors)
+    except TooMany as error:
+        answer = _form(request, token, letter, typed, HTTPStatus.TOO_MANY_REQUESTS, notice=_TOO_MANY)
+        answer.headers["Retry-After"] = str(error.seconds)
+        return answer
+    question = BackgroundTask(wake_courier, request)
+    return RedirectResponse(f"/letters/{token}", HTTPStatus.SEE_OTHER, background=question)
+
+
+@api.put("", name="api correct address", responses=problems(409, 422), dependencies=[Depends(may_change)])
+async def correct_as_json(
+    request: Request, mailbox: OpenMailbox, token: str, correction: AddressIn, background: BackgroundTasks
+) -> LetterOut:
+    """Send what is still to come of a letter to another address; 409 where nothing is, or it is leaving just now."""
+    letter = await mailbox.letters.find(token)
+    address, name = _read(letter, correction.model_dump(exclude_none=True))
+    may_post(request)
+    await mailbox.corrections.by_link(
+        token, address, None if correction.recipient_name is None else name, mailbox.clock.now()
+    )
+    background.add_task(wake_courier, request)
+    return await found(token, mailbox)
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    words = _LEAVING if isinstance(error, LeavingJustNow) else _TOO_LATE
+    return problem(request, HTTPStatus.CONFLICT, words=words)
+
+
+def _read(letter: StoredLetter, typed: Mapping[str, str]) -> tuple[str, str]:
+    address, name = read_reader(typed)
+    if address == letter.draft.recipient_email:
+        raise Rejected({"recipient_email": _SAME})
+    return address, name
+
+
+def _form(
+    request: Request,
+    token: str,
+    letter: StoredLetter,
+    typed: Mapping[str, str],
+    status: int = HTTPStatus.OK,
+    *,
+    errors: Mapping[str, str] | None = None,
+    notice: str = "",
+) -> HTMLResponse:
+    return page(
+        request,
+        "pages/address.html",
+        status,
+        token=token,
+        letter=letter,
+        typed={name: typed.get(name, "") for name in ("recipient_email", "recipient_name")},
+        errors=errors or {},
+        notice=translations(language_of(request)).gettext(notice) if notice else "",
+    )

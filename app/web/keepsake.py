@@ -1,0 +1,108 @@
+"""A letter to print or to file, once it has arrived for the last time."""
+
+from datetime import datetime
+from http import HTTPStatus
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import HTMLResponse, Response
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from app.errors import NotArrived
+from app.mail.envelope import Mail
+from app.store.keepsake import Keepsake, keepsake
+from app.web.api import problems
+from app.web.forms import N_
+from app.web.limits import may_look
+from app.web.pages import OpenMailbox, page
+from app.web.problems import problem
+from app.wiring import build_composer
+
+router = APIRouter(prefix="/letters/{token}", include_in_schema=False, dependencies=[Depends(may_look)])
+api = APIRouter(
+    prefix="/api/letters/{token}",
+    tags=["letters"],
+    responses=problems(400, 403, 404, 409, 413, 429, 503),
+    dependencies=[Depends(may_look)],
+)
+
+_SEALED = (
+    N_("The letter is still on its way"),
+    N_("There is something to keep once it has arrived for the last time. Until then nobody reads it here."),
+)
+_MAIL = "message/rfc822"
+
+
+class KeepsakeOut(BaseModel):
+    """A letter that has arrived for the last time."""
+
+    written_at: datetime
+    arrived_at: list[datetime]
+    recipient_email: str
+    recipient_name: str
+    sender_name: str
+    subject: str
+    body: str
+
+
+@router.get("/keepsake", name="keepsake")
+async def show(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
+    kept = await keepsake(mailbox.vault, token)
+    if not kept.values:
+        return page(request, "pages/later.html", token=token, kept=kept)
+    return page(request, "pages/keepsake.html", token=token, kept=kept)
+
+
+@router.get("/keepsake.eml", name="keepsake mail")
+@api.get(
+    "/keepsake.eml",
+    name="api keepsake mail",
+    response_class=Response,
+    responses={200: {"content": {_MAIL: {}}, "description": "The mail of the last arrival (RFC 5322)."}},
+)
+async def download(mailbox: OpenMailbox, token: str) -> Response:
+    """Return the mail of the last arrival, as it was composed, without its reader's own link."""
+    kept = await _opened(mailbox, token)
+    mail, sent_at = _mail(kept)
+    message = build_composer(mailbox.settings).compose(mail, sent_at).message
+    name = f"letter-{kept.written_at:%Y-%m-%d}.eml"
+    return Response(message, media_type=_MAIL, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+@api.get("/keepsake", name="api keepsake")
+async def show_as_json(mailbox: OpenMailbox, token: str) -> KeepsakeOut:
+    """Return a letter that has arrived for the last time; 409 as long as it has not."""
+    kept = await _opened(mailbox, token)
+    said = {name: kept.values[name] for name in KeepsakeOut.model_fields if name in kept.values}
+    return KeepsakeOut(written_at=kept.written_at, arrived_at=[at for _, _, at in kept.arrived], **said)
+
+
+async def not_arrived(request: Request, _: Exception) -> Response:
+    return problem(request, HTTPStatus.CONFLICT, words=_SEALED)
+
+
+async def _opened(mailbox: OpenMailbox, token: str) -> Keepsake:
+    kept = await keepsake(mailbox.vault, token)
+    if not kept.values:
+        raise NotArrived("this letter has not arrived for the last time")
+    return kept
+
+
+def _mail(kept: Keepsake) -> tuple[Mail, datetime]:
+    """Return the last mail that was sent, and when; the reader's link in it is not the writer's business."""
+    occasion, message_id, sent_at = kept.arrived[-1]
+    values = kept.values
+    return Mail(
+        occasion=occasion,
+        message_id=message_id,
+        recipient_email=values["recipient_email"],
+        recipient_name=values["recipient_name"],
+        sender_name=values["sender_name"],
+        subject=values["subject"],
+        body=values["body"],
+        language=kept.language,
+        timezone=kept.timezone,
+        written_at=kept.written_at,
+        send_at=kept.send_at,
+        second_send_at=kept.second_send_at,
+    ), sent_at
