@@ -9,6 +9,7 @@ from app.mail.compose import Composer
 from app.mail.envelope import Entry, Envelope, Mail
 from app.store.claims import Claimed, Row
 from app.store.database import as_moment
+from app.store.links import wrote
 from app.store.models import Delivery
 from app.store.new_deliveries import new_delivery
 from app.store.vault import Vault
@@ -55,7 +56,9 @@ class Packer:
             reason=claimed.refusal,
             stop_url="" if to_writer else self._stop_url(letter),
             confirm_url=self._confirm_url(claimed.message_id) if asks else "",
-            entries=tuple(map(self._entry, claimed.others)),
+            entries=tuple(
+                self._entry(each) for each in claimed.others if wrote(self._vault, values["sender_email"], each)
+            ),
         )
 
     def _entry(self, letter: Row) -> Entry:

@@ -25,7 +25,7 @@ class Claimed:
 
     `barred`: why it must not go out, if so: the address is known not to exist, or is blocked, or the
     letter was stopped by its reader. `refusal`: what the reader's server said, where this is the
-    notice of it. `others`: the letters of its writer, where this mails the links to them.
+    notice of it. `others`: the letters of its writer under any `+tag`, where this mails links to them.
     """
 
     id: int

@@ -31,10 +31,8 @@ async def _ask(client: httpx.AsyncClient, address: str = WRITER) -> httpx.Respon
 async def test_the_links_of_all_living_letters_are_mailed_and_nothing_they_say(
     client: httpx.AsyncClient, mailbox: Mailbox
 ) -> None:
-    mine = [await posted(client, sender_email=address, subject="Tide") for address in (WRITER, "JUN+sea@example.net")]
-    erased = await posted(client, sender_email=WRITER)
-    await deliver(mailbox)
-    assert (await client.post(f"/letters/{erased}/erase")).status_code == 200
+    mine = [await posted(client, sender_email=address, subject="Tide") for address in (WRITER, "Jun@Example.net")]
+    await posted(client, sender_email="jun+sea@example.net")  # on some servers that is somebody else
     await posted(client, sender_email="else@example.net")
     await posted(client, recipient_email=WRITER)  # a letter to jun, of nobody's
     await deliver(mailbox)
