@@ -41,6 +41,9 @@ from app.store.letters import Letters
 from app.store.quotas import Quotas
 from app.store.vault import Vault, open_vault
 
+_FLIGHTS_PER_CONNECTION = 3
+"""One that is answered, one that is offered behind it, and one on its way to or from the ledger."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
@@ -125,7 +128,7 @@ def _message_domain(settings: Settings) -> str:
 def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     """Build what delivers in this process; where it `leads` it may run the scheduler."""
     settings, clock = mailbox.settings, mailbox.clock
-    flights = Flights(settings.smtp_connections)
+    flights = Flights(_FLIGHTS_PER_CONNECTION * settings.smtp_connections)
     breaker = Breaker(clock, random.random)
     pace = Pace(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain)
     packer = _packer(mailbox)

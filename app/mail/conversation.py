@@ -151,7 +151,7 @@ class Conversation(Line):
 
     def _commands(self, passage: Passage) -> list[bytes]:
         """Return the commands of _STAGES for a letter, which is carried here from now on."""
-        passage.carrier, passage.first, passage.spoken_of = self, self.carried == 0, False
+        passage.carrier, passage.first = self, self.carried == 0
         self.carried += 1
         envelope = passage.envelope
         option = "" if self.offers.size is None else f" SIZE={len(envelope.message)}"
@@ -188,7 +188,6 @@ class Conversation(Line):
         elif asked == "mail" and not passage.first and answer[0] in (CLOSING, _BAD_SEQUENCE):
             self.abort(f"the server said, of what was before: {said(answer)}")
         elif asked in _STAGES:
-            passage.spoken_of = True
             self._judge(passage, asked, answer)
 
     def _judge(self, passage: Passage, stage: Stage, answer: Answer) -> None:
@@ -268,9 +267,9 @@ class Conversation(Line):
     def _lose(self, passage: Passage) -> None:
         if passage.written:
             passage.end(Unanswered(self.ended))
-        elif passage.first or passage.spoken_of:
+        elif passage.first:
             passage.end(Dropped(self.ended))
-        else:  # the connection had ended before: the letter has no part in it
+        else:  # what had been said before may have ended it
             self._move(passage)
 
     def _move(self, passage: Passage) -> None:

@@ -41,7 +41,6 @@ class Passage:
         "envelope",
         "first",
         "recorded",
-        "spoken_of",
         "step",
         "withdrawn",
         "written",
@@ -54,8 +53,6 @@ class Passage:
         self.carrier: Carrier | None = None
         self.first = False
         """Nothing was carried before it on its connection, so whatever befalls that befalls it."""
-        self.spoken_of = False
-        """The server has answered a command of its own on this connection."""
         self.recorded = False
         self.written = False
         """Its text is on the way, and may have arrived even if no answer does."""
