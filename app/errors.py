@@ -25,6 +25,10 @@ class NotWithdrawable(MailboxError):
     """Nothing of this letter can be called back any more."""
 
 
+class Sealed(MailboxError):
+    """The time is over in which a letter could be read and changed."""
+
+
 class NotCorrectable(MailboxError):
     """Nothing of this letter is still to come, so its address cannot be corrected any more."""
 

@@ -34,6 +34,7 @@ from app.mail.outbox import Outbox
 from app.mail.smtp import SmtpTransport
 from app.sealing import Sealer
 from app.settings import Settings
+from app.store.changing import Changes
 from app.store.confirming import Confirmations
 from app.store.correcting import Corrections
 from app.store.database import connected, missing_migrations
@@ -53,6 +54,7 @@ class Mailbox:
     clock: Clock
     vault: Vault
     letters: Letters
+    changes: Changes
     corrections: Corrections
     transport: Transport
     outbox: Outbox | None
@@ -83,6 +85,7 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
                 clock,
                 vault,
                 _letters(settings, vault),
+                Changes(vault, _message_domain(settings)),
                 Corrections(vault, _quotas(settings), _confirmations(settings, vault), settings.confirms),
                 transport,
                 outbox,
@@ -97,6 +100,7 @@ def _letters(settings: Settings, vault: Vault) -> Letters:
         first_delay=settings.first_delay,
         second_delay=settings.second_delay,
         message_domain=_message_domain(settings),
+        sealing_period=settings.sealing_period,
         quotas=_quotas(settings),
         confirmations=_confirmations(settings, vault) if settings.confirms else None,
     )

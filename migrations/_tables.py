@@ -89,7 +89,8 @@ class AddColumn(AddField):
         if state_editor is None:
             return
         table = new_state.apps.get_model(f"{app_label}.{self.model_name}")._meta.db_table
-        await state_editor._run_sql(f"ALTER TABLE {table} ADD COLUMN {self.name} {self._definition}")
+        definition = self._definition.format_map(_TYPES[state_editor.client.capabilities.dialect])
+        await state_editor._run_sql(f"ALTER TABLE {table} ADD COLUMN {self.name} {definition}")
 
 
 class AlterConstraints(TortoiseOperation):

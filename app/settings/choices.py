@@ -13,7 +13,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.domain.schedule import LONGEST, Delay
 from app.errors import SettingsError
 from app.keys import KEY_LENGTH, keys_in, make_key
-from app.settings.kinds import SMTP_SCHEMES, Arrival, Duration, SmtpServer, Switch, Words, check_port, is_mailbox
+from app.settings.kinds import (
+    SMTP_SCHEMES,
+    Arrival,
+    Duration,
+    Period,
+    SmtpServer,
+    Switch,
+    Words,
+    check_port,
+    is_mailbox,
+)
 
 PREFIX = "MAILBOX_"
 ENV_FILE = ".env"
@@ -40,6 +50,7 @@ class Settings(BaseSettings):
     second_delay: Arrival = Delay(days=30)
     min_days: int = Field(1, ge=1, le=LONGEST.days)
     max_days: int = Field(3653, ge=1, le=LONGEST.days)
+    sealing_period: Period = timedelta(hours=1)
     scan_interval: Duration = timedelta(minutes=1)
     paused: Switch = False
     smtp_connections: int = Field(10, ge=1, le=1000)

@@ -31,6 +31,8 @@ def _switch(value: object) -> object:
 
 
 Duration = Annotated[timedelta, NoDecode, BeforeValidator(_duration), Field(gt=timedelta(), le=LONGEST)]
+Period = Annotated[timedelta, NoDecode, BeforeValidator(_duration), Field(ge=timedelta(), le=LONGEST)]
+"""A duration that may be none."""
 Arrival = Annotated[Delay, NoDecode, BeforeValidator(_delay)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
 Security = Literal["none", "starttls", "tls"]

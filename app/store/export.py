@@ -1,8 +1,10 @@
 """All that is kept about a letter, for its writer (STANDARDS.md P14)."""
 
+from datetime import datetime
 from typing import Any
 
-from app.domain.status import Occasion, Status
+from app.domain.letter import is_readable
+from app.domain.status import Status
 from app.errors import LetterNotFound
 from app.sealing import token_hash
 from app.store.models import Attempt, Correction, Delivery, Letter
@@ -22,26 +24,27 @@ _DELIVERY = (
     "first_refused_at",
 )
 _ATTEMPT = ("started_at", "handed_over_at", "ended_at", "outcome", "code", "enhanced", "answer")
-_LETTER = ("language", "timezone", "written_at", "send_at", "second_send_at", "stopped_at")
+_LETTER = ("language", "timezone", "written_at", "send_at", "second_send_at", "stopped_at", "sealed_at")
 _CORRECTION = ("id", "recipient_mac", "recipient_domain_mac")
 _HASHES = ("token_hash", "reader_token_hash", "recipient_mac", "recipient_domain_mac", "sender_mac")
 
 
-async def export(vault: Vault, token: str) -> dict[str, Any]:
+async def export(vault: Vault, token: str, now: datetime) -> dict[str, Any]:
     """Return a letter with its deliveries, attempts and hashes.
 
-    `body` is None as long as the letter is sealed: until it has arrived once. Raises
-    LetterNotFound, and KeyMissing where it cannot be opened.
+    `body` is None as long as the letter is sealed: from when it can no more be changed until it has
+    arrived once. Raises LetterNotFound, and KeyMissing where it cannot be opened.
     """
     rows = await Letter.filter(token_hash=token_hash(token), purged_at=None).values()
     if not rows:
         raise LetterNotFound("there is no letter under this link")
     letter, deliveries = rows[0], await Delivery.filter(letter_id=rows[0]["id"]).order_by("id").values()
     values = vault.open_letter(letter)
-    arrived = any(each["status"] == Status.SENT and each["occasion"] == Occasion.FIRST for each in deliveries)
+    promised = [Status(each["status"]) for each in deliveries if not each["notice"]]
+    readable = is_readable(letter["sealed_at"], promised, now)
     return {
         **{name: values[name] for name in values if name not in ("token", "body")},
-        "body": values["body"] if arrived else None,
+        "body": values["body"] if readable else None,
         **{name: letter[name] for name in _LETTER},
         "deliveries": [await _delivery(each) for each in deliveries],
         "corrections": await Correction.filter(letter_id=letter["id"]).order_by("id").values(*_CORRECTION),

@@ -1,14 +1,14 @@
 """Posting a letter, looking it up by its link, calling it back."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from tortoise.expressions import Q
 
-from app.domain.letter import Draft
+from app.domain.letter import Draft, is_open, is_readable
 from app.domain.retry import Reply
 from app.domain.schedule import Delay, Promise, arrival
 from app.domain.status import HeldReason, Occasion, Status, letter_status
@@ -65,12 +65,21 @@ class StoredLetter:
     written_at: datetime
     send_at: datetime
     second_send_at: datetime | None
+    sealed_at: datetime | None
     deliveries: tuple[DeliveryState, ...]
 
     @property
     def status(self) -> Status:
         states = {delivery.occasion: delivery.status for delivery in self.deliveries}
         return letter_status(states[Occasion.FIRST], states.get(Occasion.SECOND))
+
+    def is_open(self, now: datetime) -> bool:
+        """Return whether its writer may still read and change it."""
+        return is_open(self.sealed_at, [delivery.status for delivery in self.deliveries], now)
+
+    def is_readable(self, now: datetime) -> bool:
+        """Return whether its writer may read it."""
+        return is_readable(self.sealed_at, [delivery.status for delivery in self.deliveries], now)
 
 
 class Letters:
@@ -83,17 +92,20 @@ class Letters:
         first_delay: Delay,
         second_delay: Delay,
         message_domain: str,
+        sealing_period: timedelta = timedelta(),
         quotas: Quotas | None = None,
         confirmations: Confirmations | None = None,
     ) -> None:
         """Take when letters arrive, and the domain of our Message-IDs (that of our sender).
 
         `quotas` say how many letters we take; with `confirmations` nothing leaves before its address confirms.
+        A letter may be changed for `sealing_period` after it was written.
         """
         self._vault = vault
         self._first_delay = first_delay
         self._second_delay = second_delay
         self._message_domain = message_domain
+        self._sealing_period = sealing_period
         self._quotas = quotas
         self._confirmations = confirmations
 
@@ -106,6 +118,7 @@ class Letters:
         token = new_token()
         letter = self._letter(draft, token, now)
         letter.send_at, letter.second_send_at = promise.first, promise.second
+        letter.sealed_at = min(now + self._sealing_period, promise.first)
         deliveries = self._deliveries(letter, draft, now)
         follows = self._quotas or self._confirmations
         await store(letter, deliveries, partial(self._follow, letter, now) if follows else None)
@@ -185,6 +198,7 @@ class Letters:
             written_at=letter["written_at"],
             send_at=letter["send_at"],
             second_send_at=letter["second_send_at"],
+            sealed_at=letter["sealed_at"],
             deliveries=tuple(_state(each, last.get(each.id), letter["stopped_at"]) for each in deliveries),
         )
 

@@ -13,7 +13,8 @@ class Letter(Model):
 
     A purged letter keeps its dates and its hashes, and has lost what was sealed. `reader_token_hash`
     finds it by the link in its mail (a letter from before there were such links has none), and
-    `stopped_at` is since when its reader wants no more of it.
+    `stopped_at` is since when its reader wants no more of it. Until `sealed_at` its writer may read
+    and change it (a letter from before there was such a time has none).
     """
 
     id = fields.UUIDField(primary_key=True)
@@ -36,6 +37,7 @@ class Letter(Model):
     purged_at = fields.DatetimeField(null=True)
     reader_token_hash = fields.CharField(64, null=True)
     stopped_at = fields.DatetimeField(null=True)
+    sealed_at = fields.DatetimeField(null=True)
 
     class Meta:
         table = "letters"
@@ -44,8 +46,8 @@ class Letter(Model):
 class Delivery(Model):
     """One promised sending of a letter, or of a notice about it. See `domain.status.Status`.
 
-    `promised_at` never changes; `due_at` starts there and moves with each retry. `domain_mac` is
-    that of the domain it goes to. `attempts` counts the tries that were charged to it,
+    `promised_at` changes only until the letter is sealed; `due_at` starts there and moves with each
+    retry. `domain_mac` is that of the domain it goes to. `attempts` counts the tries that were charged to it,
     `unanswered` those whose answer was lost. `status_at` is when it entered its state. `edition`
     counts the notices of one occasion about one letter. `awaited_mac` is the address that must
     confirm before this may leave; until then it is held, or has been cancelled.

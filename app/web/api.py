@@ -12,6 +12,7 @@ from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT
 from app.domain.status import HeldReason, Occasion, Status
 from app.rendering import translations
 from app.store.letters import DeliveryState
+from app.web.changing import change, typed_of
 from app.web.choosing import read_letter
 from app.web.forms import MISSING_ADDRESS, MISSING_BODY, N_, Rejected
 from app.web.language import Language, language_of
@@ -59,6 +60,31 @@ class PostedOut(BaseModel):
     status: Status
 
 
+class ChangeIn(BaseModel):
+    """What of a letter is to be another; a field that is left out stays as it was."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    body: str = Field("", description="As in a new letter, like all of these.")
+    subject: str = ""
+    recipient_name: str = ""
+    sender_name: str = ""
+    timezone: str = ""
+    first_arrival: str = Field("", description=f"{_A_DAY}, after it was written; or `usual`.")
+    second_arrival: str = Field("", description="The same, or `none`.")
+
+
+class TextOut(BaseModel):
+    """What a letter says, while it may be read."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    body: str
+    subject: str
+    recipient_name: str
+    sender_name: str
+
+
 class DeliveryOut(BaseModel):
     """Where one arrival stands. `due_at` moves with each retry, `promised_at` never does."""
 
@@ -74,6 +100,10 @@ class DeliveryOut(BaseModel):
 
 
 class LetterOut(PostedOut):
+    """Until `sealed_at` it can be read and changed; `text` is null from then until it has arrived."""
+
+    sealed_at: datetime | None
+    text: TextOut | None
     deliveries: list[DeliveryOut]
 
 
@@ -124,7 +154,21 @@ async def post(
 
 @router.get("/{token}", name="api letter", responses=problems(404), dependencies=[Depends(may_look)])
 async def show(token: str, mailbox: OpenMailbox) -> LetterOut:
-    """Say where a letter is; never what it says."""
+    """Say where a letter is, and what it says as long as that may be read."""
+    return await found(token, mailbox)
+
+
+@router.patch(
+    "/{token}",
+    name="api change letter",
+    responses=problems(404, 409, 422),
+    dependencies=[Depends(may_change)],
+)
+async def patch(token: str, changed: ChangeIn, mailbox: OpenMailbox) -> LetterOut:
+    """Change a letter that is not sealed yet; 409 if it is, and nothing has changed then."""
+    letter = await mailbox.letters.find(token)
+    typed = typed_of(letter, mailbox.settings) | changed.model_dump(exclude_unset=True)
+    await change(mailbox, token, letter, typed)
     return await found(token, mailbox)
 
 
@@ -137,6 +181,8 @@ async def found(token: str, mailbox: Mailbox) -> LetterOut:
         send_at=letter.send_at,
         second_send_at=letter.second_send_at,
         status=letter.status,
+        sealed_at=letter.sealed_at,
+        text=TextOut.model_validate(letter.draft) if letter.is_readable(mailbox.clock.now()) else None,
         deliveries=[_delivery(state) for state in letter.deliveries],
     )
 

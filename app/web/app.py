@@ -20,6 +20,7 @@ from app.errors import (
     NotArrived,
     NotCorrectable,
     NotWithdrawable,
+    Sealed,
     SettingsError,
     TooMany,
 )
@@ -28,6 +29,7 @@ from app.settings import Settings, load_settings
 from app.web import (
     about,
     api,
+    changing,
     confirming,
     correcting,
     keeping,
@@ -47,11 +49,11 @@ from app.web.journal import Journal
 from app.web.lifespan import lifespan_of
 from app.web.limits import Limits, too_many, unknown_letter
 from app.web.pages import STATIC
-from app.web.problems import http_problem, too_late
+from app.web.problems import http_problem, sealed, too_late
 from app.web.security import Gate, SecurityHeaders
 from app.web.throttle import LoginThrottle
 
-_WRITERS = (writing, looking, letters, keeping)  # the fixed addresses before /letters/{token}
+_WRITERS = (writing, looking, letters, changing, keeping)  # the fixed addresses before /letters/{token}
 _LATER = (confirming, correcting, keepsake, links)  # each has an `api` of its own
 _OTHERS = (readers, about, api, language, outbox, operations)
 _DESK = (today, listing, delivery, exporting, login)
@@ -91,6 +93,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
             NotCorrectable: correcting.refused,
             NotWithdrawable: too_late,
             Rejected: api.rejected,
+            Sealed: sealed,
             RequestValidationError: api.wrong_kind,
             TooMany: too_many,
         },

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/letters/{token}", include_in_schema=False)
 @router.get("/export", name="export", dependencies=[Depends(may_look)])
 async def download(mailbox: OpenMailbox, token: str, response: Response) -> dict[str, Any]:
     response.headers["Content-Disposition"] = 'attachment; filename="letter.json"'
-    return await export(mailbox.vault, token)
+    return await export(mailbox.vault, token, mailbox.clock.now())
 
 
 @router.get("/erase", name="ask to erase", dependencies=[Depends(may_look)])

@@ -1,5 +1,6 @@
 """Posting a letter, its postmark page, and calling it back."""
 
+from functools import partial
 from http import HTTPStatus
 
 import structlog
@@ -23,6 +24,7 @@ from app.web.language import Language, language_of
 from app.web.limits import may_change, may_look, may_post
 from app.web.outbox import is_open
 from app.web.pages import OpenMailbox, mailbox_of, page, wake_courier
+from app.web.route import meaning, stops
 from app.web.writing import form_page
 
 router = APIRouter(include_in_schema=False)
@@ -87,13 +89,19 @@ async def withdraw(mailbox: OpenMailbox, token: str) -> RedirectResponse:
 
 
 def _letter(request: Request, token: str, letter: StoredLetter) -> HTMLResponse:
-    language = language_of(request)
+    mailbox, language = mailbox_of(request), language_of(request)
+    now = mailbox.clock.now()
     return page(
         request,
         "pages/letter.html",
         token=token,
         letter=letter,
-        now=mailbox_of(request).clock.now(),
+        now=now,
+        is_open=letter.is_open(now),
+        stops=stops(letter, now, language),
+        why=partial(meaning, language=language),
+        in_outbox=mailbox.outbox is not None,
+        resends=mailbox.settings.on_uncertain == "resend",
         can_be_withdrawn=_can_be_withdrawn(letter),
         postmark_day=lambda moment: postmark_day(moment, letter.draft.timezone, language),
         place=place_of(letter.draft.timezone, language),

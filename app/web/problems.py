@@ -43,6 +43,10 @@ _WORDS = {
         N_("Our letter store cannot be reached. Nothing is lost; please try again in a minute."),
     ),
 }
+_SEALED = (
+    N_("The letter is sealed"),
+    N_("The time in which it could be read and changed is over. Nobody opens it now before it arrives, not even you."),
+)
 _SOON = "60"  # seconds
 _OTHERS = (N_("Something broke on our side"), N_("It is not your doing. Please try again in a while."))
 
@@ -76,6 +80,10 @@ def _allowed(request: Request) -> set[str]:
     routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
     methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
     return methods | ({"HEAD"} if "GET" in methods else set())
+
+
+async def sealed(request: Request, _: Exception) -> Response:
+    return problem(request, HTTPStatus.CONFLICT, words=_SEALED)
 
 
 async def too_late(request: Request, _: Exception) -> Response:

@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.requests import Request
 
 from app.rendering import LANGUAGES, place_of
+from app.store.letters import StoredLetter
 from app.web.arrivals import arrivals, zone_options
 from app.web.bodies import FormValues
 from app.web.forms import FIELDS, ZONES
@@ -55,14 +56,19 @@ def form_page(
     *,
     errors: Mapping[str, str] | None = None,
     notice: str = "",
+    letter: StoredLetter | None = None,
 ) -> HTMLResponse:
-    """Return the form with what was typed; it is fresh, and may hold what the browser kept, where nothing was."""
+    """Return the form with what was typed, for a new letter or to change one.
+
+    It is fresh, and may hold what the browser kept, where nothing was typed.
+    """
     mailbox, language = mailbox_of(request), language_of(request)
     zone = typed.get("timezone", "")
     shown_zone = zone if zone in ZONES else mailbox.settings.timezone
+    written_at = letter.written_at if letter else mailbox.clock.now()
     return page(
         request,
-        "pages/write.html",
+        "pages/change.html" if letter else "pages/write.html",
         status,
         typed={name: typed.get(name, "") for name in FIELDS},
         fresh=not typed,
@@ -71,5 +77,7 @@ def form_page(
         zone=shown_zone,
         place=place_of(shown_zone, language),
         zone_options=zone_options(language),
-        arrivals=arrivals(typed, mailbox.settings, mailbox.clock.now(), shown_zone, language),
+        arrivals=arrivals(typed, mailbox.settings, written_at, shown_zone, language),
+        letter=letter,
+        here=request.url.path if letter else "/letters/draft",
     )

@@ -86,7 +86,7 @@ async def test_a_corrected_letter_is_the_new_readers_in_every_way(
     )
     with pytest.raises(LetterNotFound):
         await received(vault, old_link, NOW)
-    kept = await export(vault, token)
+    kept = await export(vault, token, NOW)
     assert [each["recipient_mac"] for each in kept["corrections"]] == [letter.recipient_mac]
 
 

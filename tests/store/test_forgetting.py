@@ -164,7 +164,7 @@ async def test_the_export_holds_all_that_is_kept_but_the_sealed_text(
 ) -> None:
     token = (await letters.post(replace(DRAFT, recipient_name="민지", sender_name="준"), NOW)).token
     await _answered(token, ledger)
-    kept = await export(vault, token)
+    kept = await export(vault, token, NOW)
     assert kept["body"] is None
     assert (kept["recipient_email"], kept["recipient_name"]) == (READER, "민지")
     assert (kept["sender_email"], kept["sender_name"], kept["subject"]) == (WRITER, "준", "The sea")
@@ -174,16 +174,16 @@ async def test_the_export_holds_all_that_is_kept_but_the_sealed_text(
     assert kept["hashes"]["recipient_mac"] == vault.address_mac(READER)
     assert "token" not in kept
     await _end(token, Status.SENT, NOW, Occasion.RECEIPT)
-    assert (await export(vault, token))["body"] is None
+    assert (await export(vault, token, NOW))["body"] is None
     await _end(token, Status.SENT, NOW + 7 * DAY, Occasion.FIRST)
-    assert (await export(vault, token))["body"] == DRAFT.body
+    assert (await export(vault, token, NOW))["body"] == DRAFT.body
     await erase(token, NOW + 8 * DAY)
     with pytest.raises(LetterNotFound):
-        await export(vault, token)
+        await export(vault, token, NOW)
 
 
 async def test_every_column_that_says_anything_is_exported(vault: Vault, letters: Letters) -> None:
-    kept = await export(vault, (await letters.post(DRAFT, NOW)).token)
+    kept = await export(vault, (await letters.post(DRAFT, NOW)).token, NOW)
     ours = {"id", "purged_at", "token_sealed"}
     letter = {name.removesuffix("_sealed") for name in Letter._meta.fields_db_projection if name not in ours}
     assert letter == (set(kept) - {"deliveries", "corrections", "hashes"}) | set(kept["hashes"])

@@ -95,6 +95,11 @@ ROWS["0010_desk"] = f"""
     INSERT INTO recovery_codes (code_hash, account_id) SELECT 'code{{n}}', MAX(id) FROM accounts
 """
 
+ROWS["0011_sealing"] = f"""
+    {ROWS["0010_desk"]};
+    UPDATE letters SET sealed_at = {{at}}
+"""
+
 
 async def _fill(name: str, number: int) -> None:
     values = {

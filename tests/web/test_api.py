@@ -28,6 +28,9 @@ async def test_a_letter_is_posted_looked_up_and_cancelled(client: httpx.AsyncCli
 
     found = (await client.get(f"/api/letters/{token}")).json()
     deliveries = found.pop("deliveries")
+    assert found.pop("sealed_at") == "2026-01-01T10:30:00Z"
+    text = {"body": LETTER["body"], "subject": "The sea", "recipient_name": "", "sender_name": ""}
+    assert found.pop("text") == text
     assert found == posted
     assert [delivery["occasion"] for delivery in deliveries] == ["first", "second"]
     assert deliveries[0] == {

@@ -9,6 +9,7 @@ import pytest
 from app.domain.status import Status
 from app.store.models import Delivery, Letter, Worker
 from app.wiring import Mailbox, build_station
+from tests.clock import FrozenClock
 from tests.web.asking import LETTER, posted
 
 pytestmark = pytest.mark.anyio
@@ -21,8 +22,9 @@ async def test_the_letters_page_leads_to_both(client: httpx.AsyncClient) -> None
     assert f'href="/letters/{token}/erase"' in page
 
 
-async def test_all_that_is_kept_is_a_download(client: httpx.AsyncClient, mailbox: Mailbox) -> None:
+async def test_all_that_is_kept_is_a_download(client: httpx.AsyncClient, mailbox: Mailbox, clock: FrozenClock) -> None:
     token = await posted(client, subject="The sea")
+    clock.advance(mailbox.settings.sealing_period)
     answer = await client.get(f"/letters/{token}/export")
     assert answer.status_code == 200
     assert answer.headers["content-disposition"] == 'attachment; filename="letter.json"'

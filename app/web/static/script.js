@@ -39,26 +39,32 @@ function countCharacters(text) {
   return count;
 }
 
-// The time on a wall in `zone`, `seconds` from now, in numbers.
-function wallNow(zone, seconds) {
+// When the letter was written: a new one is being written now.
+function writtenAt() {
+  const { written } = document.getElementById("letter").dataset;
+  return written ? Date.parse(written) : Date.now();
+}
+
+// The time on a wall in `zone`, `seconds` after the letter was written, in numbers.
+function wallAt(zone, seconds) {
   const parts = new Intl.DateTimeFormat("en", {
     timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric",
     hour: "numeric", minute: "numeric", second: "numeric",
-  }).formatToParts(Date.now() + seconds * 1000);
+  }).formatToParts(writtenAt() + seconds * 1000);
   const read = (type) => Number(parts.find((part) => part.type === type).value);
   return { year: read("year"), month: read("month") - 1, day: read("day"), time: [read("hour"), read("minute"), read("second")] };
 }
 
 // The same hour `months` and `days` later, as if the wall were in UTC; a shorter month ends sooner.
 function wallAfter(zone, { days, months, seconds }) {
-  const { year, month, day, time } = wallNow(zone, Number(seconds));
+  const { year, month, day, time } = wallAt(zone, Number(seconds));
   const last = new Date(Date.UTC(year, month + Number(months) + 1, 0)).getUTCDate();
   return Date.UTC(year, month + Number(months), Math.min(day, last) + Number(days), ...time);
 }
 
-// The hour of now on a day of a date field, or NaN where none is chosen.
+// The hour of writing on a day of a date field, or NaN where none is chosen.
 function wallOn(zone, day) {
-  return new Date(`${day}T00:00Z`).getTime() + wallNow(zone, 0).time.reduce((sum, part) => sum * 60 + part) * 1000;
+  return new Date(`${day}T00:00Z`).getTime() + wallAt(zone, 0).time.reduce((sum, part) => sum * 60 + part) * 1000;
 }
 
 function longDate(wall) {
@@ -158,7 +164,7 @@ function write(form) {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     if (zone) chooseZone(form.timezone, zone);
   }
-  keepDraft(form);
+  if ("kept" in form.dataset) keepDraft(form);
   keepDates(form);
   keepCount(form);
   document.getElementById("summary")?.focus();

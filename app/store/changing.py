@@ -1,0 +1,94 @@
+"""Changing a letter until it is sealed: its text, names and days, but not whom it goes to."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from tortoise.expressions import F
+
+from app.domain.letter import Draft
+from app.domain.schedule import Promise
+from app.domain.status import Occasion, Status
+from app.errors import LetterNotFound, Sealed
+from app.sealing import new_token, token_hash
+from app.store.database import transaction
+from app.store.models import Delivery, Letter
+from app.store.vault import Vault
+
+_PENDING = (Status.SCHEDULED, Status.HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Lets writers think again, for a while."""
+
+    vault: Vault
+    message_domain: str
+
+    async def change(self, token: str, draft: Draft, promise: Promise, now: datetime) -> None:
+        """Write a letter anew; it goes where and in the language it was to go, and arrives as promised now.
+
+        Each delivery is moved by its state, as the scan claims it by its state, so a letter that is
+        leaving at this moment leaves as it was. The deliveries come first and in order, as in a
+        correction of the address, so that the two never wait for each other.
+
+        Raises LetterNotFound, and Sealed where it is too late for a change; nothing has changed then.
+        """
+        letter = await Letter.get_or_none(token_hash=token_hash(token), purged_at=None)
+        if letter is None:
+            raise LetterNotFound("there is no letter under this link")
+        if letter.sealed_at is None:
+            raise _sealed()
+        texts = {name: getattr(draft, name) for name in ("body", "subject", "recipient_name", "sender_name")}
+        async with transaction():
+            await _move(letter.id, Occasion.FIRST, promise.first)
+            await self._move_second(letter.id, promise.second, now)
+            still_open = Letter.filter(id=letter.id, purged_at=None, sealed_at__gt=now)
+            changed = await still_open.update(
+                **self.vault.seal_letter(letter.id, texts),
+                timezone=draft.timezone,
+                send_at=promise.first,
+                second_send_at=promise.second,
+                sealed_at=min(letter.sealed_at, promise.first),
+            )
+            if not changed:
+                raise _sealed()
+
+    async def _move_second(self, letter_id: UUID, arrives: datetime | None, now: datetime) -> None:
+        seconds = Delivery.filter(letter_id=letter_id, occasion=Occasion.SECOND)
+        if arrives is None:
+            await seconds.filter(status__in=_PENDING, attempts=0).delete()
+            if await seconds.exists():
+                raise _sealed()
+        elif await seconds.exists():
+            await _move(letter_id, Occasion.SECOND, arrives)
+        else:
+            first = await Delivery.get(letter_id=letter_id, occasion=Occasion.FIRST)
+            await self._like(first, arrives, now).save(force_create=True)
+
+    def _like(self, first: Delivery, arrives: datetime, now: datetime) -> Delivery:
+        """Return a second delivery, which waits for whatever the first waits for."""
+        return Delivery(
+            letter_id=first.letter_id,
+            occasion=Occasion.SECOND,
+            status=first.status,
+            status_at=now,
+            promised_at=arrives,
+            due_at=arrives,
+            message_id=f"<{new_token()}@{self.message_domain}>",
+            domain_mac=first.domain_mac,
+            held_reason=first.held_reason,
+            awaited_mac=first.awaited_mac,
+        )
+
+
+async def _move(letter_id: UUID, occasion: Occasion, arrives: datetime) -> None:
+    """Promise a delivery for another moment; one that the operator sends sooner keeps its time."""
+    pending = Delivery.filter(letter_id=letter_id, occasion=occasion, status__in=_PENDING)
+    await pending.filter(due_at=F("promised_at")).update(due_at=arrives)
+    if not await pending.update(promised_at=arrives):
+        raise _sealed()
+
+
+def _sealed() -> Sealed:
+    return Sealed("this letter is sealed by now, or is leaving at this moment")

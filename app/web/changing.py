@@ -1,0 +1,95 @@
+"""Changing a letter until it is sealed, with the form it was written in."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import Request
+
+from app.domain.schedule import Delay, arrival
+from app.errors import Sealed
+from app.rendering import translations
+from app.settings import Settings
+from app.store.letters import StoredLetter
+from app.web.bodies import FormValues
+from app.web.choosing import NEVER, ON_A_DAY, USUAL, read_letter
+from app.web.forms import N_, Rejected
+from app.web.language import language_of, switch
+from app.web.limits import may_change, may_look
+from app.web.pages import OpenMailbox
+from app.web.writing import form_page, remember_switch
+from app.wiring import Mailbox
+
+router = APIRouter(prefix="/letters/{token}/change", include_in_schema=False)
+
+_TOO_LATE = N_(
+    "The letter has been sealed meanwhile, or is leaving at this moment: it goes as it was. "
+    "What you changed stands below, in case you want to keep it."
+)
+
+
+def typed_of(letter: StoredLetter, settings: Settings) -> dict[str, str]:
+    """Return what somebody would type to write this letter again."""
+    draft = letter.draft
+    first = _wish(letter.send_at, settings.first_delay, letter)
+    second = _wish(letter.second_send_at, settings.second_delay, letter)
+    return {
+        **{name: getattr(draft, name) for name in ("recipient_email", "recipient_name", "subject", "body")},
+        **{name: getattr(draft, name) for name in ("sender_name", "sender_email", "timezone")},
+        **dict(zip(("first_arrival", "first_date"), first, strict=True)),
+        **dict(zip(("second_arrival", "second_date"), second, strict=True)),
+    }
+
+
+def _wish(moment: datetime | None, usual: Delay, letter: StoredLetter) -> tuple[str, str]:
+    """Return the choice, and the day, that stand for an arrival."""
+    zone = ZoneInfo(letter.draft.timezone)
+    if moment is None:
+        return NEVER, ""
+    if moment == arrival(letter.written_at, usual, zone):
+        return USUAL, ""
+    return ON_A_DAY, moment.astimezone(zone).date().isoformat()
+
+
+async def change(mailbox: Mailbox, token: str, letter: StoredLetter, typed: Mapping[str, str]) -> None:
+    """Have a letter changed to what was typed; whom it goes to and in which language stays as it was.
+
+    Raises Rejected, and what `Changes.change` raises.
+    """
+    settings, now = mailbox.settings, mailbox.clock.now()
+    fixed = {"recipient_email": letter.draft.recipient_email, "sender_email": letter.draft.sender_email}
+    draft, promise = read_letter(
+        {**typed, **fixed}, settings, language=letter.draft.language, written_at=letter.written_at, now=now
+    )
+    await mailbox.changes.change(token, draft, promise, now)
+
+
+@router.get("", name="ask to change", dependencies=[Depends(may_look)])
+async def ask(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
+    letter = await mailbox.letters.find(token)
+    if not letter.is_open(mailbox.clock.now()):
+        raise Sealed("this letter is sealed by now")
+    return form_page(request, typed_of(letter, mailbox.settings), letter=letter)
+
+
+@router.post("", name="change letter", dependencies=[Depends(may_change)])
+async def change_or_show_again(request: Request, mailbox: OpenMailbox, token: str, typed: FormValues) -> Response:
+    letter = await mailbox.letters.find(token)
+    if "language" in typed:
+        switch(request, typed)
+        answer = form_page(request, typed, letter=letter)
+        remember_switch(answer, typed)
+        return answer
+    language = language_of(request)
+    try:
+        await change(mailbox, token, letter, typed)
+    except Rejected as rejected:
+        status, errors = HTTPStatus.UNPROCESSABLE_ENTITY, rejected.words(language)
+        return form_page(request, typed, status, errors=errors, letter=letter)
+    except Sealed:
+        notice = translations(language).gettext(_TOO_LATE)
+        return form_page(request, typed, HTTPStatus.CONFLICT, notice=notice, letter=letter)
+    return RedirectResponse(f"/letters/{token}", HTTPStatus.SEE_OTHER)
