@@ -34,7 +34,7 @@ def desking(bench: Bench) -> None:
 def _look(kind: str, port: int, letters: int) -> None:
     who = {"username": "admin", "password": _PASSWORD}
     session = _cookies(ask(port, post("/admin/login", who, Origin=f"http://127.0.0.1:{port}")))
-    reader = {"reader": f"reader{letters // 2}@d{letters // 2 % 20}.test"}
+    reader = {"whom": f"reader{letters // 2}@d{letters // 2 % 20}.test"}
     found = header(
         ask(port, post("/admin/deliveries", reader, Cookie=session, Origin=f"http://127.0.0.1:{port}")), "location"
     )
