@@ -21,16 +21,18 @@ _DATES = {"en": "EEEE, d MMMM y, HH:mm", "ko": "y년 M월 d일 EEEE HH:mm"}
 @cache
 def translations(language: str) -> NullTranslations:
     """Return a language's catalogues as one, compiled in memory: no build step, nothing stale."""
-    merged: NullTranslations = NullTranslations()
-    for path in sorted((_ROOT / "locale" / language / "LC_MESSAGES").glob("*.po")):
-        compiled = io.BytesIO()
-        with path.open("rb") as file:
-            write_mo(compiled, read_po(file, locale=language))
-        compiled.seek(0)
-        catalogue = Translations(compiled)
-        catalogue.add_fallback(merged)
-        merged = catalogue
-    return merged
+    catalogues = [_compiled(path) for path in sorted((_ROOT / "locale" / language / "LC_MESSAGES").glob("*.po"))]
+    for other in catalogues[1:]:
+        catalogues[0].merge(other)  # as a fallback it would be asked again for every word of a page
+    return catalogues[0] if catalogues else NullTranslations()
+
+
+def _compiled(path: Path) -> Translations:
+    compiled = io.BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=path.parents[1].name))
+    compiled.seek(0)
+    return Translations(compiled)
 
 
 @cache

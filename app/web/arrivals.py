@@ -88,7 +88,11 @@ class _Asked:
 
     def _choices(self, usual: Delay, today: date, *, can_be_none: bool) -> tuple[Choice, ...]:
         gettext = translations(self.language).gettext
-        quick = [self._quick(text, today) for text in _QUICK if delay_words(usual, self.language) != self._span(text)]
+        quick = [
+            self._quick(text, today)
+            for text in _QUICK
+            if delay_words(usual, self.language) != _span(text, self.language)
+        ]
         return (
             self._usual(usual),
             *filter(None, quick),
@@ -107,15 +111,18 @@ class _Asked:
         if not self.settings.min_days <= (day - today).days <= self.settings.max_days:
             return None
         moment = arrival_on(self.written_at, day, self.zone)
-        return Choice(text, self._in(self._span(text)), moment, **_QUICK[text])
+        return Choice(text, self._in(_span(text, self.language)), moment, **_QUICK[text])
 
     def _in(self, span: str) -> str:
         return translations(self.language).gettext("in %(delay)s") % {"delay": span}
 
-    def _span(self, text: str) -> str:
-        months = _QUICK[text].get("months")
-        span, unit = (timedelta(days=365), "year") if months else (timedelta(**_QUICK[text]), "day")
-        return format_timedelta(span, unit, threshold=float("inf"), locale=self.language)  # type: ignore[arg-type]
+
+@cache
+def _span(text: str, language: str) -> str:
+    """Return one of _QUICK as people say it."""
+    months = _QUICK[text].get("months")
+    span, unit = (timedelta(days=365), "year") if months else (timedelta(**_QUICK[text]), "day")
+    return format_timedelta(span, unit, threshold=float("inf"), locale=language)  # type: ignore[arg-type]
 
 
 def postmark_day(moment: datetime, timezone: str, language: str) -> tuple[str, str]:

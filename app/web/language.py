@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
 
@@ -60,6 +61,7 @@ def preferred(accepted: str) -> str:
     return max(LANGUAGES, key=lambda language: wishes.get(language, anything))
 
 
+@lru_cache(1024)
 def delay_words(delay: Delay, language: str) -> str:
     """Return a delay as people say it: `7 days`, `7일`, `90 minutes`."""
     span = timedelta(days=delay.days) + delay.elapsed
