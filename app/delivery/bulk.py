@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from types import TracebackType
 
 import structlog
 
@@ -23,20 +24,24 @@ class BulkActions:
         self._asked = False
         self._background: asyncio.Task[None] | None = None
 
+    async def __aenter__(self) -> "BulkActions":
+        """Go on with what was broken off."""
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Begin no batch any more, and wait until the last one is written."""
+        self._stopped = True
+        if self._background:
+            await self._background
+
     def start(self) -> None:
         """Look for what is unfinished; if that goes on already, once more behind it."""
         self._asked = True
         if not self._stopped and (self._background is None or self._background.done()):
             self._background = asyncio.create_task(self._run())
-
-    def stop(self) -> None:
-        """Begin no batch any more."""
-        self._stopped = True
-
-    async def ended(self) -> None:
-        """Wait until the last batch is written."""
-        if self._background:
-            await self._background
 
     async def _run(self) -> None:
         try:

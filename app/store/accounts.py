@@ -98,6 +98,12 @@ async def sign_in(username: str, password: str, now: datetime) -> str | None:
     return await _new_session(account, now)
 
 
+async def known_name(username: str) -> str | None:
+    """Return the name if an account has it."""
+    account = await _find(username)
+    return account.username if account else None
+
+
 async def account_of(token: str, now: datetime) -> AccountView | None:
     """Return whose session this is, and keep it from idling; None where it has ended."""
     living = Session.filter(token_hash=token_hash(token), created_at__gt=now - ABSOLUTE, seen_at__gt=now - IDLE)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from app.domain.status import Outcome
 from app.store.listing import Row, masked_address, rows_of
@@ -38,6 +39,7 @@ class ClaimView:
 class LetterView:
     """A letter's envelope. `sender` is masked as in `Row`; empty also where none was given."""
 
+    id: UUID
     written_at: datetime
     send_at: datetime
     second_send_at: datetime | None
@@ -91,6 +93,7 @@ def _claim(delivery: Delivery) -> ClaimView | None:
 def _letter(vault: Vault, delivery: Delivery) -> LetterView:
     letter = delivery.letter
     return LetterView(
+        id=letter.id,
         written_at=letter.written_at,
         send_at=letter.send_at,
         second_send_at=letter.second_send_at,

@@ -12,6 +12,7 @@ from types import FrameType
 from fastapi import FastAPI
 
 from app.clock import Clock
+from app.delivery.bulk import BulkActions
 from app.errors import AccountError, SettingsError
 from app.settings import Settings
 from app.store.accounts import ensure_first_account
@@ -28,9 +29,11 @@ def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
         async with open_mailbox(settings, clock) as mailbox:
             await greet(mailbox)
             station = build_station(mailbox, leads=True)
+            bulk_actions = BulkActions(clock, station.scan.start)
             app.state.mailbox, app.state.station = mailbox, station
+            app.state.bulk_actions, app.state.wake_scan = bulk_actions, station.scan.start
             with _stopping_at_signals(station.stop):  # until the last delivery has landed
-                async with station:
+                async with station, bulk_actions:
                     yield
 
     return lifespan

@@ -6,7 +6,9 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 from starlette.requests import Request
 
+from app.domain.actions import Action
 from app.store.inspecting import inspect
+from app.store.trail import touches
 from app.web.desk.frame import desk_page, signed_in, to_login
 from app.web.pages import OpenMailbox
 
@@ -23,4 +25,11 @@ async def delivery(request: Request, mailbox: OpenMailbox, delivery_id: int) -> 
     found = await inspect(mailbox.vault, delivery_id) if delivery_id <= _LARGEST_ID else None
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    return desk_page(request, "admin/delivery.html", account, found=found)
+    return desk_page(
+        request,
+        "admin/delivery.html",
+        account,
+        found=found,
+        touches=await touches(delivery_id),
+        actions=[each for each in Action if found.row.status in each.begins_at],
+    )

@@ -14,12 +14,11 @@ from app.domain.actions import Deed
 from app.domain.selection import Selection
 from app.store.listing import Row, rows_of
 from app.store.selecting import Place, find
-from app.store.trail import Operator, record
+from app.store.trail import record
 from app.store.vault import Vault
 from app.web.desk.finding import asked_for
-from app.web.desk.frame import signed_in, to_login
+from app.web.desk.frame import operator_of, signed_in, to_login
 from app.web.pages import OpenMailbox
-from app.web.throttle import client_of
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
@@ -52,8 +51,8 @@ async def export(request: Request, mailbox: OpenMailbox) -> Response:
     if sought.selection is None:
         raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY)
     now = mailbox.clock.now()
-    operator = Operator(account.username, client_of(request))
-    await record(operator, Deed.EXPORT, now, subject=str(sought.selection)[:_SUBJECT_LIMIT])
+    subject = str(sought.selection)[:_SUBJECT_LIMIT]
+    await record(operator_of(request, account), Deed.EXPORT, now, subject=subject)
     name = f"deliveries-{now.astimezone(mailbox.settings.zone):%Y-%m-%d-%H%M}.csv"
     return StreamingResponse(
         _written(mailbox.vault, sought.selection, sought.falling),

@@ -1,31 +1,65 @@
 """What the pages behind the login share: who is signed in, and the frame around them."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Depends
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.requests import Request
 
 from app.store.accounts import AccountView, account_of
+from app.store.pauses import paused
+from app.store.trail import Operator
 from app.web.cookies import SESSION, read_cookie
 from app.web.language import language_of
 from app.web.moments import Moments
 from app.web.pages import mailbox_of, page
+from app.web.throttle import client_of
+
+
+class SignedOut(Exception):
+    """Nobody is signed in here."""
 
 
 async def signed_in(request: Request) -> AccountView | None:
     """Return whose session this is."""
     mailbox = mailbox_of(request)
     token = read_cookie(request, mailbox.settings, SESSION)
-    return await account_of(token, mailbox.clock.now()) if token else None
+    account = await account_of(token, mailbox.clock.now()) if token else None
+    if account:
+        request.state.pause = await paused()  # every page says so
+    return account
+
+
+async def admit(request: Request) -> AccountView:
+    """Return whose session this is. Raises SignedOut, which leads to the login."""
+    account = await signed_in(request)
+    if account is None:
+        raise SignedOut
+    return account
+
+
+SignedIn = Annotated[AccountView, Depends(admit)]
+
+
+def operator_of(request: Request, account: AccountView) -> Operator:
+    """Return how the trail names who asks for this."""
+    return Operator(account.username, client_of(request))
 
 
 def to_login() -> RedirectResponse:
     return RedirectResponse("/admin/login", HTTPStatus.SEE_OTHER)
 
 
-def desk_page(request: Request, template: str, account: AccountView, **values: Any) -> HTMLResponse:
+async def signed_out(_: Request, __: Exception) -> RedirectResponse:
+    return to_login()
+
+
+def desk_page(
+    request: Request, template: str, account: AccountView, status: int = HTTPStatus.OK, **values: Any
+) -> HTMLResponse:
     """Fill a template that extends `admin/frame.html`."""
     mailbox, language = mailbox_of(request), language_of(request)
     moments = Moments(mailbox.settings.zone, language, mailbox.clock.now())
-    return page(request, template, account=account, moments=moments, **values)
+    standstill = {"pause": request.state.pause, "stopped": mailbox.settings.paused}
+    return page(request, template, status, account=account, moments=moments, **standstill, **values)

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import RedirectResponse, Response
 from starlette.requests import Request
 
+from app.domain.actions import Action
 from app.domain.status import Occasion, Status
 from app.store.accounts import AccountView
 from app.store.listing import list_deliveries
@@ -68,5 +69,6 @@ def _listing(request: Request, account: AccountView, sought: Sought, **found: An
         preset_states=PRESETS,
         every_state=list(Status),
         every_occasion=list(Occasion),
+        actions=[each for each in Action if sought.selection and each.begins_at & sought.selection.states],
         **found,
     )

@@ -2,9 +2,11 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx
 
+from app.delivery.bulk import BulkActions
 from app.settings import Settings
 from app.store.accounts import create_account
 from app.web.app import create_app
@@ -22,6 +24,11 @@ class Desk:
     def __init__(self, settings: Settings, clock: FrozenClock, mailbox: Mailbox) -> None:
         self._app = create_app(settings, clock)
         self._app.state.mailbox = mailbox
+        self.woken: list[str] = []
+        self._app.state.wake_scan = partial(self.woken.append, "scan")
+        self.clock = clock
+        self.bulk_actions = BulkActions(clock, self._app.state.wake_scan)
+        self._app.state.bulk_actions = self.bulk_actions
         self._origin = settings.origin
         self.vault = mailbox.vault
         self.ledger = Ledger(mailbox.vault)

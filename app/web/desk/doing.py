@@ -1,0 +1,108 @@
+"""Doing something to deliveries: the question first, then the deed, and how far it has come."""
+
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import RedirectResponse, Response
+from starlette.requests import Request
+
+from app.delivery.bulk import BulkActions
+from app.domain.actions import Action
+from app.domain.selection import Unselectable, read_selection
+from app.domain.status import Occasion, Status
+from app.store.bulk import COUNT_LIMIT, Meant, begin, count_meant, progress, step
+from app.web.bodies import FormValues
+from app.web.desk.frame import SignedIn, desk_page, operator_of
+from app.web.pages import OpenMailbox
+from app.wiring import Mailbox
+
+router = APIRouter(prefix="/admin/actions", include_in_schema=False)
+
+_MOST_CHOSEN = 200
+_LARGEST_ID = 2**63 - 1
+
+
+@router.get("/ask", name="ask before an action")
+async def ask(request: Request, account: SignedIn, mailbox: OpenMailbox, action: str) -> Response:
+    """Ask whether this is meant, for how many; nothing has happened yet."""
+    query = request.query_params.multi_items()
+    which = (
+        _selection(query, mailbox)
+        if ("meant", "all") in query
+        else Meant(chosen=_ids([value for name, value in query if name == "id"]))
+    )
+    asked = await count_meant(_action(action), which)
+    return desk_page(
+        request,
+        "admin/ask.html",
+        account,
+        action=_action(action),
+        meant=which,
+        asked=asked,
+        beyond_counting=asked > COUNT_LIMIT,
+        key=uuid4(),
+        every_state=list(Status),
+        every_occasion=list(Occasion),
+    )
+
+
+@router.post("", name="act")
+async def act(request: Request, account: SignedIn, mailbox: OpenMailbox, form: FormValues) -> Response:
+    """Begin it, by the key that came with the question: a second click begins nothing."""
+    bulk: BulkActions = request.app.state.bulk_actions
+    key, action, now = _key(form.get("key", "")), _action(form.get("action", "")), mailbox.clock.now()
+    chosen = form.get("chosen", "")
+    which = (
+        Meant(chosen=_ids(chosen.split(","))) if chosen else _selection(parse_qsl(form.get("selection", "")), mailbox)
+    )
+    asked = form.get("asked", "")
+    if not asked.isdecimal() or int(asked) > COUNT_LIMIT + 1:
+        raise HTTPException(HTTPStatus.BAD_REQUEST)
+    await begin(key, action, which, int(asked), operator_of(request, account), now)
+    if await step(key, now):
+        bulk.start()
+    else:
+        request.app.state.wake_scan()
+    return RedirectResponse(f"/admin/actions/{key}", HTTPStatus.SEE_OTHER)
+
+
+@router.get("/{key}", name="progress of an action")
+async def look(request: Request, account: SignedIn, key: str) -> Response:
+    """Show how far it has come; where nobody goes on with it any more, this process does."""
+    found = await progress(_key(key))
+    if found is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    if not found.ended:
+        request.app.state.bulk_actions.start()
+    return desk_page(
+        request, "admin/progress_of_action.html", account, found=found, beyond_counting=found.asked > COUNT_LIMIT
+    )
+
+
+def _selection(query: list[tuple[str, str]], mailbox: Mailbox) -> Meant:
+    try:
+        return Meant(selection=read_selection(query, mailbox.settings.zone))
+    except Unselectable:  # our own pages ask for none such
+        raise HTTPException(HTTPStatus.BAD_REQUEST) from None
+
+
+def _action(name: str) -> Action:
+    try:
+        return Action(name)
+    except ValueError:
+        raise HTTPException(HTTPStatus.BAD_REQUEST) from None
+
+
+def _key(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise HTTPException(HTTPStatus.NOT_FOUND) from None
+
+
+def _ids(texts: list[str]) -> tuple[int, ...]:
+    if len(texts) > _MOST_CHOSEN or not all(text.isascii() and text.isdecimal() and len(text) < 20 for text in texts):
+        raise HTTPException(HTTPStatus.BAD_REQUEST)
+    return tuple(sorted({min(int(text), _LARGEST_ID) for text in texts}))
