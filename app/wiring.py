@@ -16,6 +16,7 @@ from app.delivery.courier import Courier
 from app.delivery.daily import Daily
 from app.delivery.flights import Flights
 from app.delivery.leadership import Leadership
+from app.delivery.line import Line
 from app.delivery.membership import Membership
 from app.delivery.pace import Pace
 from app.delivery.packing import Packer
@@ -152,14 +153,16 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     )
     scan = Scan(
         courier=courier,
+        records=records,
         flights=flights,
+        line=Line(pace, clock, flights.seats),
         breaker=breaker,
-        pace=pace,
         membership=membership,
         clock=clock,
         on_uncertain=settings.on_uncertain,
-        paused=settings.paused,
     )
+    if settings.paused:
+        scan.stop()
     return Station(
         membership=membership,
         leadership=_leadership(mailbox, membership, scan) if leads else None,

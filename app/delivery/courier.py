@@ -50,17 +50,17 @@ class Courier:
         """Bring one claim to its end; whatever happens is settled and logged."""
         now = self._clock.now()
         if reason := self._reason_to_hold(claimed, now):
-            await self._records.settle(settlements.held_back(claimed, now, reason))
+            self._records.settle(settlements.held_back(claimed, now, reason))
             return
         since = None if self._breaker.is_open else self._pace.start(claimed.domain_mac)
         if since is None:  # an outage began, or too many of its domain were claimed with it: it keeps its place in line
-            await self._records.give_back(claimed)
+            self._records.give_back(claimed)
             return
         try:
             ending = await self._end(claimed, now)
         finally:
             self._pace.finish(claimed.domain_mac, since)
-        await self._records.settle(ending)
+        self._records.settle(ending)
 
     def _reason_to_hold(self, claimed: Claimed, now: datetime) -> HeldReason | None:
         if claimed.barred:

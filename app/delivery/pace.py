@@ -7,6 +7,7 @@ from app.clock import Clock
 _MINUTE = 60.0
 _QUICK = 2.0  # seconds; a domain whose letters take longer is slow
 _REST = 5 * _MINUTE
+_SOON = 5.0  # seconds; what may leave within them may be claimed ahead
 _REMEMBERED = 10_000  # domains; beyond it the oldest are forgotten, and prove themselves again
 
 
@@ -21,6 +22,10 @@ class Meter:
     def left(self, now: float) -> int:
         """Return how many may go now."""
         return int(min(now - self._next, self._slack) / self._gap + 1e-9)
+
+    def soon(self, now: float) -> int:
+        """Return how many may go within the next seconds."""
+        return max(0, int((min(now - self._next, self._slack) + _SOON) / self._gap + 1e-9))
 
     def is_full(self, now: float) -> bool:
         """Whether it has limited nobody of late."""
@@ -52,9 +57,29 @@ class Pace:
         self._flying: dict[str, list[float]] = {}  # when those in flight began, the oldest first
         self._quick: dict[str, None] = {}
 
-    def seats(self, free: int) -> int:
-        """Return how many of the free seats the rate over all leaves."""
-        return free if self._over_all is None else min(free, self._over_all.left(self._clock.monotonic()))
+    def soon(self, number: int) -> int:
+        """Return how many of so many letters the rate over all lets go within the next seconds."""
+        return number if self._over_all is None else min(number, self._over_all.soon(self._clock.monotonic()))
+
+    def is_open(self) -> bool:
+        """Whether the rate over all lets a letter go now."""
+        return self._over_all is None or self._over_all.left(self._clock.monotonic()) > 0
+
+    def admits(self, domain: str) -> bool:
+        """Whether a letter to this domain may go now."""
+        now = self._clock.monotonic()
+        meter = self._meter(domain, now)
+        return not (
+            self._crowded(domain, now) or self._resting.get(domain, now) > now or (meter and meter.left(now) < 1)
+        )
+
+    def room(self, domain: str) -> int:
+        """Return how many letters to a domain that does not admit them may wait: what goes within seconds."""
+        now = self._clock.monotonic()
+        if self._resting.get(domain, now) > now:
+            return 0
+        meter = self._meter(domain, now)
+        return meter.soon(now) if meter else self._few
 
     def closed(self) -> list[str]:
         """Return the domains that may not take another seat now."""
@@ -79,11 +104,10 @@ class Pace:
 
     def start(self, domain: str) -> float | None:
         """Take a seat for a domain's letter, and return what `finish` asks for; None: not now."""
-        now = self._clock.monotonic()
-        meter = self._meter(domain, now)
-        if self._crowded(domain, now) or self._resting.get(domain, now) > now or (meter and meter.left(now) < 1):
+        if not self.admits(domain):
             return None
-        if meter:
+        now = self._clock.monotonic()
+        if meter := self._meter(domain, now):
             meter.take(now)
         if self._over_all:
             self._over_all.take(now)

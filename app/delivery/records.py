@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import structlog
@@ -22,6 +22,7 @@ from app.store.settlements import Ending, plain
 
 log = structlog.get_logger()
 _GROUP = 500
+_ENDINGS_PAUSE = 0.05  # seconds; nobody waits for these, and what the server said is kept by `answers`
 _DATABASE_PAUSE = 1.0
 """Seconds between tries to record endings while the database is away."""
 
@@ -38,7 +39,7 @@ class Records:
         self._answers = answers
         self._clock = clock
         self._hand_overs = Group(self._write_hand_overs, key=lambda claimed: claimed.id, limit=_GROUP)
-        self._endings = Group(self._write_endings, key=lambda ending: ending.claimed.id, limit=_GROUP)
+        self._endings = Group(self._write_endings, lambda ending: ending.claimed.id, limit=_GROUP, pause=_ENDINGS_PAUSE)
         self.settled: Counter[Status] = Counter()
 
     async def hand_over(self, claimed: Claimed) -> bool:
@@ -55,34 +56,24 @@ class Records:
         """Keep what the server said, in case that we do not live to settle it."""
         self._answers.answered((claimed.id, claimed.token), self._clock.now(), reply)
 
-    async def settle(self, ending: Ending) -> None:
-        """Record how a delivery ended, count it, and log it."""
-        if await self._record(ending):
-            self.settled[ending.status] += 1
-            code = ending.tried.reply.code if ending.tried and ending.tried.reply else None
-            log.info("settled", **_facts(ending), code=code)
+    def settle(self, ending: Ending) -> None:
+        """Have it recorded how a delivery ended, and counted and logged once it is; nobody waits for that."""
+        self._endings.put(ending)
 
-    async def give_back(self, claimed: Claimed) -> None:
-        """Record that a claim was never begun."""
-        await self._record(settlements.given_back(claimed, self._clock.now()))
+    def give_back(self, claimed: Claimed) -> None:
+        """Have it recorded that a claim was never begun."""
+        self._endings.put(settlements.never_begun(claimed, self._clock.now()))
 
-    async def complete(self, within: float) -> None:
-        """Wait until the endings of those that were called back are written too, or `within` seconds."""
+    @property
+    def complete(self) -> bool:
+        """Whether every ending is on record."""
+        return self._endings.is_dry
+
+    async def completed(self, within: float | None = None) -> None:
+        """Wait until every ending is on record, those of who was called back too, or `within` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._endings.drained()
-
-    async def _record(self, ending: Ending) -> bool:
-        try:
-            ours = await self._endings.add(ending)
-        except Exception:
-            log.exception("an ending could not be recorded", **_facts(ending))
-            if ending == plain(ending):
-                return False  # its worker's end will free it
-            return await self._record(plain(ending))
-        if not ours:
-            log.warning("the claim was lost before it was settled", **_facts(ending))
-        return ours
 
     async def _write_hand_overs(self, group: Sequence[Claimed]) -> set[int]:
         return await claims.hand_over(group, self._clock.now())
@@ -91,21 +82,51 @@ class Records:
         """Write until it is written: what a mail server has accepted must come on record.
 
         Nobody sends these again meanwhile. Our beat stands still only while we cannot write, and
-        then the others cannot either.
+        then the others cannot either. Raises what is wrong with one of several.
         """
         while True:
             try:
                 settled = await settlements.settle(group, self._membership.name)
             except Exception as error:
-                if not is_unavailable(error):
+                if is_unavailable(error):
+                    log.warning("the database is away; endings wait", endings=len(group), error=type(error).__name__)
+                    await asyncio.sleep(_DATABASE_PAUSE)
+                elif len(group) > 1:
                     raise
-                log.warning("the database is away; endings wait", endings=len(group), error=type(error).__name__)
-                await asyncio.sleep(_DATABASE_PAUSE)
+                else:
+                    return await self._write_plain(group[0], error)
             else:
                 self._answers.settled(ending.claimed.id for ending in group)
+                self._tell(group, settled)
                 return settled
+
+    async def _write_plain(self, ending: Ending, error: Exception) -> set[int]:
+        """Write an ending that does not fit without what may not; else its worker's end will free it."""
+        log.error("an ending could not be recorded", exc_info=error, **_facts(ending))
+        bare = plain(ending)
+        return set() if ending == bare else await self._write_endings([bare])
+
+    def _tell(self, group: Sequence[Ending], settled: Collection[int]) -> None:
+        """Count and log how they ended: those that were simply sent together, each other by itself."""
+        sent = []
+        for ending in group:
+            if ending.claimed.id not in settled:
+                log.warning("the claim was lost before it was settled", **_facts(ending))
+            elif ending.begun:
+                self.settled[ending.status] += 1
+                if ending.status is Status.SENT:
+                    sent.append(ending.claimed.id)
+                else:
+                    log.info("settled", **_facts(ending))
+        if sent:
+            log.info("settled", status=Status.SENT.value, deliveries=sent)
 
 
 def _facts(ending: Ending) -> dict[str, Any]:
-    claimed = ending.claimed
-    return {"delivery": claimed.id, "occasion": claimed.occasion.value, "status": ending.status.value}
+    claimed, reply = ending.claimed, ending.tried.reply if ending.tried else None
+    return {
+        "delivery": claimed.id,
+        "occasion": claimed.occasion.value,
+        "status": ending.status.value,
+        "code": reply.code if reply else None,
+    }

@@ -1,8 +1,8 @@
-"""The minute's work: claim what is due and start it on its way."""
+"""The minute's work: claim what is due, and see it off."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from math import inf
 from typing import Literal
 from uuid import UUID, uuid4
@@ -13,8 +13,9 @@ from app.clock import Clock
 from app.delivery.breaker import Breaker
 from app.delivery.courier import Courier
 from app.delivery.flights import Flights
+from app.delivery.line import Line
 from app.delivery.membership import Membership
-from app.delivery.pace import Pace
+from app.delivery.records import Records
 from app.store import claims, confirming, deliveries
 from app.store.database import is_unavailable
 
@@ -22,36 +23,38 @@ log = structlog.get_logger()
 
 
 class Scan:
-    """Claims as long as anything is due that may leave, never more than can start.
+    """Claims as long as anything is due that may leave, a little ahead of the seats, and fills these.
 
-    It waits for a free seat and for the rates, not for the last landing: a letter that is stuck
-    for ten minutes holds up nothing but its own domain.
+    It waits for the line to get short and for the rates, not for the last landing: a letter that
+    is stuck for ten minutes holds up nothing but its own domain.
     """
 
     def __init__(
         self,
         *,
         courier: Courier,
+        records: Records,
         flights: Flights,
+        line: Line,
         breaker: Breaker,
-        pace: Pace,
         membership: Membership,
         clock: Clock,
         on_uncertain: Literal["resend", "hold"],
-        paused: bool,
     ) -> None:
         self._courier = courier
+        self._records = records
         self._flights = flights
         self._breaker = breaker
-        self._pace = pace
+        self._line = line
         self._membership = membership
         self._clock = clock
         self._resends = on_uncertain == "resend"
-        self._stopped = paused
+        self._stopped = False
         self._one_at_a_time = asyncio.Lock()
         self._background: asyncio.Task[int] | None = None
-        self._stirred = asyncio.Event()  # something changed: a landing, a new minute, the end
+        self._stirred = asyncio.Event()  # something changed: the line is short, a seat is empty, a new minute, the end
         self._asked = False
+        self._started = 0
         self._doubtful: set[UUID] = set()
 
     def start(self) -> "asyncio.Task[int]":
@@ -71,25 +74,21 @@ class Scan:
         They land later. Raises what the database raises. During an outage of the mail server it
         ends at once.
         """
-        started = 0
+        before = self._started
         async with self._one_at_a_time:
             self._asked = True
-            while not self._stopped and not self._breaker.is_open:
-                self._stirred.clear()
-                await self._resend_if_asked()
-                wait = self._wait()  # before we ask: who was left out then may have landed when we hear
-                if count := await self._start_due():
-                    started += count
-                elif wait is None:
-                    break
-                else:
-                    await self._stir(wait)
-        return started
+            try:
+                while await self._look():
+                    pass
+            finally:
+                self._send_home()
+        return self._started - before
 
     async def drain(self) -> None:
-        """Scan until nothing is due and everything has landed, what follows from a landing too."""
-        while await self.run() or self._flights.aloft:
+        """Scan until nothing is due and everything is settled, what follows from that too."""
+        while await self.run() or self._flights.aloft or not self._records.complete:
             await self._flights.all_landed()
+            await self._records.completed()
 
     async def run_notices(self) -> None:
         """Start the notices that are due. A scan that runs takes them first anyway."""
@@ -97,7 +96,8 @@ class Scan:
             self._stirred.set()
             return
         async with self._one_at_a_time:
-            await _logged(self._claim_and_start(notices=True))
+            await _logged(self._claim_notices(self._flights.free))
+            self._fill()
 
     @property
     def trouble(self) -> str:
@@ -110,9 +110,9 @@ class Scan:
         self._stirred.set()
 
     async def ended(self) -> None:
-        """Wait until a scan that was stopped has started its last delivery."""
+        """Wait until a scan that was stopped has ended; who still waits for a seat is given back."""
         async with self._one_at_a_time:
-            pass
+            self._send_home()
 
     async def free_doubtful(self) -> None:
         """Give back what may have been claimed by a statement whose answer never came."""
@@ -127,47 +127,75 @@ class Scan:
             log.info("called off what nobody confirmed", deliveries=count)
         self._asked = False
 
-    async def _start_due(self) -> int:
-        """Claim and start notices first, letters with what seats are left. Returns how many."""
-        notices = await self._claim_and_start(notices=True)
-        return notices + await self._claim_and_start(notices=False)
+    async def _look(self) -> bool:
+        """Claim, fill the seats, and wait until more can be done; False: this scan is over."""
+        if self._stopped or self._breaker.is_open:
+            return False
+        self._stirred.clear()
+        await self._resend_if_asked()
+        wait = self._wait()  # before we ask: who was left out then may have landed when we hear
+        claimed = await self._claim_due()
+        self._fill()
+        if not claimed and not self._line and wait is None:
+            return False
+        if not claimed or not self._line.wanted():
+            await self._stir(inf if wait is None else wait)
+        return True
 
-    def _seats(self) -> int:
-        return 0 if self._stopped else self._pace.seats(self._breaker.seats(self._flights.free))
+    async def _claim_due(self) -> int:
+        """Let those who are due line up, notices first. Returns how many."""
+        notices = await self._claim_notices(self._line.wanted_notices())
+        wanted = self._breaker.seats(self._line.wanted())
+        letters = await self._claim(wanted, notices=False)
+        self._line.join(letters, wanted)
+        return notices + len(letters)
+
+    async def _claim_notices(self, limit: int) -> int:
+        notices = await self._claim(self._breaker.seats(limit), notices=True)
+        self._line.join_notices(notices)
+        return len(notices)
+
+    def _fill(self) -> None:
+        self._flights.fill(len(self._line), self._board, self._stirred.set)
+        for claimed in self._line.sent_away():
+            self._records.give_back(claimed)
+
+    def _board(self) -> Coroutine[None, None, None] | None:
+        """Return the next flight, or None where nobody may leave."""
+        claimed = self._line.next() if not self._stopped and self._breaker.seats(1) else None
+        if self._line.wanted() or (self._flights.free and self._line):
+            self._stirred.set()
+        if claimed is None:
+            return None
+        self._started += 1
+        return self._courier.carry(claimed)
+
+    def _send_home(self) -> None:
+        for claimed in self._line.dissolve():
+            self._records.give_back(claimed)
 
     def _wait(self) -> float | None:
         """Return how many seconds to wait for more: inf for a landing, None where nothing is due."""
-        return self._pace.wait() if self._breaker.seats(self._flights.free) else inf
+        return self._line.wait() if self._breaker.seats(self._flights.free) else inf
 
     async def _stir(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if seconds == inf else seconds):
                 await self._stirred.wait()
 
-    async def _claim_and_start(self, *, notices: bool) -> int:
-        seats = self._seats()
-        claimed = await self._claim(notices=notices, limit=seats) if seats else []
-        for one in claimed:
-            self._flights.start(self._courier.carry(one), self._stirred.set)
-        await asyncio.sleep(0)  # they take their seats in `Pace`, and pages of this process are answered
-        return len(claimed)
-
-    async def _claim(self, *, notices: bool, limit: int) -> list[claims.Claimed]:
+    async def _claim(self, limit: int, *, notices: bool) -> list[claims.Claimed]:
+        if self._stopped or not limit:
+            return []
         await self.free_doubtful()
         token = uuid4()
         try:
-            claimed = await claims.claim(
-                self._membership.id, token, self._clock.now(), limit, notices=notices, closed=self._pace.closed()
+            return await claims.claim(
+                self._membership.id, token, self._clock.now(), limit, notices=notices, closed=self._line.closed()
             )
         except BaseException:
             # It may have been written, and only the answer lost: these would have no owner.
             self._doubtful.add(token)
             raise
-        if self._stopped:
-            self._doubtful.add(token)
-            await self.free_doubtful()
-            return []
-        return claimed
 
 
 async def _logged(scan: Awaitable[int]) -> int:

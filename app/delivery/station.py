@@ -62,7 +62,7 @@ class Station:
             await self._stopping
         await self.scan.ended()
         await self.flights.all_landed(self._grace)
-        await self.records.complete(_LAST_WORDS)
+        await self.records.completed(_LAST_WORDS)
         self._closing.set()
         if self._beating:
             await self._beating

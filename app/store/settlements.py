@@ -45,6 +45,7 @@ class Ending:
     tried: Try | None = None
     undeliverable: bool = False
     notice: Delivery | None = None
+    begun: bool = True
 
 
 def sent(claimed: Claimed, tried: Try) -> Ending:
@@ -80,6 +81,11 @@ def unanswered(claimed: Claimed, tried: Try, due_at: datetime) -> Ending:
 def given_back(claimed: Claimed, now: datetime, due_at: datetime | None = None) -> Ending:
     """Nobody's fault and not charged: an outage, a rate, or stopping. It keeps its place in line."""
     return Ending(claimed, Status.SCHEDULED, now, due_at)
+
+
+def never_begun(claimed: Claimed, now: datetime) -> Ending:
+    """Claimed, and there was no room for it, or we stop: as if nobody had looked at it."""
+    return Ending(claimed, Status.SCHEDULED, now, begun=False)
 
 
 def held_back(claimed: Claimed, now: datetime, reason: HeldReason) -> Ending:

@@ -13,6 +13,7 @@ from app.delivery.breaker import Breaker
 from app.delivery.courier import Courier
 from app.delivery.flights import Flights
 from app.delivery.leadership import Leadership
+from app.delivery.line import Line
 from app.delivery.membership import Membership
 from app.delivery.pace import Pace
 from app.delivery.packing import Packer
@@ -88,14 +89,16 @@ class Office:
         )
         self.scan = Scan(
             courier=self.courier,
+            records=self.records,
             flights=self.flights,
+            line=Line(self.pace, clock, choices.seats),
             breaker=self.breaker,
-            pace=self.pace,
             membership=self.membership,
             clock=clock,
             on_uncertain=choices.on_uncertain,
-            paused=choices.paused,
         )
+        if choices.paused:
+            self.scan.stop()
         self._lead(choices, name)
 
     def _lead(self, choices: Choices, name: str) -> None:
@@ -114,6 +117,16 @@ class Office:
     async def deliver(self) -> None:
         """Scan until nothing is due, and wait until everything has landed."""
         await self.scan.drain()
+
+    async def landed(self) -> None:
+        """Wait until nothing is in flight, and everything is settled."""
+        await self.flights.all_landed()
+        await self.records.completed()
+
+    async def carry(self, claimed: Claimed) -> None:
+        """Carry one claim, and wait until its end is on record."""
+        await self.courier.carry(claimed)
+        await self.records.completed()
 
     async def claim(self, limit: int = 1) -> list[Claimed]:
         """Claim letters without starting them, as a scan does in its middle."""
@@ -163,6 +176,7 @@ class Town:
                 office.scan.stop()
                 await office.scan.ended()
                 await office.flights.all_landed(0)
+                await office.records.completed(5)
 
 
 async def firsts() -> Sequence[Delivery]:

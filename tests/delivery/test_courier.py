@@ -107,7 +107,7 @@ async def test_a_claim_lost_before_the_hand_over_is_not_sent(town: Town, server:
     async with town.office(server.port) as office:
         (claimed,) = await office.claim()
         await _relieved(claimed)
-        await office.courier.carry(claimed)
+        await office.carry(claimed)
         assert server.accepted == []
         assert office.records.settled == {}
     delivery = await only()
@@ -121,7 +121,7 @@ async def test_a_claim_lost_after_the_hand_over_settles_nothing(town: Town, serv
     async with town.office(server.port, Choices(on_uncertain="hold")) as office:
         (claimed,) = await office.claim()
         server.policy = gate = Gate(server, "body")
-        flight = asyncio.create_task(office.courier.carry(claimed))
+        flight = asyncio.create_task(office.carry(claimed))
         await gate.reached.wait()
         await _relieved(claimed)
         server.die()  # now its answer, or the lack of it, comes in
@@ -139,10 +139,10 @@ async def test_a_slow_courier_cannot_settle_what_another_has_claimed_since(town:
         await _relieved(claimed)
         async with town.office(server.port, name="quick") as quick:
             (again,) = await quick.claim()
-            await slow.courier.carry(claimed)
+            await slow.carry(claimed)
             held = await only()
             assert (held.status, held.claim_token) == (Status.CLAIMED, again.token)
-            await quick.courier.carry(again)
+            await quick.carry(again)
     assert len(server.accepted) == 1
     assert (await only()).status is Status.SENT
 
@@ -181,7 +181,7 @@ async def test_a_receipt_shows_the_writer_whom_the_letter_is_for_masked(lite_tow
     await lite_town.post("minji@x.test", sender="jun@writer.test")
     async with lite_town.office(server.port) as office:
         await office.scan.run_notices()
-        await office.flights.all_landed()
+        await office.landed()
     (receipt,) = server.accepted
     assert receipt.recipients == ("jun@writer.test",)
     text = message_from_bytes(receipt.message, policy=policy.default).get_body(("plain",))

@@ -61,8 +61,8 @@ async def test_a_letter_that_was_accepted_is_settled_when_the_database_returns_a
     async with town.office(server.port) as office:
         await office.scan.run()
         await outage.refused.wait()
-        assert office.flights.free == 9  # its seat is taken until its end is on record
-        await office.flights.all_landed()
+        assert not office.records.complete
+        await office.landed()
         assert outage.calls > 1
         await office.deliver()
     assert len(server.accepted) == 1
@@ -79,7 +79,7 @@ async def test_what_cannot_be_put_on_record_as_handed_over_is_not_sent(
     monkeypatch.setattr(claims, "hand_over", Outage(local_postgres, claims.hand_over))
     async with town.office(server.port) as office:
         (claimed,) = await office.claim()
-        await office.courier.carry(claimed)
+        await office.carry(claimed)
         delivery = await only()
         assert server.accepted == []
         assert (delivery.status, delivery.attempts, delivery.due_at) == (Status.SCHEDULED, 0, due_at)

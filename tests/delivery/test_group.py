@@ -108,3 +108,15 @@ async def test_it_starts_again_after_it_has_run_dry(writer: Writer) -> None:
     await group.drained()
     assert await group.add(2)
     assert writer.groups == [[1], [2]]
+
+
+async def test_after_a_statement_it_pauses_so_that_more_come_together_and_hurries_when_asked(writer: Writer) -> None:
+    writer.go_on.set()
+    group = Group(writer, key=lambda item: item, limit=500, pause=3600)
+    assert await group.add(1)
+    group.put(2)
+    await asyncio.sleep(0)
+    group.put(3)
+    assert writer.groups == [[1]]
+    await group.drained()
+    assert writer.groups == [[1], [2, 3]]

@@ -137,5 +137,5 @@ async def test_the_claims_of_the_dead_do_not_wait_for_the_next_minute(town: Town
             town.clock.advance(BEAT)
             await two.station.pulse()
         await server.has_accepted(1)
-        await two.flights.all_landed()
+        await two.landed()
     assert not await Delivery.filter(claim_token__isnull=False).exists()

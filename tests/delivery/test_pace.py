@@ -119,14 +119,14 @@ def test_a_meter_that_waits_its_turn_reaches_its_rate(clock: FrozenClock) -> Non
     assert letters in (60, 61)
 
 
-def test_the_rate_over_all_bounds_the_seats(clock: FrozenClock) -> None:
+def test_the_rate_over_all_bounds_who_may_go_now_and_who_within_seconds(clock: FrozenClock) -> None:
     pace = Pace(clock, 10, 120, None)
-    assert (pace.seats(10), pace.seats(1)) == (2, 1)
+    assert (pace.soon(100), pace.soon(1)) == (12, 1)
     _started(pace, "a", 1)
     _started(pace, "b", 1)
-    assert (pace.seats(10), pace.wait()) == (0, 0.5)
+    assert (pace.is_open(), pace.soon(100), pace.wait()) == (False, 10, 0.5)
     clock.advance(SECOND / 2)
-    assert pace.seats(10) == 1
+    assert (pace.is_open(), pace.soon(100)) == (True, 11)
 
 
 def test_a_rate_per_domain_closes_that_domain_alone(clock: FrozenClock) -> None:

@@ -4,9 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
+from app.delivery import line
 from app.domain.status import Occasion, Status
 from app.store import claims
 from app.store.models import Delivery, UndeliverableAddress
@@ -53,29 +55,31 @@ async def test_one_scan_sends_all_to_a_domain_that_it_meets_for_the_first_time(t
     await town.post_and_wait(*readers)
     async with town.office(server.port) as office:
         await office.scan.run()
-        await office.flights.all_landed()
+        await office.landed()
         assert office.records.settled == {Status.SENT: 40}
     assert Counter(_arrived(server)) == Counter(readers)
 
 
-async def test_never_more_is_claimed_than_can_start(
+async def test_the_line_gets_longer_whenever_it_ran_dry_up_to_its_limit(
     town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await town.post_and_wait(*(f"reader@x{number}.test" for number in range(20)), sender="writer@y.test")
-    claim, most = claims.claim, 0
+    await town.post_and_wait(*(f"reader@x{number}.test" for number in range(60)))
+    claim, asked = claims.claim, list[int]()
 
-    async def counting(*args: object, **options: object) -> list[claims.Claimed]:
-        nonlocal most
-        claimed = await claim(*args, **options)  # type: ignore[arg-type]
-        most = max(most, await Delivery.filter(status=Status.CLAIMED).count())
-        return claimed
+    async def slow(*args: object, notices: bool, **options: object) -> list[claims.Claimed]:
+        if not notices:
+            await office.flights.all_landed()
+            asked.append(cast("int", args[3]))
+        return await claim(*args, notices=notices, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(claims, "claim", counting)
+    monkeypatch.setattr(claims, "claim", slow)
+    monkeypatch.setattr(line, "_LONGEST", 12)
     async with town.office(server.port, Choices(seats=3)) as office:
         await office.deliver()
-    assert most == 3
+    assert asked[:2] == [3, 3]
+    assert 6 < max(asked) <= 12
     assert server.most_at_once <= 3
-    assert len(server.accepted) == 40  # letters and receipts
+    assert len(server.accepted) == 60
 
 
 async def test_notices_leave_before_letters(town: Town, server: MailServer) -> None:
@@ -90,7 +94,7 @@ async def test_notices_alone_leave_at_once_while_letters_wait_for_the_scan(town:
     await town.post_and_wait("minji@x.test", sender="writer@y.test")
     async with town.office(server.port) as office:
         await office.scan.run_notices()
-        await office.flights.all_landed()
+        await office.landed()
         assert _arrived(server) == ["writer@y.test"]
 
 

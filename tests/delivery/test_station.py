@@ -82,7 +82,7 @@ async def test_a_worker_taken_for_dead_enters_again_and_its_old_claims_are_fence
         assert (await only()).status is Status.SCHEDULED
         await sleeper.station.pulse()
         assert sleeper.membership.id != old
-        await sleeper.courier.carry(claimed)
+        await sleeper.carry(claimed)
         assert server.accepted == []
         await sleeper.deliver()
     assert len(server.accepted) == 1

@@ -258,7 +258,7 @@ async def test_what_was_claimed_when_an_outage_began_is_given_back_untried(lite_
     async with lite_town.office(server.port) as office:
         (claimed,) = await office.claim()
         office.breaker.trip("down")
-        await office.courier.carry(claimed)
+        await office.carry(claimed)
         assert office.records.settled == {}
     assert server.sessions == 0
     assert await by_status() == {"scheduled": 2}
