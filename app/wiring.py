@@ -141,6 +141,7 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     answers = Answers(settings.answers_dir)
     membership = _membership(mailbox, answers, judge)
     records = Records(membership, answers, clock)
+    line = Line(pace, clock, flights.seats)
     courier = Courier(
         packer=packer,
         transport=mailbox.transport,
@@ -155,7 +156,7 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
         courier=courier,
         records=records,
         flights=flights,
-        line=Line(pace, clock, flights.seats),
+        line=line,
         breaker=breaker,
         membership=membership,
         clock=clock,
@@ -163,14 +164,8 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     )
     if settings.paused:
         scan.stop()
-    return Station(
-        membership=membership,
-        leadership=_leadership(mailbox, membership, scan) if leads else None,
-        scan=scan,
-        flights=flights,
-        records=records,
-        lease=settings.lease,
-    )
+    leadership = _leadership(mailbox, membership, scan) if leads else None
+    return Station(membership, leadership, scan, flights, records, settings.lease)
 
 
 def _membership(mailbox: Mailbox, answers: Answers, judge: Judge) -> Membership:

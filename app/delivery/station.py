@@ -27,13 +27,13 @@ class Station:
 
     def __init__(
         self,
-        *,
         membership: Membership,
         leadership: Leadership | None,
         scan: Scan,
         flights: Flights,
         records: Records,
         lease: timedelta,
+        *,
         grace: float = GRACE,
     ) -> None:
         self.scan = scan
