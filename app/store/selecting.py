@@ -5,8 +5,8 @@ a database would walk past a million sent rows to find three failed ones. States
 limits are literals: with parameters, PostgreSQL's generic plan sees neither.
 
 What is looked for by address or Message-ID is found by that, and then sorted: an address is
-written to at most 50 times a day (`quotas.py`). So is what is claimed: it is as little as can be
-with the mail servers at one moment.
+written to at most 50 times a day (`quotas.py`). So is what is claimed or uncertain: it is as little
+as can be with the mail servers at one moment.
 """
 
 import re
@@ -32,6 +32,7 @@ _STRAND = """
 _KEYS = "SELECT moment, id FROM ({strands}) AS strands ORDER BY moment {order}, id {order} LIMIT {limit}"
 _FALLING = {"beyond": "<", "within": ">=", "order": "DESC"}
 _RISING = {"beyond": ">", "within": "<", "order": "ASC"}
+_FEW = {Status.CLAIMED: "claimed_by_id IS NOT NULL", Status.UNCERTAIN: "status = 'uncertain'"}
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -115,8 +116,8 @@ def _where(selection: Selection) -> tuple[list[tuple[str, str]], list[str]]:
 def _by_time(selection: Selection) -> Iterator[tuple[str, str]]:
     for status in sorted(selection.states):
         moment = "status_at" if status in ENDED else "due_at"
-        if status is Status.CLAIMED:
-            yield f"claimed_by_id IS NOT NULL AND occasion IN ({_listed(selection.occasions)})", moment
+        if found := _FEW.get(status):
+            yield f"{found} AND occasion IN ({_listed(selection.occasions)})", moment
         else:
             for occasion in sorted(selection.occasions):
                 yield f"status = '{status}' AND occasion = '{occasion}'", moment
