@@ -2,6 +2,7 @@
 
 import traceback
 from http import HTTPStatus
+from secrets import token_hex
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.clock import Clock
 from app.store.database import is_unavailable
+from app.web.pages import REQUEST
 from app.web.problems import problem
 
 _FRAMES = 8
@@ -20,7 +22,8 @@ class Journal:
     """Logs method, route, status and time; never a path, for ours hold tokens (P12).
 
     It stands inside SecurityHeaders, so that the answer to a broken page has them too. HEAD is
-    answered as GET without the body, which every page would have to say for itself otherwise.
+    answered as GET without the body, which every page would have to say for itself otherwise. All
+    that a request logs carries the same `request_id`.
     """
 
     def __init__(self, app: ASGIApp, clock: Clock) -> None:
@@ -31,6 +34,11 @@ class Journal:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        name = token_hex(8)
+        with structlog.contextvars.bound_contextvars(**{REQUEST: name}):
+            await self._answer(scope, receive, send, name)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, name: str) -> None:
         started = ended = self._clock.monotonic()
         status = 0
         is_head = scope["method"] == "HEAD"
@@ -54,7 +62,8 @@ class Journal:
             if not status:
                 await _problem_of(error, Request(inner))(inner, receive, noting_send)
         milliseconds = round((ended - started) * 1000, 1)  # without what runs behind the answer
-        _log.info("request", method=scope["method"], route=_route(inner), status=status, ms=milliseconds)
+        facts = {"method": scope["method"], "route": _route(inner), "status": status, "ms": milliseconds}
+        _log.info("request", **facts, **{REQUEST: name})  # what ran behind the answer has let go of the name
 
 
 def _route(scope: Scope) -> str:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+import structlog
 from fastapi import Depends
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
@@ -17,6 +18,8 @@ from app.settings import Settings
 from app.web.language import VARY, language_of
 from app.wiring import Mailbox
 
+REQUEST = "request_id"
+"""What a request is named by in the log."""
 STATIC = Path(__file__).parent / "static"
 
 
@@ -25,7 +28,11 @@ def mailbox_of(request: Request) -> Mailbox:
 
 
 async def wake_courier(request: Request) -> None:
-    """Send the notices that are due: run behind the answer, never within the request."""
+    """Send the notices that are due: run behind the answer, never within the request.
+
+    What is logged of them, and by what they set in motion, is not that request's.
+    """
+    structlog.contextvars.unbind_contextvars(REQUEST)
     station: Station = request.app.state.station
     await station.scan.run_notices()
 
