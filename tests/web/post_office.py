@@ -4,20 +4,25 @@ import email
 from email import policy
 from email.message import EmailMessage
 
-from app.wiring import Mailbox, build_station
+import httpx
+
+from app.delivery.station import Station
+from app.wiring import Mailbox
 
 
-async def deliver(mailbox: Mailbox) -> None:
-    """Send all that is due, and what follows from it."""
-    async with build_station(mailbox, leads=False) as station:
-        await station.scan.drain()
+async def deliver(client: httpx.AsyncClient) -> None:
+    """Have the application that a client asks send all that is due, and wait until it has landed."""
+    transport = client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    station: Station = transport.app.state.station  # type: ignore[attr-defined]
+    await station.scan.drain()
 
 
 def arrived(mailbox: Mailbox, to: str, subject: str = "") -> list[EmailMessage]:
     """Return the mails to an address in the outbox folder; of those of one second the order says nothing."""
     files = sorted(mailbox.settings.outbox_dir.rglob("*.eml"))
     mails = [email.message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
-    return [mail for mail in mails if to in str(mail["To"]) and subject in str(mail["Subject"])]
+    return [mail for mail in mails if to in str(mail["To"]).lower() and subject in str(mail["Subject"])]
 
 
 def text_of(mail: EmailMessage) -> str:

@@ -46,7 +46,7 @@ async def test_a_question_goes_out_and_says_nothing_of_the_letter(
 ) -> None:
     await _post(client, sender)
     clock.advance(timedelta(days=8))
-    await deliver(mailbox)
+    await deliver(client)
     (mail,) = arrived(mailbox, asked)
     assert arrived(mailbox, other) == []
     assert not [secret for secret in SECRETS if secret in mail.as_string() + text_of(mail)]
@@ -60,7 +60,7 @@ async def test_a_look_changes_nothing_and_the_button_frees_the_letter(
     client: httpx.AsyncClient, mailbox: Mailbox
 ) -> None:
     token = await _post(client)
-    await deliver(mailbox)
+    await deliver(client)
     (link,) = links_in(arrived(mailbox, WRITER)[0], "confirm")
     for method in ("GET", "HEAD", "OPTIONS"):
         await client.request(method, link)
@@ -71,7 +71,7 @@ async def test_a_look_changes_nothing_and_the_button_frees_the_letter(
     answer = await client.post(link)
     assert (answer.status_code, answer.headers["location"], await _waiting()) == (303, link, 0)
     assert "It is confirmed" in (await client.get(link)).text
-    await deliver(mailbox)
+    await deliver(client)
     (receipt,) = arrived(mailbox, WRITER, "is posted")
     assert links_in(receipt, "letters") == [f"/letters/{token}"]
     assert (await client.post(link)).status_code == 303
@@ -81,10 +81,10 @@ async def test_a_link_that_has_run_out_says_what_to_do(
     client: httpx.AsyncClient, mailbox: Mailbox, clock: FrozenClock
 ) -> None:
     token = await _post(client)
-    await deliver(mailbox)
+    await deliver(client)
     (link,) = links_in(arrived(mailbox, WRITER)[0], "confirm")
     clock.advance(timedelta(hours=48, minutes=1))
-    await deliver(mailbox)
+    await deliver(client)
     for language, words in (("en", "please write it once more"), ("ko", "한 번 더 써 주세요")):
         page = await client.get(link, headers={"Accept-Language": language})
         assert page.status_code == 410
@@ -110,7 +110,7 @@ async def test_nobody_learns_whether_an_address_is_known_or_has_confirmed(
     for _ in range(2):
         token = await _post(client)
         pages.append((await client.get(f"/letters/{token}")).text.replace(token, ""))
-        await deliver(mailbox)
+        await deliver(client)
         if len(pages) == 1:
             await client.post(links_in(arrived(mailbox, WRITER)[0], "confirm")[0])
     assert pages[0] == pages[1]
@@ -121,7 +121,7 @@ async def test_it_is_the_same_as_json(client: httpx.AsyncClient, mailbox: Mailbo
     assert answer.json()["status"] == "held"
     found = (await client.get(f"/api/letters/{answer.json()['token']}")).json()
     assert {each["held_reason"] for each in found["deliveries"]} == {"unconfirmed"}
-    await deliver(mailbox)
+    await deliver(client)
     link = f"/api/confirmations/{links_in(arrived(mailbox, WRITER)[0], 'confirm')[0].removeprefix('/confirm/')}"
     assert (await client.get(link)).json() == {"link": "live"}
     assert (await client.post(link)).status_code == 204
@@ -140,7 +140,7 @@ async def test_wrong_links_lead_nowhere_and_are_counted(client: httpx.AsyncClien
 
 async def test_only_our_own_page_may_confirm(client: httpx.AsyncClient, mailbox: Mailbox) -> None:
     await _post(client)
-    await deliver(mailbox)
+    await deliver(client)
     (link,) = links_in(arrived(mailbox, WRITER)[0], "confirm")
     assert (await client.post(link, headers={"Origin": "https://evil.example"})).status_code == 403
     assert await _waiting() == 3

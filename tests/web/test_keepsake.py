@@ -31,7 +31,7 @@ async def token(client: httpx.AsyncClient) -> str:
 
 
 async def test_nothing_is_shown_before_the_last_arrival(
-    client: httpx.AsyncClient, mailbox: Mailbox, clock: FrozenClock, token: str
+    client: httpx.AsyncClient, clock: FrozenClock, token: str
 ) -> None:
     for _ in range(2):  # before the first arrival, and between the two
         page = await client.get(f"/letters/{token}/keepsake")
@@ -42,7 +42,7 @@ async def test_nothing_is_shown_before_the_last_arrival(
             assert (answer.status_code, answer.json()["title"]) == (409, "The letter is still on its way")
         assert (await client.get(f"/letters/{token}/keepsake.eml")).status_code == 409
         clock.advance(7 * DAY)
-        await deliver(mailbox)
+        await deliver(client)
 
 
 async def test_it_is_there_to_print_and_to_file_until_it_is_forgotten(
@@ -50,7 +50,7 @@ async def test_it_is_there_to_print_and_to_file_until_it_is_forgotten(
 ) -> None:
     for days in (7, 23):
         clock.advance(days * DAY)
-        await deliver(mailbox)
+        await deliver(client)
     assert f'href="/letters/{token}/keepsake"' in (await client.get(f"/letters/{token}")).text
     page = (await client.get(f"/letters/{token}/keepsake")).text
     assert "Low &lt;tide&gt;" in page

@@ -35,9 +35,9 @@ async def test_the_links_of_all_living_letters_are_mailed_and_nothing_they_say(
     await posted(client, sender_email="jun+sea@example.net")  # on some servers that is somebody else
     await posted(client, sender_email="else@example.net")
     await posted(client, recipient_email=WRITER)  # a letter to jun, of nobody's
-    await deliver(mailbox)
+    await deliver(client)
     await _ask(client)
-    await deliver(mailbox)
+    await deliver(client)
     (mail,) = arrived(mailbox, WRITER, "The way back")
     assert sorted(links_in(mail, "letters")) == sorted(f"/letters/{token}" for token in mine)
     assert text_of(mail).count("s…@example.org") == 2
