@@ -77,6 +77,7 @@ class Confirmations:
         await Delivery.filter(scheduled | _WAITING, letter_id=letter.id).update(
             status=Status.HELD, status_at=now, held_reason=HeldReason.UNCONFIRMED, awaited_mac=mac
         )
+        await Letter.filter(id=letter.id).exclude(confirmed_at=None).update(confirmed_at=None)
         if at := await _next_question(mac, now):
             await self._ask(letter, mac, at, now)
 
@@ -140,7 +141,9 @@ async def confirm(token: str, now: datetime) -> Link:
             return Link.USED
         await one_at_a_time(found.mac)  # what is posted at this moment either is freed, or asks anew
         waiting = Delivery.filter(_WAITING, awaited_mac=found.mac).order_by("id").select_for_update()
-        freed = Delivery.filter(id__in=[each.id for each in await waiting.only("id")])
+        rows = await waiting.only("id", "letter_id")
+        await Letter.filter(id__in=sorted({each.letter_id for each in rows})).update(confirmed_at=now)
+        freed = Delivery.filter(id__in=[each.id for each in rows])
         await freed.filter(due_at__lt=now).update(due_at=now)
         await freed.update(status=Status.SCHEDULED, status_at=now, held_reason=None, awaited_mac=None)
     return link

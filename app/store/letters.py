@@ -66,7 +66,13 @@ class StoredLetter:
     send_at: datetime
     second_send_at: datetime | None
     sealed_at: datetime | None
+    confirmed_at: datetime | None
     deliveries: tuple[DeliveryState, ...]
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether it waits for somebody to confirm it."""
+        return any(delivery.held_reason is HeldReason.UNCONFIRMED for delivery in self.deliveries)
 
     @property
     def status(self) -> Status:
@@ -199,6 +205,7 @@ class Letters:
             send_at=letter["send_at"],
             second_send_at=letter["second_send_at"],
             sealed_at=letter["sealed_at"],
+            confirmed_at=letter["confirmed_at"],
             deliveries=tuple(_state(each, last.get(each.id), letter["stopped_at"]) for each in deliveries),
         )
 

@@ -37,6 +37,7 @@ class Letter(Model):
     purged_at = fields.DatetimeField(null=True)
     reader_token_hash = fields.CharField(64, null=True)
     stopped_at = fields.DatetimeField(null=True)
+    confirmed_at = fields.DatetimeField(null=True)
     sealed_at = fields.DatetimeField(null=True)
 
     class Meta:

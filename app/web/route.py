@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_datetime
 
 from app.domain.retry import Reply
-from app.domain.status import Status
+from app.domain.status import HeldReason, Status
 from app.rendering import translations
 from app.store.letters import DeliveryState, StoredLetter
 from app.web.forms import N_
@@ -42,10 +42,14 @@ def stops(letter: StoredLetter, now: datetime, language: str) -> list[Stop]:
         return format_datetime(moment, patterns[language], tzinfo=ZoneInfo(letter.draft.timezone), locale=language)
 
     way = [Stop("written", "done", said(letter.written_at, _MINUTE))]
+    if letter.is_unconfirmed:
+        way.append(Stop("confirmation", "now", ""))
+    elif letter.confirmed_at:
+        way.append(Stop("confirmation", "done", said(letter.confirmed_at, _MINUTE)))
     if letter.sealed_at:
         way.append(Stop("sealing", _sealing(letter, now), said(letter.sealed_at, _MINUTE)))
     for delivery in letter.deliveries:
-        state = "trouble" if _is_deferred(delivery) else _STATES[delivery.status]
+        state = _state(delivery)
         day = said(delivery.sent_at or delivery.promised_at, _DAY)
         way.append(Stop(delivery.occasion, state, day, delivery.status))
     return way
@@ -57,8 +61,10 @@ def _sealing(letter: StoredLetter, now: datetime) -> str:
     return "off" if letter.status is Status.CANCELLED else "done"
 
 
-def _is_deferred(delivery: DeliveryState) -> bool:
-    return delivery.status is Status.SCHEDULED and delivery.attempts > 0
+def _state(delivery: DeliveryState) -> str:
+    if delivery.status is Status.SCHEDULED and delivery.attempts > 0:
+        return "trouble"  # it was deferred
+    return "ahead" if delivery.held_reason is HeldReason.UNCONFIRMED else _STATES[delivery.status]
 
 
 _MEANINGS = (

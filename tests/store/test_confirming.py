@@ -98,6 +98,7 @@ async def test_a_link_frees_all_that_waits_for_its_address_and_works_once(
     assert await confirm(link, NOW + 3 * HOUR) is Link.LIVE
     assert await Delivery.filter(held_reason=HeldReason.UNCONFIRMED).count() == 2 + bool(draft.sender_email)
     assert await look_up(link, NOW + 3 * HOUR) is Link.USED
+    assert await Letter.filter(confirmed_at=NOW + 3 * HOUR).count() == 3
     await letters.post(draft, NOW + 4 * HOUR)
     waiting = await Delivery.filter(held_reason=HeldReason.UNCONFIRMED).count()
     assert await confirm(link, NOW + 5 * HOUR) is Link.USED
@@ -233,3 +234,4 @@ async def test_a_confirmed_letter_must_be_confirmed_anew_by_a_new_reader_who_alo
     await Corrections(vault, None, confirmations, confirmed=True).by_link(token, "a@right.example", None, NOW + HOUR)
     assert await _statuses() == (UNCONFIRMED if asked_again else FREE)
     assert await Confirmation.all().count() == 1 + asked_again
+    assert await Letter.filter(confirmed_at=None).count() == asked_again

@@ -71,6 +71,7 @@ async def test_a_look_changes_nothing_and_the_button_frees_the_letter(
     answer = await client.post(link)
     assert (answer.status_code, answer.headers["location"], await _waiting()) == (303, link, 0)
     assert "It is confirmed" in (await client.get(link)).text
+    assert "<strong>Confirmed</strong>" in (await client.get(f"/letters/{token}")).text
     await deliver(client)
     (receipt,) = arrived(mailbox, WRITER, "is posted")
     assert links_in(receipt, "letters") == [f"/letters/{token}"]
@@ -99,6 +100,7 @@ async def test_the_letters_page_says_what_it_waits_for(client: httpx.AsyncClient
     assert "Your letter waits to be confirmed" in page
     assert f"We mail a question to your address, {WRITER}" in page
     assert "It leaves once it is confirmed." in page
+    assert "Waits to be confirmed" in page
     assert "We mail a question to your reader" in (await client.get(f"/letters/{await _post(client, '')}")).text
 
 
