@@ -14,7 +14,7 @@ from app.delivery.records import Records
 from app.delivery.verdict import Judge
 from app.domain.retry import Reply
 from app.domain.status import HeldReason
-from app.mail.envelope import Answered, Dropped, Envelope, HandOver, Transport, TransportError
+from app.mail.envelope import Begun, Dropped, Envelope, Transport, TransportError
 from app.store import settlements
 from app.store.claims import Claimed
 from app.store.settlements import Ending, Try
@@ -79,32 +79,31 @@ class Courier:
         """Hand one message over. The broadest catch: a delivery must never be left claimed."""
         handed_over_at: datetime | None = None
 
-        async def hand_over() -> bool:
+        def begun() -> None:
             nonlocal handed_over_at
-            at = self._clock.now()
-            ours = await self._records.hand_over(claimed)
-            handed_over_at = at if ours else None
-            return ours
+            handed_over_at = self._clock.now()
+            self._records.begun(claimed)
 
         def tried(reply: Reply | None = None, remark: str = "") -> Try:
             return Try(started_at, handed_over_at, self._clock.now(), reply, remark)
 
         try:
             with self._breaker.crossing():
-                reply = await self._reply(envelope, hand_over, partial(self._records.answered, claimed))
+                reply = await self._reply(claimed, envelope, begun)
             return self._judge.replied(claimed, reply, tried(reply))
         except TransportError as error:
             return self._judge.without_reply(claimed, error, tried(remark=str(error)))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             return self._judge.broken_off(claimed, error, tried(remark=type(error).__name__))
 
-    async def _reply(self, envelope: Envelope, hand_over: HandOver, answered: Answered) -> Reply:
+    async def _reply(self, claimed: Claimed, envelope: Envelope, begun: Begun) -> Reply:
         """Return what the server says.
 
         A connection that is lost early is tried anew at once: if the server is gone, that is an
         outage and nobody's fault; if it drops this letter again, it is the letter's.
         """
+        hand_over, answered = partial(self._records.hand_over, claimed), partial(self._records.answered, claimed)
         try:
-            return await self._transport.send(envelope, hand_over, answered)
+            return await self._transport.send(envelope, hand_over, answered, begun)
         except Dropped:
-            return await self._transport.send(envelope, hand_over, answered)
+            return await self._transport.send(envelope, hand_over, answered, begun)

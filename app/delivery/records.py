@@ -45,12 +45,13 @@ class Records:
     async def hand_over(self, claimed: Claimed) -> bool:
         """Put on record that a message is about to leave. False: the claim was lost. Raises NotOnRecord."""
         try:
-            ours = await self._hand_overs.add(claimed)
+            return await self._hand_overs.add(claimed)
         except Exception as error:
             raise NotOnRecord(type(error).__name__) from error
-        if ours:
-            self._answers.begin((claimed.id, claimed.token))
-        return ours
+
+    def begun(self, claimed: Claimed) -> None:
+        """Keep that a message's bytes are about to be written."""
+        self._answers.begin((claimed.id, claimed.token))
 
     def answered(self, claimed: Claimed, reply: Reply) -> None:
         """Keep what the server said, in case that we do not live to settle it."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 import structlog
 
@@ -58,8 +57,8 @@ class Judge:
                 self._trip(str(error))
             case Unanswered():
                 return self._unanswered(claimed, tried)
-            case Dropped():  # nothing of the text was written, even if the hand-over is on record
-                return self._refused(claimed, self._dropped(claimed, tried), replace(tried, handed_over_at=None))
+            case Dropped():
+                return self._refused(claimed, self._dropped(claimed, tried), tried)
         # An outage; or the hand-over could not be put on record, or not as ours any more.
         return settlements.given_back(claimed, tried.ended_at)
 

@@ -164,6 +164,7 @@ class Conversation(Line):
     def _write_text(self, passage: Passage) -> None:
         """Write a letter's text and, behind it, what offers the next one."""
         self._text_wanted, passage.written = False, True
+        passage.begun()
         text, patience = _stuffed(passage.envelope.message), self._patience
         self._text_written_at = self._loop.time()
         if self.offers.pipelining and (behind := self._source.follower(self)):

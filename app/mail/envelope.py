@@ -62,28 +62,34 @@ class Envelope:
 HandOver = Callable[[], Awaitable[bool]]
 """Puts on record that a message is about to be handed over; False: the claim was lost, do not."""
 
+Begun = Callable[[], None]
+"""Hears that a message's bytes are written from now on: until then, nothing of it has left."""
+
 Answered = Callable[[Reply], None]
 """Hears the reply to a handed-over message as soon as it is read, before anything else happens."""
 
 
-def unheard(_: Reply) -> None:
-    """Stand for an `Answered` where nobody listens."""
+def unheard(*_: Reply) -> None:
+    """Stand for a `Begun` or an `Answered` where nobody listens."""
 
 
 class Transport(Protocol):
     """Carries envelopes. One is shared by all deliveries in flight of a process."""
 
-    async def send(self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard) -> Reply:
+    async def send(
+        self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard, begun: Begun = unheard
+    ) -> Reply:
         """Hand over one envelope and return the server's last word about it.
 
-        `hand_over` is awaited exactly once, after the server is ready for the text and before
-        its last byte is written; it is not awaited where the server refused before.
+        `hand_over` is awaited at most once, before the text is written: when the server is ready
+        for it, or already while a slow one thinks about the letter before; then this one may still
+        be refused or given up. `begun` is called once, when the text's first byte is written next.
         `answered` is called exactly once where the handed-over message was answered, in the very
         moment of reading: what a killed process had not read is what arrives twice.
 
         Raises Outage where no connection, greeting, TLS or login could be had (nothing was
         handed over, nobody is to blame), Dropped where the connection ended or timed out before
-        the hand-over, Unanswered where it did so after, ClaimLost where `hand_over` said False.
+        the text was begun, Unanswered where it did so after, ClaimLost where `hand_over` said False.
         """
 
     async def close(self) -> None:

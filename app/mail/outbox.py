@@ -16,7 +16,17 @@ from pathlib import Path
 
 from app.clock import Clock
 from app.domain.retry import Reply
-from app.mail.envelope import Answered, ClaimLost, Envelope, HandOver, Outage, TransportError, Unanswered, unheard
+from app.mail.envelope import (
+    Answered,
+    Begun,
+    ClaimLost,
+    Envelope,
+    HandOver,
+    Outage,
+    TransportError,
+    Unanswered,
+    unheard,
+)
 
 _NAME = re.compile(r"(\d{8}T\d{12})Z-[A-Za-z0-9_-]{1,160}\.eml")
 _WHEN = "%Y%m%dT%H%M%S%f"
@@ -55,7 +65,9 @@ class Outbox:
         self._folder = folder
         self._clock = clock
 
-    async def send(self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard) -> Reply:
+    async def send(
+        self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard, begun: Begun = unheard
+    ) -> Reply:
         """See Transport.send: the file is there whole, on the disk, or not at all."""
         path = self._folder / self._name(envelope.message)
         draft = path.with_suffix(".draft")
@@ -64,6 +76,7 @@ class Outbox:
                 await asyncio.to_thread(self._write, draft, envelope.message)
             if not await hand_over():
                 raise ClaimLost("the claim was lost before the file got its name")
+            begun()
             with self._failing_as(_OUR_OUTAGE):
                 await asyncio.to_thread(draft.rename, path)
         except BaseException:

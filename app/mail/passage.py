@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from app.domain.retry import Reply
-from app.mail.envelope import Answered, Envelope, TransportError
+from app.mail.envelope import Answered, Begun, Envelope, TransportError
 
 
 class Step(Enum):
@@ -36,6 +36,7 @@ class Passage:
         "_outcome",
         "_waker",
         "answered",
+        "begun",
         "carrier",
         "ended",
         "envelope",
@@ -46,8 +47,9 @@ class Passage:
         "written",
     )
 
-    def __init__(self, envelope: Envelope, answered: Answered) -> None:
+    def __init__(self, envelope: Envelope, begun: Begun, answered: Answered) -> None:
         self.envelope = envelope
+        self.begun = begun
         self.answered = answered
         self.step = Step.WAIT
         self.carrier: Carrier | None = None

@@ -10,7 +10,7 @@ import aiosmtplib
 from app.clock import Clock
 from app.domain.retry import Reply
 from app.mail.conversation import DEFAULT_PATIENCE, Conversation, Offers, Patience
-from app.mail.envelope import Answered, ClaimLost, Envelope, HandOver, Outage, unheard
+from app.mail.envelope import Answered, Begun, ClaimLost, Envelope, HandOver, Outage, unheard
 from app.mail.passage import Passage, Step
 from app.mail.pool import Pool
 from app.mail.replies import shown
@@ -46,11 +46,13 @@ class SmtpTransport:
             clock=clock,
         )
 
-    async def send(self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard) -> Reply:
+    async def send(
+        self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard, begun: Begun = unheard
+    ) -> Reply:
         """See Transport.send. Waits for a connection as long as all of them are in use."""
         if not _ADDRESS.fullmatch(envelope.recipient):
             return Reply(553, "5.1.3", "no address that can be written to", "rcpt")
-        passage = Passage(envelope, answered)
+        passage = Passage(envelope, begun, answered)
         self._pool.admit(passage)
         try:
             while not passage.ended:

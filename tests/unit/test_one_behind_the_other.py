@@ -183,6 +183,7 @@ async def test_one_answer_too_many_is_not_taken_for_the_next_letters() -> None:
 async def test_a_hand_over_is_put_on_record_while_a_slow_server_thinks() -> None:
     """Once its answers have shown to take longer than our records; here it answers only when that was done."""
     hand_over = WaitingHandOver()
+    begun: list[str] = []
 
     async def script(wire: Wire) -> None:
         await wire.greet("PIPELINING")
@@ -192,16 +193,20 @@ async def test_a_hand_over_is_put_on_record_while_a_slow_server_thinks() -> None
         await hand_over.begun.wait()
         for _ in range(3):
             await wire.hear()
+        assert begun == []
         await wire.say("250 2.0.0 taken\n250 ok\n250 ok\n354 go on\n")
         hand_over.go_on.set()
         await wire.hear_text()
+        assert begun == ["b"]
         await wire.say("250 2.0.0 taken\n")
         await wire.converse()
 
     async with ScriptedServer(script) as server, transport_to(server.port) as transport:
         assert await transport.send(letter(), HandOver()) == TAKEN
-        replies = await asyncio.gather(transport.send(letter("a"), HandOver()), transport.send(letter("b"), hand_over))
-        assert [*replies] == [TAKEN, TAKEN]
+        first = asyncio.ensure_future(transport.send(letter("a"), HandOver()))
+        second = asyncio.ensure_future(transport.send(letter("b"), hand_over, begun=lambda: begun.append("b")))
+        assert await first == TAKEN
+        assert await second == TAKEN
 
 
 @pytest.mark.parametrize("messages", [1, 2, 3])
