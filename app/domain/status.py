@@ -33,6 +33,7 @@ class Status(StrEnum):
     | scheduled, held         | cancelled | the reader: stopping the letter                         |
     | held                    | cancelled | the scan: what nobody confirmed for two days            |
     | scheduled               | held      | the writer who corrects an address nobody confirmed yet |
+    | scheduled, held         | (gone)    | the writer whose unsealed letter is to come only once   |
     | cancelled               | scheduled | the reader who takes back that stop, before it was due  |
     """
 

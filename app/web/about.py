@@ -23,6 +23,7 @@ async def about(request: Request, mailbox: OpenMailbox, language: Language) -> H
         late=delay_words(Delay(elapsed=settings.catch_up_limit), language),
         patience=delay_words(Delay(elapsed=GIVE_UP_AFTER), language),
         keep=delay_words(Delay(elapsed=settings.keep), language),
+        open=delay_words(Delay(elapsed=settings.sealing_period), language) if settings.sealing_period else "",
         resends=settings.on_uncertain == "resend",
         trying_out=settings.smtp is None,
     )

@@ -46,19 +46,13 @@ def stops(letter: StoredLetter, now: datetime, language: str) -> list[Stop]:
         way.append(Stop("confirmation", "now", ""))
     elif letter.confirmed_at:
         way.append(Stop("confirmation", "done", said(letter.confirmed_at, _MINUTE)))
-    if letter.sealed_at:
-        way.append(Stop("sealing", _sealing(letter, now), said(letter.sealed_at, _MINUTE)))
+    if letter.sealed_at and letter.status is not Status.CANCELLED:
+        way.append(Stop("sealing", "now" if letter.is_open(now) else "done", said(letter.sealed_at, _MINUTE)))
     for delivery in letter.deliveries:
         state = _state(delivery)
         day = said(delivery.sent_at or delivery.promised_at, _DAY)
         way.append(Stop(delivery.occasion, state, day, delivery.status))
     return way
-
-
-def _sealing(letter: StoredLetter, now: datetime) -> str:
-    if letter.is_open(now):
-        return "now"
-    return "off" if letter.status is Status.CANCELLED else "done"
 
 
 def _state(delivery: DeliveryState) -> str:

@@ -21,7 +21,7 @@ async def test_every_page_is_for_everybody(
     page = await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
     found = {name: await findings(page) async for name in visit_all(page, base)}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
-    assert len(found) == 12
+    assert len(found) == 14
 
 
 async def visit_all(page: Page, base: str) -> AsyncIterator[str]:
@@ -64,3 +64,11 @@ async def _write_and_post(page: Page, base: str) -> AsyncIterator[str]:
     yield "look"
     await drop_it_in_the_box(page)
     yield "letter"
+    letter = page.url
+    await page.click(".still-open .button")
+    await page.wait_for_load_state()
+    yield "change"
+    await write(page, subject="s" * 300)
+    await drop_it_in_the_box(page)
+    yield "errors of a change"
+    await page.goto(letter)

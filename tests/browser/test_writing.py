@@ -202,6 +202,33 @@ async def test_a_letter_is_looked_at_before_it_is_posted(
     assert said == []
 
 
+@pytest.mark.parametrize(("scripts", "language"), [(True, "ko"), (False, "en")])
+async def test_a_letter_is_changed_until_it_is_sealed(
+    open_browser: Opener, base: str, scripts: bool, language: str
+) -> None:
+    """What the browser keeps of a new letter stays out of it."""
+    page = await (await open_browser(scripts=scripts, language=language)).new_page()
+    await page.goto(base)
+    await write(page, **LETTER)
+    await drop_it_in_the_box(page)
+    letter = page.url
+    await expect(page.locator(".words")).to_have_text(BODY)
+    await page.get_by_role("link", name={"en": "Change it", "ko": "고치기"}[language], exact=True).click()
+    await expect(page.locator("#subject")).to_have_value(LETTER["subject"])
+    await page.click("label[for=second_arrival-none]")
+    await write(page, subject="", body="\n")
+    await drop_it_in_the_box(page)
+    await expect(page.locator("#summary")).to_be_focused()
+    await write(page, body="Anew")
+    await drop_it_in_the_box(page)
+    assert page.url == letter
+    await expect(page.locator(".words")).to_have_text("Anew")
+    await expect(page.locator(".way li")).to_have_count(1)
+    await expect(page.locator(".route li")).to_have_count(3)
+    await page.goto(base)
+    await expect(page.locator("#body")).to_have_value("")
+
+
 async def test_enter_posts_and_switches_no_language(open_browser: Opener, base: str) -> None:
     page = await (await open_browser(scripts=False)).new_page()
     await page.goto(base)
