@@ -1,13 +1,13 @@
 """The one Jinja environment, and the translations: English in the sources, Korean in a catalogue."""
 
 import io
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime, get_timezone_location
+from babel.dates import format_date, format_datetime, get_timezone_location
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 LANGUAGES = ("en", "ko")
 _ROOT = Path(__file__).parent
+_DAYS = {"en": "EEEE, d MMMM y", "ko": "y년 M월 d일 EEEE"}
 _DATES = {"en": "EEEE, d MMMM y, HH:mm", "ko": "y년 M월 d일 EEEE HH:mm"}
 
 
@@ -60,6 +61,11 @@ def render(template: str, language: str, **values: Any) -> str:
 def long_date(moment: datetime, zone: str, language: str) -> str:
     """Return a moment with its weekday as somebody in `zone` says it."""
     return format_datetime(moment, _DATES[language], tzinfo=ZoneInfo(zone), locale=language)
+
+
+def long_day(moment: datetime, zone: tzinfo, language: str) -> str:
+    """Return a day with its weekday as somebody in `zone` says it."""
+    return format_date(moment.astimezone(zone), _DAYS[language], locale=language)
 
 
 @cache

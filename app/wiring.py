@@ -22,15 +22,20 @@ from app.delivery.pace import Pace
 from app.delivery.packing import Packer
 from app.delivery.records import Records
 from app.delivery.relief import Relief
+from app.delivery.report import HOUR, Report
 from app.delivery.rounds import Rounds
 from app.delivery.scan import Scan
 from app.delivery.scheduler import Scheduler
 from app.delivery.station import Station
+from app.delivery.telling import ByMail, ByWebhook
 from app.delivery.verdict import Judge
+from app.delivery.watchman import Watchman, Words
 from app.domain.address import domain_of
+from app.domain.alarms import Limits
 from app.errors import DatabaseError
 from app.mail.compose import Composer
 from app.mail.envelope import Transport
+from app.mail.operator import OperatorMails
 from app.mail.outbox import Outbox
 from app.mail.smtp import SmtpTransport
 from app.sealing import Sealer
@@ -171,17 +176,46 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
 def _membership(mailbox: Mailbox, answers: Answers, judge: Judge) -> Membership:
     settings, clock = mailbox.settings, mailbox.clock
     relief = Relief(settings.answers_dir, judge, clock)
-    return Membership(
-        f"{socket.gethostname()}:{os.getpid()}", settings.lease, clock, answers, relief, mailbox.vault.key_ids
-    )
+    return Membership(_worker_name(), settings.lease, clock, answers, relief, mailbox.vault.key_ids)
+
+
+def _worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _leadership(mailbox: Mailbox, membership: Membership, scan: Scan) -> Leadership:
     settings, clock = mailbox.settings, mailbox.clock
-    cleaning = Daily("cleaning", 0, Cleaning(settings.keep), settings.zone, clock)
+    dailies = [Daily("cleaning", 0, Cleaning(settings.keep), settings.zone, clock)]
+    if settings.alert_email:
+        report = Report(_mail_channel(mailbox), settings.zone, settings.language)
+        dailies.append(Daily("report", HOUR, report, settings.zone, clock))
     rounds = Rounds(scan.start, settings.scan_interval, clock, membership.name)
-    scheduler = Scheduler(rounds, settings.scan_interval, clock, membership.name, [cleaning], settings.zone)
+    scheduler = Scheduler(rounds, settings.scan_interval, clock, membership.name, dailies, settings.zone)
     return Leadership(membership, scheduler, settings.lease, clock)
+
+
+def build_watchman(mailbox: Mailbox) -> Watchman:
+    """Build what tells the operator when something is wrong."""
+    settings = mailbox.settings
+    by_mail = [_mail_channel(mailbox)] if settings.alert_email else []
+    by_webhook = [ByWebhook(settings.alert_webhook)] if settings.alert_webhook else []
+    return Watchman(
+        channels=[*by_mail, *by_webhook],
+        limits=Limits(settings.alert_oldest, settings.alert_failures),
+        ping_url=settings.ping_url,
+        worker_name=_worker_name(),
+        paused=settings.paused,
+        clock=mailbox.clock,
+        words=Words(settings.language, settings.timezone, settings.origin),
+    )
+
+
+def _mail_channel(mailbox: Mailbox) -> ByMail:
+    settings = mailbox.settings
+    mails = OperatorMails(
+        settings.sender, settings.origin, settings.operator_name, settings.alert_email, settings.language
+    )
+    return ByMail(mails, mailbox.transport)
 
 
 def _packer(mailbox: Mailbox) -> Packer:

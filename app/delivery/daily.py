@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import structlog
 
 from app.clock import Clock
+from app.delivery.telling import NotTold
 from app.store.database import is_unavailable
 from app.store.job_runs import job_ended, take_turn
 
@@ -54,6 +55,10 @@ class Daily:
         try:
             if await take_turn(self.name, worker_name, now, due, following):
                 await self._work_through(now)
+        except NotTold as error:
+            log.warning(
+                "daily work could not be told to the operator; it is tried again", job=self.name, error=str(error)
+            )
         except Exception as error:
             if is_unavailable(error):
                 log.warning("the database is away; daily work waits", job=self.name, error=type(error).__name__)

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     trusted_proxies: Words = ()
     body_time: Duration = timedelta(minutes=1)
     rate_limits: Switch = True
+    language: Literal["en", "ko"] = "en"
+    alert_email: str = ""
+    alert_webhook: str = ""
+    alert_oldest: Duration = timedelta(hours=1)
+    alert_failures: int = Field(10, ge=1, le=100)
+    ping_url: str = ""
     api_docs: Switch = False
 
     @field_validator("timezone")
@@ -116,7 +122,7 @@ class Settings(BaseSettings):
             raise ValueError("it must look like Slow Mailbox <letters@example.org>")
         return value
 
-    @field_validator("reply_to", "abuse_address")
+    @field_validator("reply_to", "abuse_address", "alert_email")
     @classmethod
     def _one_address_or_none(cls, value: str) -> str:
         if value and not is_mailbox(value):
@@ -139,6 +145,14 @@ class Settings(BaseSettings):
                 raise ValueError("it must look like https://letters.example.org")
             check_port(parts)
         return value.rstrip("/")
+
+    @field_validator("alert_webhook", "ping_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("it must look like https://hooks.example.org/services/name")
+        return value
 
     @field_validator("secret_key")
     @classmethod

@@ -104,3 +104,22 @@ class RecoveryCode(Model):
 
     class Meta:
         table = "recovery_codes"
+
+
+class RaisedAlarm(Model):
+    """Something the operator is told about: that it rings, and once more that it is over.
+
+    `rang_at` is when it was last seen to ring, `over_at` since when it is over. `told_at` says that
+    they know the one or the other; `tries` have been made to tell them, the last at `tried_at`.
+    """
+
+    name = fields.CharField(32, primary_key=True)
+    since = fields.DatetimeField()
+    rang_at = fields.DatetimeField()
+    over_at = fields.DatetimeField(null=True)
+    told_at = fields.DatetimeField(null=True)
+    tried_at = fields.DatetimeField(null=True)
+    tries = fields.IntField(default=0)
+
+    class Meta:
+        table = "raised_alarms"

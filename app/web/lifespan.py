@@ -16,7 +16,7 @@ from app.delivery.bulk import BulkActions
 from app.errors import AccountError, SettingsError
 from app.settings import Settings
 from app.store.accounts import ensure_first_account
-from app.wiring import Mailbox, build_station, open_mailbox
+from app.wiring import Mailbox, build_station, build_watchman, open_mailbox
 
 Lifespan = Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]
 
@@ -33,7 +33,7 @@ def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
             app.state.mailbox, app.state.station = mailbox, station
             app.state.bulk_actions, app.state.wake_scan = bulk_actions, station.scan.start
             with _stopping_at_signals(station.stop):  # until the last delivery has landed
-                async with station, bulk_actions:
+                async with station, bulk_actions, build_watchman(mailbox):
                     yield
 
     return lifespan

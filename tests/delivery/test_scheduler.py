@@ -58,8 +58,7 @@ async def scheduler(clock: FrozenClock, scans: Scans) -> AsyncIterator[Scheduler
 
 def _job(scheduler: Scheduler) -> Any:
     assert isinstance(scheduler._scheduler, apscheduler.AsyncIOScheduler)
-    (job,) = scheduler._scheduler.get_jobs()
-    return job
+    return scheduler._scheduler.get_job("scan")
 
 
 async def test_the_first_scan_is_at_the_start_and_the_next_a_minute_later(

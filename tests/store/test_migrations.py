@@ -100,6 +100,11 @@ ROWS["0011_sealing"] = f"""
     UPDATE letters SET sealed_at = {{at}}
 """
 
+ROWS["0013_alarms"] = f"""
+    {ROWS["0011_sealing"]};
+    INSERT INTO raised_alarms (name, since, rang_at) VALUES ('alarm{{n}}', {{at}}, {{at}})
+"""
+
 
 async def _fill(name: str, number: int) -> None:
     values = {
