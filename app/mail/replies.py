@@ -73,10 +73,14 @@ def reply(answer: Answer, stage: Stage) -> Reply:
     (RFC 2034 §4). The text is made safe to show: one line, no control characters, shortened.
     """
     code, raw = answer
-    texts = raw.decode("utf-8", "replace").split("\n")
-    found = _ENHANCED.match(texts[0])
+    text = raw.decode("utf-8", "replace")
+    found = _ENHANCED.match(text)
     enhanced = found[1] if found and found[1][0] == str(code)[0] else ""
-    return Reply(code, enhanced, shown(" ".join(text.removeprefix(enhanced) for text in texts)), stage)
+    if "\n" in text:
+        text = " ".join([line.removeprefix(enhanced) for line in text.split("\n")])
+    elif enhanced:
+        text = text[len(enhanced) :]
+    return Reply(code, enhanced, shown(text), stage)
 
 
 def shown(text: str) -> str:
