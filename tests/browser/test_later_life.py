@@ -1,0 +1,177 @@
+"""A letter's later life in a real browser: confirmed, sent elsewhere, found again, kept; and links that are wrong."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from app.sealing import new_token
+from tests.acceptance.servers import Program, eventually
+from tests.browser.reading import Opener, drop_it_in_the_box, findings, write
+from tests.browser.test_writing import arrived
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+WRITER = "jun@example.net"
+LETTER = {
+    "recipient_email": "sujni@example.org",
+    "subject": "Low tide",
+    "body": "Do you still walk before breakfast?",
+    "sender_email": WRITER,
+}
+HEADINGS = {
+    "en": (
+        "Your letter waits to be confirmed",
+        "Send it there?",
+        "Shall it go on its way?",
+        "It is confirmed",
+        "Please look into your mailbox",
+        "Something to keep, later",
+        "Nothing lies here",
+    ),
+    "ko": (
+        "편지가 확인을 기다리고 있습니다",
+        "이 주소로 보낼까요?",
+        "편지를 떠나보낼까요?",
+        "확인되었습니다",
+        "메일함을 살펴봐 주세요",
+        "나중에 간직할 편지",
+        "여기에는 아무것도 없어요",
+    ),
+}
+LOOKS = [
+    ("en", "light", 1280, True),
+    ("en", "dark", 360, False),
+    ("ko", "light", 360, True),
+    ("ko", "dark", 1280, False),
+]
+
+
+@pytest.fixture
+def program(sqlite_url: str, tmp_path: Path) -> Program:
+    """The program that asks for a confirmation; its letters arrive soon after, and again soon after that."""
+    return Program(
+        tmp_path,
+        DATABASE_URL=sqlite_url,
+        CONFIRMATION="required",
+        FIRST_DELAY="PT1S",
+        SECOND_DELAY="PT2S",
+        SCAN_INTERVAL="PT1S",
+    )
+
+
+@pytest.mark.parametrize(("language", "scheme", "width", "scripts"), LOOKS)
+async def test_from_the_confirmation_to_the_keepsake(
+    program: Program,
+    open_browser: Opener,
+    sqlite_url: str,
+    language: str,
+    scheme: str,
+    width: int,
+    scripts: bool,
+) -> None:
+    waits, question, shall, confirmed, look, later, nothing = HEADINGS[language]
+    with program.uvicorn() as server:
+        page = await (await open_browser(language=language, scheme=scheme, width=width, scripts=scripts)).new_page()
+        await page.goto(server.base)
+        await write(page, **LETTER)
+        await drop_it_in_the_box(page)
+        letter = page.url
+        await _shows(page, waits, scripts)
+        await _correct(page, question, scripts)
+        await page.goto(f"{letter}/keepsake")
+        await _shows(page, later, scripts)
+        await page.goto(_link(program, "/confirm/"))
+        await _shows(page, shall, scripts)
+        await page.click("main button")
+        await _shows(page, confirmed, scripts)
+        await _ask_for_links(page, server.base, look, scripts)
+        eventually(lambda: _count(sqlite_url, "sent") == 5)  # question, receipt, links, and the letter twice
+        await page.goto(_link(program, "/letters/"))
+        assert page.url == letter
+        await _keep(page, scripts)
+        for path in ("/confirm", "/letters", "/stop"):
+            await page.goto(f"{server.base}{path}/{new_token()}")
+            await _shows(page, nothing, scripts)
+        assert program.audit()["adds_up"]
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "This link has run out"), ("ko", "기한이 지난 링크입니다")])
+async def test_a_link_that_has_run_out(
+    program: Program, open_browser: Opener, sqlite_url: str, language: str, words: str
+) -> None:
+    with program.uvicorn() as server:
+        page = await (await open_browser(language=language, width=360)).new_page()
+        await page.goto(server.base)
+        await write(page, **LETTER)
+        await drop_it_in_the_box(page)
+        letter, link = page.url, _link(program, "/confirm/")
+        eventually(lambda: _count(sqlite_url, "sent") == 1)
+        with contextlib.closing(_ledger(sqlite_url)) as ledger:
+            ledger.execute("UPDATE deliveries SET status_at = '2020-01-01 00:00:00+00:00' WHERE status <> 'claimed'")
+            ledger.commit()
+        await page.goto(link)
+        await _shows(page, words, look=True)
+        eventually(lambda: _count(sqlite_url, "cancelled") == 3)
+        await page.goto(letter)
+        assert await findings(page) == []
+
+
+async def _correct(page: Page, question: str, scripts: bool) -> None:
+    await page.click("a[href$='/address']")
+    await page.fill("#recipient_email", "a@b@c")
+    await page.click("main button")
+    await expect(page.locator("#recipient_email-error")).to_be_visible()
+    assert not scripts or await findings(page) == []
+    await page.fill("#recipient_email", "sujin@example.org")
+    await page.click("main button")
+    await _shows(page, question, scripts)
+    await page.click("main button")
+    await expect(page.locator(".address")).to_have_text("sujin@example.org")
+
+
+async def _ask_for_links(page: Page, base: str, look: str, scripts: bool) -> None:
+    await page.goto(f"{base}/links")
+    assert not scripts or await findings(page) == []
+    await page.fill("#sender_email", WRITER)
+    await page.click("main button")
+    await _shows(page, look, scripts)
+
+
+async def _keep(page: Page, scripts: bool) -> None:
+    await page.click("a[href$='/keepsake']")
+    await _shows(page, LETTER["subject"], scripts)
+    await expect(page.locator(".written")).to_have_text(LETTER["body"])
+    await expect(page.locator("#print")).to_be_visible(visible=scripts)
+    async with page.expect_download() as download:
+        await page.click("a[href$='.eml']")
+    assert (await download.value).suggested_filename.endswith(".eml")
+
+
+def _ledger(sqlite_url: str) -> sqlite3.Connection:
+    return sqlite3.connect(sqlite_url.removeprefix("sqlite://"))
+
+
+def _count(sqlite_url: str, status: str) -> int:
+    with contextlib.closing(_ledger(sqlite_url)) as ledger:
+        (count,) = ledger.execute("SELECT COUNT(*) FROM deliveries WHERE status = ?", [status]).fetchone()
+    return int(count)
+
+
+async def _shows(page: Page, heading: str, look: bool) -> None:
+    await expect(page.locator("h1")).to_have_text(heading)
+    assert not look or await findings(page) == []
+
+
+def _link(program: Program, under: str) -> str:
+    """Return the newest link of that kind in the mails to the writer, once there is one."""
+
+    def links() -> list[str]:
+        texts = [mail.get_body(("plain",)) for mail in arrived(program.folder) if WRITER in str(mail["To"])]
+        words = [word for text in texts if text for word in text.get_content().split()]
+        return [str(word) for word in words if under in word]
+
+    eventually(lambda: bool(links()))
+    return links()[-1]
