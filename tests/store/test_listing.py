@@ -173,6 +173,18 @@ async def test_a_list_is_read_from_its_indexes(
     assert not [line for line in reads if line.startswith("SCAN")]  # SQLite: an index is not read from its start
 
 
+async def test_a_domain_is_read_from_its_indexes(
+    vault: Vault, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _fill(ledger)
+    with caplog.at_level("DEBUG", "tortoise.db_client"):
+        await list_deliveries(vault, Selection(domain_mac="nobody"), falling=True)
+    between = "'9999-01-01 00:00:00+00:00', 0, '0001-01-01 00:00:00+00:00', 'nobody'"
+    reads = await _assert_indexed(_statement(caplog, "AS strands"), between)
+    assert not [line for line in reads if line.startswith("SCAN")]
+    assert any("_there" in line for line in reads)
+
+
 def _statement(caplog: pytest.LogCaptureFixture, mark: str) -> str:
     """Return the one statement with this mark, as Tortoise logged it with its values behind a colon."""
     (message,) = [record.getMessage() for record in caplog.records if mark in record.getMessage()]
