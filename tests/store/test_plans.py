@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -22,7 +23,9 @@ from app.store.deliveries import resend_uncertain
 from app.store.leases import retire
 from app.store.letters import Letters
 from app.store.models import Delivery, Worker
+from app.store.overview import figures, overview
 from app.store.settlements import Try, refused_for_good, settle, unanswered
+from app.store.watching import watch
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import claim_due, new_worker
 
@@ -137,6 +140,7 @@ async def test_a_million_that_wait_are_never_read_through(watched: Watched) -> N
     assert await watched.by_index(hand_over([first, second], NOW)) == {first.id, second.id}
     await _settles(watched, first, second)
     await _takes_back(watched, worker)
+    await _tells_how_it_stands(watched)
     assert await Delivery.filter(status=Status.SCHEDULED).count() == MILLION
 
 
@@ -174,6 +178,13 @@ async def _takes_back(watched: Watched, dead: UUID) -> None:
     assert not await watched.by_index(retire(dead))
     assert await watched.by_index(reclaim(dead, 0, NOW)) == 1
     await _strikes_off_a_worker_by_index()
+
+
+async def _tells_how_it_stands(watched: Watched) -> None:
+    """The desk and the metrics count by the tallies."""
+    assert (await watched.by_index(overview(NOW))).backlog.due == 1
+    assert len((await watched.by_index(figures(NOW, ZoneInfo("UTC")))).days) == 61
+    assert (await watched.by_index(watch(NOW))).backlog.due == 1
 
 
 async def _strikes_off_a_worker_by_index() -> None:

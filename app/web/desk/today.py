@@ -12,7 +12,7 @@ from app.domain.selection import ENDED, Selection
 from app.domain.status import Status
 from app.store.listing import list_deliveries
 from app.store.overview import MONTH, Day, Figures, Overview, figures, overview, refusals
-from app.store.tallies import LATENESS
+from app.store.tallies import DURATION, LATENESS
 from app.web.desk.frame import desk_page, signed_in, to_login
 from app.web.desk.numbers import Numbers
 from app.web.desk.plots import Bar, Cell, calendar, stacked
@@ -92,7 +92,7 @@ def sight_of(found: Figures) -> Sight:
     sent, failed, top = stacked([day.sent for day in behind], [day.failed for day in behind])
     day = found.lately[1]
     success = share_of(day.sent, day.failed)
-    durations = list(found.durations.items())
+    durations = [(step, found.durations.get(step, 0)) for step in DURATION]
     total = sum(found.lateness.values())
     return Sight(
         figures=found,
