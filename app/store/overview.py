@@ -21,7 +21,8 @@ MONTH = 30
 DUE_LIMIT = 20_000
 """Of what fell due within the present quarter of an hour, no more than so many letters and notices are counted."""
 _LATELY = timedelta(days=1)
-_REFUSALS, _KINDS_OF_REFUSALS = 500, 8
+_REFUSALS, _KINDS_OF_REFUSALS = 300, 8
+_UNDECIDED = (Status.HELD, Status.UNCERTAIN, Status.FAILED)
 
 # What fell due before this quarter of an hour is counted already, but for what is being sent.
 _DUE = """
@@ -110,7 +111,7 @@ class Figures:
 async def overview(now: datetime) -> Overview:
     """Return how the post office stands."""
     lease = await Lease.get(name=SCHEDULER).select_related("worker")
-    counts = [count for count in await count_all() if count.number]
+    counts = [count for count in await count_all(*_UNDECIDED) if count.number]
     return Overview(
         scheduler=lease.worker.name if lease.worker else None,
         seen_at=lease.worker.seen_at if lease.worker else None,
