@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 from tests.acceptance.servers import Program
 from tests.browser.reading import ARGUMENTS, CHROMIUM, drop_it_in_the_box, write
@@ -44,9 +44,21 @@ async def picture(browser: Browser, base: str, language: str, scheme: str, width
     await page.locator("#saved").wait_for()
     await page.evaluate("document.activeElement.blur()")
     await page.screenshot(path=FOLDER / f"form-{language}-{scheme}-{width}.png", full_page=True)
+    await picture_mail(page, FOLDER / f"mail-{language}-{scheme}-640.png")
     await drop_it_in_the_box(page)
     await page.screenshot(path=FOLDER / f"letter-{language}-{scheme}-{width}.png", full_page=True)
     await context.close()
+
+
+async def picture_mail(page: Page, path: Path) -> None:
+    """Picture the mail, from the look at it, in the width of a mail program's reading pane."""
+    await page.click("[formaction='/letters/look']")
+    html = await page.locator("iframe").get_attribute("srcdoc")
+    mail = await page.context.new_page()
+    await mail.set_viewport_size({"width": 640, "height": 400})
+    await mail.set_content(html or "")
+    await mail.screenshot(path=path, full_page=True)
+    await mail.close()
 
 
 async def main() -> None:
