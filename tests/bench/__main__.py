@@ -4,6 +4,7 @@ make bench ARGS="fast delayed --letters 20000 --rounds 3"
 """
 
 import argparse
+import signal
 import tempfile
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that `timeout` ends its servers with it
     chosen = _arguments()
     require_postfix()
     bound = Bound(chosen.minutes)

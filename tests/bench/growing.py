@@ -20,7 +20,6 @@ def growing(bench: Bench) -> None:
         return
     url = bench.databases.new("postgres")
     fill(url, letters)
-    program = ours.program(bench.folder / "ours", url)
     sizes: list[float] = []
     with sink(bench.folder) as server:
         program = ours.program(bench.folder / "ours", url, server.port)

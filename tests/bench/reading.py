@@ -13,6 +13,7 @@ from tests.bench.visitors import get, stroll
 _EVERY = 0.02  # seconds between two visitors
 _IDLE = 500  # visits
 _LONGEST = 120.0  # seconds
+_SHARES = {"p50": 0.5, "p99": 0.99}
 
 
 def reading(bench: Bench) -> None:
@@ -30,8 +31,8 @@ def reading(bench: Bench) -> None:
                 _visit(bench, rounds, kind, url)
     say(f"\nGET / while {letters:,} due letters go out in the same process; a visitor every {_EVERY * 1000:.0f} ms")
     for kind in kinds:
-        for share in ("p50", "p99"):
-            wave, idle = f"{kind} {share}", f"{kind} {share} idle"
+        for which in _SHARES:
+            wave, idle = f"{kind} {which}", f"{kind} {which} idle"
             times = rounds.ratio(wave, idle)
             say(f"  {wave:14} {rounds.median(wave):7.1f} ms, idle {rounds.median(idle):6.1f} ms: {times:.1f} x")
 
@@ -49,7 +50,6 @@ def _visit(bench: Bench, rounds: Rounds, kind: str, url: str) -> None:
                 say(f"  {kind}: {left:,} letters were left as visitors came, {server.arrived():,} arrived")
             time.sleep(2)  # the last endings are written
             idle = stroll(port, page, _EVERY, lambda visits: visits >= _IDLE)
-    for name, took in ((kind, wave), (f"{kind} idle", idle)):
-        base, _, state = name.partition(" ")
-        for share, which in ((0.5, "p50"), (0.99, "p99")):
-            rounds.add(" ".join(filter(None, (base, which, state))), quantile(took, share) * 1000)
+    for which, share in _SHARES.items():
+        rounds.add(f"{kind} {which}", quantile(wave, share) * 1000)
+        rounds.add(f"{kind} {which} idle", quantile(idle, share) * 1000)
