@@ -13,6 +13,7 @@ from app.mail.replies import Answer, reply
 
 _BAD_SEQUENCE = 503
 _GO_AHEAD = 354
+_DOT = b".\r\n"
 _STAGES: tuple[Stage, Stage, Stage] = ("mail", "rcpt", "data")
 
 
@@ -79,7 +80,7 @@ class Conversation(Line):
         self._unsaid: deque[tuple[Asked, bytes]] = deque()  # for a server that hears one command at a time
         self._mail_open = False
         self._reader_taken = False
-        self._text_wanted = False
+        self._text_wanted = self._text_ahead = False
         self._text_written_at = 0.0
         self._answer_took = 0.0
         self._leaving = False
@@ -137,12 +138,13 @@ class Conversation(Line):
             self._source.rest(self)
         elif passage.ended:  # refused, and yet the text is wanted
             self._current, self._text_wanted = None, False
-            self.write(b".\r\n", "dot", seconds=self._patience.command)
+            self.write(_DOT, "dot", seconds=self._patience.command)
         elif not self._text_wanted:
             self._say_next()
         elif passage.recorded:
             self._write_text(passage)
-        else:
+        elif not self._text_ahead:
+            self._write_ahead(passage)
             passage.record()
 
     def _say_next(self) -> None:
@@ -161,11 +163,21 @@ class Conversation(Line):
             b"DATA\r\n",
         ]
 
+    def _write_ahead(self, passage: Passage) -> None:
+        """Write all but the final dot, without which a server takes nothing over (RFC 5321 §4.1.1.4).
+
+        So it reads while the hand-over is put on record, and a letter is in doubt only for as
+        long as the server takes to say that it has it.
+        """
+        self._text_ahead = True
+        self._transport.write(_stuffed(passage.envelope.message)[: -len(_DOT)])
+
     def _write_text(self, passage: Passage) -> None:
-        """Write a letter's text and, behind it, what offers the next one."""
-        self._text_wanted, passage.written = False, True
+        """Write a letter's text, or what is left of it, and, behind it, what offers the next one."""
+        text = _DOT if self._text_ahead else _stuffed(passage.envelope.message)
+        self._text_wanted, self._text_ahead, passage.written = False, False, True
         passage.begun()
-        text, patience = _stuffed(passage.envelope.message), self._patience
+        patience = self._patience
         self._text_written_at = self._loop.time()
         if self.offers.pipelining and (behind := self._source.follower(self)):
             self._behind = behind

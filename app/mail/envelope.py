@@ -63,7 +63,7 @@ HandOver = Callable[[], Awaitable[bool]]
 """Puts on record that a message is about to be handed over; False: the claim was lost, do not."""
 
 Begun = Callable[[], None]
-"""Hears that a message's bytes are written from now on: until then, nothing of it has left."""
+"""Hears that a message's final dot is written next: until then, nobody has taken it over."""
 
 Answered = Callable[[Reply], None]
 """Hears the reply to a handed-over message as soon as it is read, before anything else happens."""
@@ -83,7 +83,7 @@ class Transport(Protocol):
 
         `hand_over` is awaited at most once, before the text is written: when the server is ready
         for it, or already while a slow one thinks about the letter before; then this one may still
-        be refused or given up. `begun` is called once, when the text's first byte is written next.
+        be refused or given up. `begun` is called once, when the text's final dot is written next.
         `answered` is called exactly once where the handed-over message was answered, in the very
         moment of reading: what a killed process had not read is what arrives twice.
 

@@ -3,6 +3,8 @@
 The short storm runs with the suite. The long one of the README:
 
     MAILBOX_TEST_STORM=20000,50 make test ARGS="tests/acceptance/test_storm.py -s"
+
+With one server and 3000,10 it is the storm that other queues were measured in.
 """
 
 import asyncio
@@ -24,13 +26,14 @@ from tests.acceptance.seeding import KEY, seed
 from tests.acceptance.servers import Program, Server, eventually
 
 LETTERS, KILLS = map(int, os.environ.get("MAILBOX_TEST_STORM", "1000,5").split(","))
-SERVERS = 2
+A_KILL = 2
+"""Letters that may arrive twice for each; the average of a storm is well below one."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + LETTERS / 10 + KILLS * 10)]
 
 
-@pytest.mark.parametrize("policy", ["resend", "hold"])
-def test_a_storm_of_kills(policy: Literal["resend", "hold"], database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("policy", "servers"), [("resend", 2), ("hold", 2), ("resend", 1)])
+def test_a_storm_of_kills(policy: Literal["resend", "hold"], servers: int, database_url: str, tmp_path: Path) -> None:
     seed(database_url, LETTERS, domains=20)
     with mail_server(tmp_path) as mails:
         program = Program(
@@ -42,15 +45,16 @@ def test_a_storm_of_kills(policy: Literal["resend", "hold"], database_url: str, 
             SCAN_INTERVAL="PT1S",
             LEASE="PT2S",
         )
-        _storm(program, mails, random.Random(LETTERS))
+        _storm(program, mails, servers, random.Random(LETTERS))
         arrived = mails.arrived()
     ledger = asyncio.run(_ledger(database_url))
     sums = program.audit()
     doubled = {message_id for message_id, times in arrived.items() if times > 1}
-    _report(policy, database_url, arrived, ledger)
+    _report(f"{policy}, {servers} serving", database_url, arrived, ledger)
     assert sums["by_status"]["claimed"] == 0
     assert set(arrived) <= set(ledger), "something arrived that the ledger does not know"
     assert all(ledger[message_id][1] for message_id in doubled), "a double that the ledger does not know"
+    assert sum(times - 1 for times in arrived.values()) <= A_KILL * KILLS
     if policy == "resend":
         assert set(arrived) == set(ledger), "a letter is lost"
         assert {status for status, _ in ledger.values()} == {"sent"}
@@ -60,14 +64,14 @@ def test_a_storm_of_kills(policy: Literal["resend", "hold"], database_url: str, 
         assert all(status == "uncertain" for message_id, (status, _) in ledger.items() if message_id not in arrived)
 
 
-def _storm(program: Program, mails: MailServer, chance: random.Random) -> None:
+def _storm(program: Program, mails: MailServer, number: int, chance: random.Random) -> None:
     """Kill a random server whenever a random number of letters has arrived; start another each time."""
     moments = sorted(chance.sample(range(LETTERS * 9 // 10), KILLS))
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(program.serve()) for _ in range(SERVERS)]
+        servers = [stack.enter_context(program.serve()) for _ in range(number)]
         for moment in moments:
             eventually(partial(_have_arrived, mails, moment), within=120)
-            victim = chance.randrange(SERVERS)
+            victim = chance.randrange(number)
             servers[victim].kill()
             servers[victim] = stack.enter_context(program.serve())
         eventually(partial(_all_ended, program, servers), within=120)
@@ -90,11 +94,11 @@ async def _ledger(database_url: str) -> dict[str, tuple[str, int]]:
         return {message_id: (str(status), unanswered) for message_id, status, unanswered in rows}
 
 
-def _report(policy: str, url: str, arrived: Counter[str], ledger: dict[str, tuple[str, int]]) -> None:
+def _report(how: str, url: str, arrived: Counter[str], ledger: dict[str, tuple[str, int]]) -> None:
     doubles = sum(times - 1 for times in arrived.values())
     doubtful = sum(1 for _, unanswered in ledger.values() if unanswered)
     lost = len(set(ledger) - set(arrived))
     print(  # noqa: T201 - the figure is what the storm is for
-        f"\n{url.partition(':')[0]}, {policy}: {LETTERS} letters, {KILLS} kills; not arrived {lost}, "
+        f"\n{url.partition(':')[0]}, {how}: {LETTERS} letters, {KILLS} kills; not arrived {lost}, "
         f"arrived twice {doubles} ({doubles / KILLS:.2f} a kill), in doubt {doubtful}"
     )

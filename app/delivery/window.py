@@ -1,0 +1,96 @@
+"""How many messages may be past their final dot at once: those whose answer a kill would lose."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from app.clock import Clock
+
+_QUICK, _SLOW = 1.25, 1.6  # times what an answer takes that waits behind no other
+_GRAIN = 0.0002  # seconds that mean nothing
+_CREEP = 0.01  # how far each answer may lift that time, so that a server that got slower is believed
+_STUCK = 1.0  # seconds without an answer; after them, others do not wait for it any more
+
+
+@dataclass(slots=True)
+class Place:
+    """Where one message stands: since when its answer is awaited, and in which round."""
+
+    since: float
+    round: int
+
+
+class Window:
+    """As many as a server takes side by side, and no more: others would only queue there, in doubt.
+
+    It grows as long as answers take no longer for it and shrinks when they do, as TCP Vegas does
+    (Brakmo, Peterson 1995): down to one on a server that takes one at a time, up to all
+    connections where each answer comes from far away.
+    """
+
+    def __init__(self, most: int, clock: Clock) -> None:
+        self._most = most
+        self._clock = clock
+        self.size = 1.0
+        self._inside = 0
+        self._round = self._left = 0
+        self._undisturbed = float("inf")
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    async def enter(self) -> Place:
+        """Wait for a place."""
+        if self._inside >= int(self.size) or self._waiting:
+            await self._wait()
+        else:
+            self._inside += 1
+        return Place(self._clock.monotonic(), self._round)
+
+    def answered(self, place: Place) -> None:
+        """Leave, because the answer was read, and learn from how long that took."""
+        took = self._clock.monotonic() - place.since
+        self._undisturbed = min(took, self._undisturbed + max(0.0, took - self._undisturbed) * _CREEP)
+        if took <= self._undisturbed * _QUICK + _GRAIN:
+            self.size = min(self.size + 1 / self.size, self._most)
+        elif took > self._undisturbed * _SLOW + _GRAIN:
+            self.size = max(self.size - 2 / self.size, 1.0)  # sooner than it grows
+        self.leave(place)
+
+    def leave(self, place: Place) -> None:
+        """Leave without an answer."""
+        self._left += 1
+        if place.round == self._round:
+            self._inside -= 1
+        self._let_in()
+
+    async def _wait(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        if self._alarm is None:
+            self._watch()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave(Place(0.0, self._round))
+            raise
+
+    def _let_in(self) -> None:
+        while self._waiting and self._inside < int(self.size):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._inside += 1
+                turn.set_result(None)
+
+    def _watch(self) -> None:
+        self._alarm = asyncio.get_running_loop().call_later(_STUCK, self._ring, self._left)
+
+    def _ring(self, left: int) -> None:
+        """Count those no more whom the server keeps waiting: one may be stuck for ten minutes."""
+        self._alarm = None
+        if self._waiting:
+            if left == self._left:
+                self._round += 1
+                self._inside = 0
+                self._let_in()
+            self._watch()
