@@ -81,7 +81,7 @@ class Transport(Protocol):
     ) -> Reply:
         """Hand over one envelope and return the server's last word about it.
 
-        `hand_over` is awaited at most once, before the text is written: when the server is ready
+        `hand_over` is awaited at most once, before the final dot is written: when the server is ready
         for it, or already while a slow one thinks about the letter before; then this one may still
         be refused or given up. `begun` is called once, when the text's final dot is written next.
         `answered` is called exactly once where the handed-over message was answered, in the very
@@ -89,7 +89,7 @@ class Transport(Protocol):
 
         Raises Outage where no connection, greeting, TLS or login could be had (nothing was
         handed over, nobody is to blame), Dropped where the connection ended or timed out before
-        the text was begun, Unanswered where it did so after, ClaimLost where `hand_over` said False.
+        the final dot, Unanswered where it did so after, ClaimLost where `hand_over` said False.
         """
 
     async def close(self) -> None:
