@@ -7,13 +7,12 @@ from typing import Protocol
 
 from app.domain.retry import Reply, Stage
 from app.mail.envelope import Dropped, Unanswered
-from app.mail.line import CLOSING, Asked, Line, said
+from app.mail.line import CLOSING, DOT, Asked, Line, said, stuffed
 from app.mail.passage import Passage
 from app.mail.replies import Answer, reply
 
 _BAD_SEQUENCE = 503
 _GO_AHEAD = 354
-_DOT = b".\r\n"
 _STAGES: tuple[Stage, Stage, Stage] = ("mail", "rcpt", "data")
 
 
@@ -138,7 +137,7 @@ class Conversation(Line):
             self._source.rest(self)
         elif passage.ended:  # refused, and yet the text is wanted
             self._current, self._text_wanted = None, False
-            self.write(_DOT, "dot", seconds=self._patience.command)
+            self.write(DOT, "dot", seconds=self._patience.command)
         elif not self._text_wanted:
             self._say_next()
         elif passage.recorded:
@@ -170,11 +169,11 @@ class Conversation(Line):
         long as the server takes to say that it has it.
         """
         self._text_ahead = True
-        self._transport.write(_stuffed(passage.envelope.message)[: -len(_DOT)])
+        self._transport.write(stuffed(passage.envelope.message)[: -len(DOT)])
 
     def _write_text(self, passage: Passage) -> None:
         """Write a letter's text, or what is left of it, and, behind it, what offers the next one."""
-        text = _DOT if self._text_ahead else _stuffed(passage.envelope.message)
+        text = DOT if self._text_ahead else stuffed(passage.envelope.message)
         self._text_wanted, self._text_ahead, passage.written = False, False, True
         passage.begun()
         patience = self._patience
@@ -292,14 +291,3 @@ class Conversation(Line):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._source.closed(self)
-
-
-def _stuffed(message: bytes) -> bytes:
-    """Return a message as it follows DATA, up to the final dot (RFC 5321 §4.5.2)."""
-    head_end = message.find(b"\r\n\r\n")
-    # A dot is found far faster than a line's end and a dot, and base64 has none.
-    if message.find(b".", head_end) >= 0 or message.find(b"\r\n.", 0, head_end) >= 0:
-        message = message.replace(b"\r\n.", b"\r\n..")
-    if message.startswith(b"."):
-        message = b"." + message
-    return message + (b".\r\n" if message.endswith(b"\r\n") else b"\r\n.\r\n")

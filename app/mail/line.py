@@ -10,6 +10,7 @@ from app.domain.retry import Stage
 from app.mail.replies import Answer, Garbage, ReplyReader, shown
 
 CLOSING = 421
+DOT = b".\r\n"
 
 Asked = Stage | Literal["rset", "dot", "quit"]
 """What an answer is awaited to; `dot` ends an empty text that a server asked for in error."""
@@ -127,3 +128,14 @@ class Line(asyncio.Protocol):
 def said(answer: Answer) -> str:
     """Return an answer as it may be logged and shown."""
     return shown(f"{answer[0]} {answer[1].decode(errors='replace')}")
+
+
+def stuffed(message: bytes) -> bytes:
+    """Return a message as it follows DATA, up to the final dot (RFC 5321 §4.5.2)."""
+    head_end = message.find(b"\r\n\r\n")
+    # A dot is found far faster than a line's end and a dot, and base64 has none.
+    if message.find(b".", head_end) >= 0 or message.find(b"\r\n.", 0, head_end) >= 0:
+        message = message.replace(b"\r\n.", b"\r\n..")
+    if message.startswith(b"."):
+        message = b"." + message
+    return message + (b".\r\n" if message.endswith(b"\r\n") else b"\r\n.\r\n")

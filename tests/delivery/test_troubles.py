@@ -65,15 +65,6 @@ async def _never_finish(wire: Wire) -> None:
         await asyncio.sleep(0.01)
 
 
-async def _drop_in_the_middle_of_the_text(wire: Wire) -> None:
-    await wire.greet("PIPELINING")
-    for _ in VERBS:
-        await wire.hear()
-    await wire.say(USUAL["MAIL"] + USUAL["RCPT"] + USUAL["DATA"])
-    await wire.hear()
-    wire.drop()
-
-
 async def _nothing_charged(due_at: datetime) -> None:
     delivery = await only()
     assert (delivery.status, delivery.attempts, delivery.due_at) == (Status.SCHEDULED, 0, due_at)
@@ -142,16 +133,6 @@ async def test_a_connection_lost_after_the_final_dot_is_uncertain(lite_town: Tow
     attempt = await last_attempt(delivery)
     assert (attempt.outcome, attempt.code) == (Outcome.UNANSWERED, None)
     assert attempt.handed_over_at == lite_town.clock.now()
-
-
-async def test_a_connection_lost_in_the_middle_of_the_text_is_uncertain(lite_town: Town) -> None:
-    await lite_town.post_and_wait("minji@x.test")
-    async with (
-        ScriptedServer(_drop_in_the_middle_of_the_text) as server,
-        lite_town.office(server.port) as office,
-    ):
-        await office.deliver()
-    assert (await only()).status is Status.UNCERTAIN
 
 
 async def test_an_answer_a_byte_at_a_time_is_an_answer(lite_town: Town) -> None:
