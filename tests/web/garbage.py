@@ -7,7 +7,10 @@ from app.web.forms import FIELDS
 from app.web.security import BODY_LIMIT
 
 FORM = "application/x-www-form-urlencoded"
-PATHS = ("/letters", "/api/letters", "/language", "/admin/login", "/letters/x/withdraw", "/letters/x/erase")
+PATHS = (
+    *("/letters", "/api/letters", "/language", "/admin/login", "/letters/x/withdraw", "/letters/x/erase"),
+    *("/letters/x/address", "/confirm/x", "/links", "/api/links", "/api/confirmations/x"),
+)
 KINDS = (FORM, "multipart/form-data; boundary=x", "multipart/form-data", "application/json", "text/plain", "")
 INJECTION = "a\r\nBcc: everybody@example.org\r\n\r\nhello"
 GARBAGE: dict[str, tuple[str, bytes]] = {
