@@ -8,7 +8,7 @@ from app.cli.asking import operator, with_database
 from app.clock import SystemClock
 from app.domain.actions import Deed
 from app.settings import load_settings
-from app.store import accounts
+from app.store import accounts, second_factor
 from app.store.trail import record
 
 admin = typer.Typer(help="The accounts of the admin page.", no_args_is_help=True)
@@ -29,13 +29,14 @@ async def _create(username: str, password: str) -> None:
 
 @admin.command("reset")
 def admin_reset(username: str) -> None:
-    """Give an account another password, and end its sessions."""
+    """Give an account another password, take its second factor away, and end its sessions."""
     password = _new_password()
     asyncio.run(with_database(load_settings(), lambda: _reset(username, password)))
 
 
 async def _reset(username: str, password: str) -> None:
     await accounts.reset_password(username, password)
+    await second_factor.remove(username)
     await record(operator(), Deed.RESET_ACCOUNT, SystemClock().now(), subject=username)
 
 

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     secret_key_file: Path | None = None
     admin_username: str = Field("admin", min_length=1, max_length=64)
     admin_password: str = ""
+    admin_second_factor: Literal["optional", "required"] = "optional"
     reply_to: str = ""
     operator_name: str = ""
     abuse_address: str = ""

@@ -37,6 +37,15 @@ class AccountView:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A login of one's own; `here` is the one that asks."""
+
+    created_at: datetime
+    seen_at: datetime
+    here: bool
+
+
 async def ensure_first_account(username: str, password: str, now: datetime) -> str | None:
     """Create an account where there is none at all.
 
@@ -84,7 +93,13 @@ async def list_accounts() -> list[AccountView]:
 
 
 async def sign_in(username: str, password: str, now: datetime) -> str | None:
-    """Return a new session's token, or None: name and password do not belong together.
+    """Return a new session's token, or None: name and password do not belong together."""
+    mark = await prove(username, password)
+    return await open_session(username, mark, now) if mark else None
+
+
+async def prove(username: str, password: str) -> str | None:
+    """Return a mark that says name and password belong together, until the password is another; None: they do not.
 
     An unknown name takes as long as a wrong password.
     """
@@ -95,7 +110,13 @@ async def sign_in(username: str, password: str, now: datetime) -> str | None:
     if not await _verified(account.password_hash, password):
         return None
     await _rehash(account, password)
-    return await _new_session(account, now)
+    return token_hash(account.password_hash)
+
+
+async def open_session(username: str, mark: str, now: datetime) -> str | None:
+    """Return a new session's token for whom `prove` gave this mark; None: the password has been changed since."""
+    account = await _find(username)
+    return await _new_session(account, now) if account and token_hash(account.password_hash) == mark else None
 
 
 async def known_name(username: str) -> str | None:
@@ -113,6 +134,32 @@ async def account_of(token: str, now: datetime) -> AccountView | None:
     if now - session.seen_at >= _SEEN_EVERY:
         await Session.filter(token_hash=session.token_hash).update(seen_at=now)
     return _view(session.account)
+
+
+async def change_password(username: str, password: str, token: str) -> None:
+    """Give one's own account another password, and end its other sessions.
+
+    Raises AccountError where it is not good enough.
+    """
+    hashed = await _hashed(_good_password(password))
+    await Account.filter(username=username).update(password_hash=hashed)
+    await end_other_sessions(username, token)
+
+
+async def list_sessions(username: str, token: str, now: datetime) -> list[SessionView]:
+    """Return the living sessions of an account, newest first; `token` is that of the one that asks."""
+    living = Session.filter(account__username=username, created_at__gt=now - ABSOLUTE, seen_at__gt=now - IDLE)
+    here = token_hash(token)
+    return [
+        SessionView(each.created_at, each.seen_at, each.token_hash == here)
+        for each in await living.order_by("-created_at")
+    ]
+
+
+async def end_other_sessions(username: str, token: str) -> None:
+    """End all sessions of an account but this one."""
+    account = await Account.get(username=username)
+    await Session.filter(account_id=account.id).exclude(token_hash=token_hash(token)).delete()
 
 
 async def sign_out(token: str) -> None:

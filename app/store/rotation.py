@@ -12,7 +12,7 @@ from app.errors import KeyMissing
 from app.sealing import Sealer
 from app.store.database import empty_write_ahead_log, transaction
 from app.store.models import Letter, Worker
-from app.store.vault import LETTER_COLUMNS, Vault, reseal_finder
+from app.store.vault import LETTER_COLUMNS, Vault, reseal_finder, reseal_second_factors
 
 log = structlog.get_logger()
 _BATCH = 100
@@ -61,6 +61,7 @@ async def rotate(vault: Vault, sealer: Sealer, progress: Progress) -> Rotation:
     another key.
     """
     rotation = Rotation(finder=await reseal_finder(sealer))
+    await reseal_second_factors(vault, sealer)
     for _ in range(_ROUNDS):
         rotation.left = rotation.unreadable = 0
         await _round(vault, rotation, progress)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.domain.address import domain_of, normalised
 from app.sealing import Finder, Sealer
+from app.store.desk_models import SecondFactor
 from app.store.models import Secret
 
 LETTER_COLUMNS = ("token", "recipient_email", "recipient_name", "sender_email", "sender_name", "subject", "body")
@@ -61,6 +62,14 @@ class Vault:
         }
         return self.seal_letter(letter_id, values)
 
+    def seal_secret(self, account_id: int, secret: str) -> bytes:
+        """Return the sealed secret of an account's second factor."""
+        return self._sealer.seal(secret.encode(), **_second_factor(account_id))
+
+    def open_secret(self, account_id: int, sealed: bytes) -> str:
+        """Return that secret. Raises KeyMissing where it does not open."""
+        return self._sealer.open(sealed, **_second_factor(account_id)).decode()
+
     def address_mac(self, address: str) -> str:
         """Return what an address is found by."""
         return self._finder.address(normalised(address))
@@ -76,6 +85,19 @@ class Vault:
     def confirmation_token(self, message_id: str) -> str:
         """Return the token of the link in the mail with this Message-ID, by which an address confirms."""
         return self._finder.confirmation_token(message_id)
+
+
+def _second_factor(account_id: int) -> dict[str, str]:
+    return {"table": "second_factors", "column": "secret_sealed", "row": str(account_id)}
+
+
+async def reseal_second_factors(vault: Vault, sealer: Sealer) -> None:
+    """Seal the secrets of second factors with the first key."""
+    async for factor in SecondFactor.all():
+        old = bytes(factor.secret_sealed)
+        if not sealer.is_current(old):
+            fresh = vault.seal_secret(factor.account_id, vault.open_secret(factor.account_id, old))
+            await SecondFactor.filter(id=factor.id, secret_sealed=old).update(secret_sealed=fresh)
 
 
 async def reseal_finder(sealer: Sealer) -> bool:

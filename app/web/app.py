@@ -43,8 +43,8 @@ from app.web import (
     readers,
     writing,
 )
-from app.web.desk import addressing, delivery, doing, exporting, listing, login, sending, today, trail
-from app.web.desk.frame import SignedOut, signed_out
+from app.web.desk import account, addressing, delivery, doing, exporting, listing, login, sending, today, trail
+from app.web.desk.frame import MustEnrol, SignedOut, must_enrol, signed_out
 from app.web.forms import Rejected
 from app.web.journal import Journal
 from app.web.lifespan import lifespan_of
@@ -57,7 +57,7 @@ from app.web.throttle import LoginThrottle
 _WRITERS = (writing, looking, letters, changing, keeping)  # the fixed addresses before /letters/{token}
 _LATER = (confirming, correcting, keepsake, links)  # each has an `api` of its own
 _OTHERS = (readers, about, api, language, outbox, operations)
-_DESK = (today, listing, delivery, exporting, addressing, doing, sending, trail, login)
+_DESK = (today, listing, delivery, exporting, addressing, doing, sending, trail, account, login)
 _WRONG_SETTINGS = 2  # the exit code, as for wrong arguments
 
 
@@ -96,6 +96,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
             Rejected: api.rejected,
             Sealed: sealed,
             RequestValidationError: api.wrong_kind,
+            MustEnrol: must_enrol,
             SignedOut: signed_out,
             TooMany: too_many,
         },

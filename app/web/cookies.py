@@ -1,6 +1,7 @@
 """The admin page's cookies: the session, and that a browser has signed in before."""
 
 import hashlib
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -11,7 +12,10 @@ from app.sealing import new_token
 from app.settings import Settings
 
 SESSION = "session"
+PROOF = "proof"
 _KNOWN = "known"
+_PROVEN = "slow-mailbox password proven"
+_PROOF_LASTS = timedelta(minutes=5)
 _HALF_A_YEAR = 180 * 24 * 3600  # seconds
 
 
@@ -49,10 +53,25 @@ def known_browser(request: Request, settings: Settings, username: str) -> str:
     return str(mark) if owner == username else ""
 
 
-def _signer(settings: Settings) -> URLSafeSerializer:
+def set_proof(answer: Response, settings: Settings, username: str, mark: str, now: datetime) -> None:
+    """Let a browser prove for a while that it knows the password, until it has given the second factor."""
+    value = _signer(settings, _PROVEN).dumps([username, mark, (now + _PROOF_LASTS).isoformat()])
+    set_cookie(answer, settings, PROOF, value, int(_PROOF_LASTS.total_seconds()))
+
+
+def read_proof(request: Request, settings: Settings, now: datetime) -> tuple[str, str] | None:
+    """Return whose password this browser knew a moment ago, and the mark it was given for that."""
+    try:
+        username, mark, until = _signer(settings, _PROVEN).loads(read_cookie(request, settings, PROOF))
+    except BadSignature:
+        return None
+    return (str(username), str(mark)) if datetime.fromisoformat(until) > now else None
+
+
+def _signer(settings: Settings, salt: str = "slow-mailbox known browser") -> URLSafeSerializer:
     keys = [*reversed(settings.keys())]  # itsdangerous signs with the last, we seal with the first
     kwargs = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
-    return URLSafeSerializer(keys, salt="slow-mailbox known browser", signer_kwargs=kwargs)
+    return URLSafeSerializer(keys, salt=salt, signer_kwargs=kwargs)
 
 
 def _full_name(settings: Settings, name: str) -> str:

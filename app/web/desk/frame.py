@@ -9,12 +9,19 @@ from starlette.requests import Request
 
 from app.store.accounts import AccountView, account_of
 from app.store.pauses import paused
+from app.store.second_factor import is_on
 from app.store.trail import Operator
 from app.web.cookies import SESSION, read_cookie
 from app.web.language import language_of
 from app.web.moments import Moments
 from app.web.pages import mailbox_of, page
 from app.web.throttle import client_of
+
+_WITHOUT_SECOND_FACTOR = ("/admin/account", "/admin/login", "/admin/logout")
+
+
+class MustEnrol(Exception):
+    """A second factor is required, and this account has none yet."""
 
 
 class SignedOut(Exception):
@@ -28,7 +35,15 @@ async def signed_in(request: Request) -> AccountView | None:
     account = await account_of(token, mailbox.clock.now()) if token else None
     if account:
         request.state.pause = await paused()  # every page says so
+        await _check_second_factor(request, account)
     return account
+
+
+async def _check_second_factor(request: Request, account: AccountView) -> None:
+    """Where a second factor is required, let nobody without one anywhere else. Raises MustEnrol."""
+    required = mailbox_of(request).settings.admin_second_factor == "required"
+    if required and not request.url.path.startswith(_WITHOUT_SECOND_FACTOR) and not await is_on(account.username):
+        raise MustEnrol
 
 
 async def admit(request: Request) -> AccountView:
@@ -53,6 +68,10 @@ def to_login() -> RedirectResponse:
 
 async def signed_out(_: Request, __: Exception) -> RedirectResponse:
     return to_login()
+
+
+async def must_enrol(_: Request, __: Exception) -> RedirectResponse:
+    return RedirectResponse("/admin/account/second-factor", HTTPStatus.SEE_OTHER)
 
 
 def desk_page(

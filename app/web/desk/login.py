@@ -1,6 +1,6 @@
 """Signing in and out."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 import structlog
@@ -9,15 +9,27 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.requests import Request
 
 from app.domain.actions import Deed
-from app.store.accounts import known_name, sign_in, sign_out
+from app.store.accounts import known_name, open_session, prove, sign_out
+from app.store.second_factor import accept, accept_recovery, is_on
 from app.store.trail import Operator, record
 from app.web.bodies import FormValues
-from app.web.cookies import SESSION, drop_cookie, known_browser, mark_as_known, read_cookie, set_cookie
+from app.web.cookies import (
+    PROOF,
+    SESSION,
+    drop_cookie,
+    known_browser,
+    mark_as_known,
+    read_cookie,
+    read_proof,
+    set_cookie,
+    set_proof,
+)
 from app.web.desk.frame import operator_of, signed_in, to_login
 from app.web.language import language_of
 from app.web.moments import span
 from app.web.pages import OpenMailbox, page
 from app.web.throttle import LoginThrottle, client_of
+from app.wiring import Mailbox
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
@@ -44,19 +56,66 @@ async def login(request: Request, mailbox: OpenMailbox, form: FormValues) -> Res
     if wait := throttle.wait(*whom):
         _log.warning("login has to wait", client=client, seconds=wait)
         return _wait(request, username, wait)
-    token = await sign_in(username, form.get("password", ""), mailbox.clock.now())
-    if token is None:
-        _log.warning("login refused", client=client)
-        await record(Operator(await known_name(username) or _STRANGER, client), Deed.REFUSED, mailbox.clock.now())
+    now = mailbox.clock.now()
+    mark = await prove(username, form.get("password", ""))
+    if mark is None:
+        await _note_refusal(username, client, now)
         return page(request, "admin/login.html", HTTPStatus.FORBIDDEN, username=username, refused=True, wait="")
-    _log.info("signed in", account=username, client=client)
-    await record(Operator(username, client), Deed.SIGN_IN, mailbox.clock.now())
     throttle.forget(*whom)
+    if await is_on(username):
+        answer = RedirectResponse("/admin/login/code", HTTPStatus.SEE_OTHER)
+        set_proof(answer, settings, username, mark, now)
+        return answer
+    return await _let_in(request, mailbox, username, mark)
+
+
+@router.get("/login/code", name="ask for the second factor")
+async def ask_for_code(request: Request, mailbox: OpenMailbox) -> Response:
+    if read_proof(request, mailbox.settings, mailbox.clock.now()) is None:
+        return to_login()
+    return page(request, "admin/code.html", refused=False, wait="")
+
+
+@router.post("/login/code", name="sign in with the second factor")
+async def second_step(request: Request, mailbox: OpenMailbox, form: FormValues) -> Response:
+    now, client = mailbox.clock.now(), client_of(request)
+    proof = read_proof(request, mailbox.settings, now)
+    if proof is None:
+        return to_login()
+    username, mark = proof
+    throttle: LoginThrottle = request.app.state.login_throttle
+    whom = f"second factor of {username}"  # whoever tries it knows the password
+    if wait := throttle.wait(whom):
+        return _wait(request, username, wait, "admin/code.html")
+    code = form.get("code", "")
+    if not await accept(mailbox.vault, username, code, now):
+        if not await accept_recovery(username, code):
+            await _note_refusal(username, client, now)
+            return page(request, "admin/code.html", HTTPStatus.FORBIDDEN, refused=True, wait="")
+        await record(Operator(username, client), Deed.RECOVERY_CODE, now)
+    throttle.forget(whom)
+    return await _let_in(request, mailbox, username, mark)
+
+
+async def _let_in(request: Request, mailbox: Mailbox, username: str, mark: str) -> Response:
+    settings, client, now = mailbox.settings, client_of(request), mailbox.clock.now()
+    token = await open_session(username, mark, now)
+    if token is None:  # the password was changed in the meantime
+        return to_login()
+    _log.info("signed in", account=username, client=client)
+    await record(Operator(username, client), Deed.SIGN_IN, now)
     await sign_out(read_cookie(request, settings, SESSION))
     answer = RedirectResponse("/admin", HTTPStatus.SEE_OTHER)
     set_cookie(answer, settings, SESSION, token)
     mark_as_known(answer, settings, username)
+    if read_cookie(request, settings, PROOF):
+        drop_cookie(answer, settings, PROOF)
     return answer
+
+
+async def _note_refusal(username: str, client: str, now: datetime) -> None:
+    _log.warning("login refused", client=client)
+    await record(Operator(await known_name(username) or _STRANGER, client), Deed.REFUSED, now)
 
 
 @router.post("/logout", name="sign out")
@@ -70,10 +129,8 @@ async def logout(request: Request, mailbox: OpenMailbox) -> RedirectResponse:
     return answer
 
 
-def _wait(request: Request, username: str, seconds: int) -> HTMLResponse:
+def _wait(request: Request, username: str, seconds: int, template: str = "admin/login.html") -> HTMLResponse:
     wait = span(timedelta(seconds=seconds), language_of(request))
-    answer = page(
-        request, "admin/login.html", HTTPStatus.TOO_MANY_REQUESTS, username=username, refused=False, wait=wait
-    )
+    answer = page(request, template, HTTPStatus.TOO_MANY_REQUESTS, username=username, refused=False, wait=wait)
     answer.headers["Retry-After"] = str(seconds)
     return answer

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import httpx
 
@@ -42,8 +43,8 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def open_desk(url: str, clock: FrozenClock, origin: str) -> AsyncIterator[Desk]:
-    settings = Settings(database_url=url, secret_key=("k" * 32,), base_url=origin, timezone="Asia/Seoul")
+async def open_desk(url: str, clock: FrozenClock, origin: str, **more: Any) -> AsyncIterator[Desk]:
+    settings = Settings(database_url=url, secret_key=("k" * 32,), base_url=origin, timezone="Asia/Seoul", **more)
     async with open_mailbox(settings, clock) as mailbox:
         await create_account("admin", PASSWORD, clock.now())
         yield Desk(settings, clock, mailbox)

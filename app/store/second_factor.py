@@ -1,0 +1,110 @@
+"""The second factor of accounts: codes of an authenticator (TOTP, RFC 6238), and codes for when it is lost.
+
+A code counts once (RFC 6238 §5.2): its time step is written down in the statement that accepts it,
+so of two who use one at the same moment only one gets in.
+"""
+
+import secrets
+from datetime import datetime
+
+import pyotp
+
+from app.errors import AccountError
+from app.sealing import token_hash
+from app.store.database import transaction
+from app.store.desk_models import RecoveryCode, SecondFactor
+from app.store.models import Account
+from app.store.vault import Vault
+
+_STEP = 30  # seconds
+_DRIFT = 1  # steps by which a telephone's clock may be off
+_RECOVERY_CODES = 10
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another when copied from paper
+
+
+async def is_on(username: str) -> bool:
+    """Return whether this account needs a second factor to sign in."""
+    return await SecondFactor.filter(account__username=username).exclude(confirmed_at=None).exists()
+
+
+async def propose(vault: Vault, username: str) -> str:
+    """Return the secret that an authenticator is to learn, in base32; the same until a code has confirmed it.
+
+    Raises AccountError where there is a second factor already.
+    """
+    account = await Account.get(username=username)
+    factor = await SecondFactor.get_or_none(account_id=account.id)
+    if factor is None:
+        sealed = vault.seal_secret(account.id, pyotp.random_base32())
+        await SecondFactor.bulk_create([SecondFactor(account=account, secret_sealed=sealed)], ignore_conflicts=True)
+        factor = await SecondFactor.get(account_id=account.id)
+    if factor.confirmed_at:
+        raise AccountError("this account has a second factor already")
+    return vault.open_secret(account.id, bytes(factor.secret_sealed))
+
+
+async def confirm(vault: Vault, username: str, code: str, now: datetime) -> list[str]:
+    """Switch the second factor on by its first code, and return the recovery codes; none: the code is wrong."""
+    account = await Account.get(username=username)
+    factor = await SecondFactor.get_or_none(account_id=account.id, confirmed_at=None)
+    step = _step_of(vault, factor, code, now) if factor else None
+    if step is None:
+        return []
+    codes = ["-".join(_random(5) for _ in range(3)) for _ in range(_RECOVERY_CODES)]
+    async with transaction():
+        fresh = SecondFactor.filter(account_id=account.id, confirmed_at=None)
+        if not await fresh.update(confirmed_at=now, last_step=step):
+            return []
+        await RecoveryCode.filter(account_id=account.id).delete()
+        await RecoveryCode.bulk_create([RecoveryCode(code_hash=token_hash(each), account=account) for each in codes])
+    return codes
+
+
+async def accept(vault: Vault, username: str, code: str, now: datetime) -> bool:
+    """Return whether this code of the authenticator is right, and use it up."""
+    factor = await SecondFactor.exclude(confirmed_at=None).get_or_none(account__username=username)
+    step = _step_of(vault, factor, code, now) if factor else None
+    if factor is None or step is None:
+        return False
+    return bool(await SecondFactor.filter(id=factor.id, last_step__lt=step).update(last_step=step))
+
+
+async def accept_recovery(username: str, code: str) -> bool:
+    """Return whether this is a recovery code that was not used yet, and use it up."""
+    account = await Account.get_or_none(username=username)
+    if account is None:
+        return False
+    written = token_hash(code.strip().lower())
+    return bool(await RecoveryCode.filter(code_hash=written, account_id=account.id).delete())
+
+
+async def recovery_codes_left(username: str) -> int:
+    return await RecoveryCode.filter(account__username=username).count()
+
+
+async def remove(username: str) -> None:
+    """Switch the second factor off. Twice is once."""
+    account = await Account.get(username=username)
+    async with transaction():
+        await SecondFactor.filter(account_id=account.id).delete()
+        await RecoveryCode.filter(account_id=account.id).delete()
+
+
+def enrolment_uri(username: str, secret: str, issuer: str) -> str:
+    """Return what an authenticator reads from the picture (Google's Key URI format)."""
+    return pyotp.TOTP(secret).provisioning_uri(name=username, issuer_name=issuer)
+
+
+def _step_of(vault: Vault, factor: SecondFactor, code: str, now: datetime) -> int | None:
+    """Return the time step of which this is the code, of those that are near enough."""
+    typed = "".join(code.split())
+    if not (typed.isascii() and typed.isdecimal()):
+        return None
+    totp = pyotp.TOTP(vault.open_secret(factor.account_id, bytes(factor.secret_sealed)))
+    this = int(now.timestamp()) // _STEP
+    near = range(this - _DRIFT, this + _DRIFT + 1)
+    return next((step for step in near if secrets.compare_digest(totp.at(step * _STEP), typed)), None)
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_LETTERS) for _ in range(length))

@@ -1,0 +1,91 @@
+"""The second factor, on both databases: a code counts once, and near its time."""
+
+import asyncio
+from datetime import timedelta
+
+import pyotp
+import pytest
+
+from app.errors import AccountError
+from app.sealing import Sealer
+from app.store.accounts import create_account
+from app.store.desk_models import SecondFactor
+from app.store.second_factor import (
+    accept,
+    accept_recovery,
+    confirm,
+    enrolment_uri,
+    is_on,
+    propose,
+    recovery_codes_left,
+    remove,
+)
+from app.store.vault import Vault, open_vault, reseal_finder, reseal_second_factors
+from tests.clock import NEW_YEAR as NOW
+
+pytestmark = pytest.mark.anyio
+
+STEP = timedelta(seconds=30)
+
+
+@pytest.fixture
+async def secret(vault: Vault) -> str:
+    await create_account("jihye", "correct horse battery", NOW)
+    return await propose(vault, "jihye")
+
+
+def _code(secret: str, steps: int = 0) -> str:
+    return pyotp.TOTP(secret).at(NOW + steps * STEP)
+
+
+async def test_it_counts_from_its_first_code_on(vault: Vault, secret: str) -> None:
+    assert await propose(vault, "jihye") == secret
+    assert not await is_on("jihye")
+    assert await confirm(vault, "jihye", "000000", NOW) == []
+    assert not await accept(vault, "jihye", _code(secret), NOW)
+    assert len(set(await confirm(vault, "jihye", _code(secret), NOW))) == 10
+    assert await is_on("jihye")
+    assert await confirm(vault, "jihye", _code(secret, 1), NOW) == []
+    with pytest.raises(AccountError):
+        await propose(vault, "jihye")
+
+
+async def test_a_code_counts_once_and_near_its_time(vault: Vault, secret: str) -> None:
+    await confirm(vault, "jihye", _code(secret), NOW)
+    assert not await accept(vault, "jihye", _code(secret), NOW)
+    for wrong in ("", "123", "abcdef", "１２３４５６", _code(secret, 2), _code(secret, -5)):
+        assert not await accept(vault, "jihye", wrong, NOW)
+    spaced = f" {_code(secret, 1)[:3]} {_code(secret, 1)[3:]} "
+    assert await accept(vault, "jihye", spaced, NOW)
+    assert not await accept(vault, "jihye", _code(secret, 1), NOW + STEP)
+    assert not await accept(vault, "jihye", _code(secret), NOW + STEP)  # older than one that was used
+    tries = [accept(vault, "jihye", _code(secret, 2), NOW + 2 * STEP) for _ in range(4)]
+    assert sorted(await asyncio.gather(*tries)) == [False, False, False, True]
+
+
+async def test_a_recovery_code_counts_once(vault: Vault, secret: str) -> None:
+    codes = await confirm(vault, "jihye", _code(secret), NOW)
+    assert not await accept_recovery("nobody", codes[0])
+    assert [await accept_recovery("jihye", f" {codes[0].upper()} ") for _ in range(2)] == [True, False]
+    assert await recovery_codes_left("jihye") == 9
+    await remove("jihye")
+    assert not await is_on("jihye")
+    assert not await accept_recovery("jihye", codes[1])
+
+
+async def test_its_secret_rests_sealed_and_turns_with_the_key(vault: Vault, secret: str) -> None:
+    await confirm(vault, "jihye", _code(secret), NOW)
+    before = bytes((await SecondFactor.get()).secret_sealed)
+    assert secret.encode() not in before
+    both = Sealer(["n" * 32, "k" * 32])
+    await reseal_finder(both)
+    turned = await open_vault(both)
+    await reseal_second_factors(turned, both)
+    assert bytes((await SecondFactor.get()).secret_sealed) != before
+    with_new_key_alone = await open_vault(Sealer(["n" * 32]))
+    assert await accept(with_new_key_alone, "jihye", _code(secret, 1), NOW)
+
+
+def test_an_authenticator_reads_whose_key_it_is() -> None:
+    uri = enrolment_uri("jihye", "JBSWY3DPEHPK3PXP" * 2, "Slow Mailbox")
+    assert uri == "otpauth://totp/Slow%20Mailbox:jihye?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Slow%20Mailbox"
