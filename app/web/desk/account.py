@@ -119,7 +119,9 @@ async def _set_up(request: Request, account: AccountView, errors: dict[str, str]
     except AccountError:
         return RedirectResponse(_HOME, HTTPStatus.SEE_OTHER)
     uri = enrolment_uri(account.username, secret, mailbox.settings.operator_name or "Slow Mailbox")
-    picture = segno.make(uri, error="m").svg_inline(scale=5, dark="#000", light="#fff", svgclass="qr", lineclass=None)
+    picture = segno.make(uri, error="m").svg_inline(
+        omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None
+    )
     return desk_page(
         request,
         "admin/second_factor.html",
