@@ -85,7 +85,7 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
             raise DatabaseError(f"the database lacks {', '.join(missing)}; run: slow-mailbox migrate")
         vault = await open_vault(sealer)
         outbox = None if settings.smtp else Outbox(settings.outbox_dir, clock)
-        transport = outbox or _smtp(settings, clock)
+        transport = outbox or build_transport(settings, clock)
         try:
             yield Mailbox(
                 settings,
@@ -119,6 +119,11 @@ def _confirmations(settings: Settings, vault: Vault) -> Confirmations:
 
 def _quotas(settings: Settings) -> Quotas | None:
     return Quotas() if settings.rate_limits else None
+
+
+def build_transport(settings: Settings, clock: Clock) -> Transport:
+    """Build what carries envelopes: whoever asks closes it."""
+    return _smtp(settings, clock) if settings.smtp else Outbox(settings.outbox_dir, clock)
 
 
 def _smtp(settings: Settings, clock: Clock) -> SmtpTransport:
@@ -188,7 +193,8 @@ def _leadership(mailbox: Mailbox, membership: Membership, scan: Scan) -> Leaders
     settings, clock = mailbox.settings, mailbox.clock
     dailies = [Daily("cleaning", 0, Cleaning(settings.keep), settings.zone, clock)]
     if settings.alert_email:
-        report = Report(_mail_channel(mailbox), settings.zone, settings.language)
+        channel = build_mail_channel(settings, mailbox.transport, settings.alert_email)
+        report = Report(channel, settings.zone, settings.language)
         dailies.append(Daily("report", HOUR, report, settings.zone, clock))
     rounds = Rounds(scan.start, settings.scan_interval, clock, membership.name)
     scheduler = Scheduler(rounds, settings.scan_interval, clock, membership.name, dailies, settings.zone)
@@ -198,7 +204,8 @@ def _leadership(mailbox: Mailbox, membership: Membership, scan: Scan) -> Leaders
 def build_watchman(mailbox: Mailbox) -> Watchman:
     """Build what tells the operator when something is wrong."""
     settings = mailbox.settings
-    by_mail = [_mail_channel(mailbox)] if settings.alert_email else []
+    to = settings.alert_email
+    by_mail = [build_mail_channel(settings, mailbox.transport, to)] if to else []
     by_webhook = [ByWebhook(settings.alert_webhook)] if settings.alert_webhook else []
     return Watchman(
         channels=[*by_mail, *by_webhook],
@@ -211,12 +218,10 @@ def build_watchman(mailbox: Mailbox) -> Watchman:
     )
 
 
-def _mail_channel(mailbox: Mailbox) -> ByMail:
-    settings = mailbox.settings
-    mails = OperatorMails(
-        settings.sender, settings.origin, settings.operator_name, settings.alert_email, settings.language
-    )
-    return ByMail(mails, mailbox.transport)
+def build_mail_channel(settings: Settings, transport: Transport, to: str) -> ByMail:
+    """Build the way to an operator by mail."""
+    mails = OperatorMails(settings.sender, settings.origin, settings.operator_name, to, settings.language)
+    return ByMail(mails, transport)
 
 
 def _packer(mailbox: Mailbox) -> Packer:

@@ -7,19 +7,19 @@ from app.doctor.choices import check_key, check_pages, check_sending
 from app.doctor.database import check_database
 from app.doctor.findings import Finding
 from app.doctor.names import check_names
-from app.doctor.post import check_mail_server, check_outbox
+from app.doctor.post import away, check_mail_server, check_outbox
 from app.domain.address import domain_of
 from app.settings import Settings
 
 
-async def examine(settings: Settings, clock: Clock) -> list[Finding]:
+async def examine(settings: Settings, clock: Clock, dkim_selector: str = "") -> list[Finding]:
     """Check everything that sending rests on. Changes nothing, and writes to nobody."""
     domain = domain_of(parseaddr(settings.sender)[1])
     found = [check_pages(settings), check_key(settings), *check_sending(settings, domain)]
     found += [finding async for finding in check_database(settings, clock.now())]
     if settings.smtp:
         found.append(await check_mail_server(settings.smtp, clock))
-        found += [finding async for finding in check_names(domain)]
+        found += [finding async for finding in check_names(domain, dkim_selector, away(settings.smtp))]
     else:
         found.append(check_outbox(settings.outbox_dir))
     return found

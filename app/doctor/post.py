@@ -1,17 +1,26 @@
 """Whether letters can be handed over."""
 
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 from app.clock import Clock
+from app.delivery.telling import ByWebhook, Channel, News, NotTold
 from app.doctor.findings import Finding, ok, problem, warning
 from app.mail.conversation import Patience
 from app.mail.envelope import Outage
 from app.mail.smtp import SmtpTransport
-from app.settings import SmtpServer
+from app.settings import Settings, SmtpServer
+from app.wiring import build_mail_channel, build_transport
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PATIENCE = Patience(connect=20)
+_SOON = timedelta(days=14)
+
+
+def away(server: SmtpServer) -> str:
+    """Return the name of a mail server on another machine, or an empty string."""
+    return "" if server.host in _LOOPBACK else server.host
 
 
 def check_outbox(folder: Path) -> Finding:
@@ -34,7 +43,32 @@ async def check_mail_server(server: SmtpServer, clock: Clock) -> Finding:
         return problem(subject, f"{error}; {mend}")
     finally:
         await transport.close()
-    if server.security == "none" and server.host not in _LOOPBACK:
+    left = offers.certified_until - clock.now() if offers.certified_until else None
+    if left is not None and left < _SOON:
+        return warning(subject, f"the certificate of {where} runs out in {left.days} days; have it renewed")
+    if server.security == "none" and away(server):
         return warning(subject, f"letters travel to {where} in clear; use smtps:// or smtp+starttls://")
     size = f", letters of up to {offers.size} bytes" if offers.size else ""
-    return ok(subject, f"{where} lets us in, {'with' if offers.pipelining else 'without'} PIPELINING{size}")
+    tls = f", {offers.tls}, its certificate good for {left.days} days" if left is not None else ""
+    return ok(subject, f"{where} lets us in, {'with' if offers.pipelining else 'without'} PIPELINING{size}{tls}")
+
+
+async def send_test(settings: Settings, clock: Clock, to: str) -> list[Finding]:
+    """Send a test letter, and a word to the webhook if there is one; each is a finding."""
+    news = News("test", {}, "Slow Mailbox: a test that doctor was asked for.", {"alarm": "test"})
+    transport = build_transport(settings, clock)
+    try:
+        found = [await _told(f"a letter to {to}", build_mail_channel(settings, transport, to), news, clock)]
+    finally:
+        await transport.close()
+    if settings.alert_webhook:
+        found.append(await _told("a word to the webhook", ByWebhook(settings.alert_webhook), news, clock))
+    return found
+
+
+async def _told(what: str, channel: Channel, news: News, clock: Clock) -> Finding:
+    try:
+        await channel.tell(news, clock.now())
+    except NotTold as error:
+        return problem(what, f"it was not taken: {error}")
+    return ok(what, "it was taken; see that it arrives")

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from app.domain.retry import Reply, Stage
@@ -18,14 +19,16 @@ _STAGES: tuple[Stage, Stage, Stage] = ("mail", "rcpt", "data")
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What the server said it can do (EHLO).
+    """What the server said it can do (EHLO), and how the way there is secured.
 
     `size` is the most octets it takes (RFC 1870): 0 where it named no limit, None where it does
-    not offer SIZE.
+    not offer SIZE. `tls` is the version, or empty; `certified_until` when its certificate runs out.
     """
 
     pipelining: bool
     size: int | None
+    tls: str = ""
+    certified_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import ssl
+from datetime import UTC, datetime
 from typing import cast
 
 import aiosmtplib
@@ -139,9 +140,12 @@ class SmtpTransport:
         if transport is None or transport.is_closing():
             raise Outage(f"{self._server.host} closed the connection")
         size = client.esmtp_extensions.get("size")
+        tls, certified_until = _security(transport)
         offers = Offers(
             pipelining=client.supports_extension("pipelining"),
             size=None if size is None else int(size) if size.isdecimal() else 0,
+            tls=tls,
+            certified_until=certified_until,
         )
         conversation = Conversation(transport, offers, self._patience, self._pool)
         self._pool.opened(conversation)
@@ -170,3 +174,12 @@ def _verifying_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def _security(transport: asyncio.Transport) -> tuple[str, datetime | None]:
+    """Return the version of TLS, and when the server's certificate runs out."""
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return "", None
+    ends = ssl.cert_time_to_seconds(str((tls.getpeercert() or {})["notAfter"]))
+    return tls.version() or "", datetime.fromtimestamp(ends, UTC)

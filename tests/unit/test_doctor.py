@@ -12,6 +12,7 @@ import pytest
 from app.clock import Clock, SystemClock
 from app.doctor import examine
 from app.doctor.findings import Finding, Level
+from app.doctor.post import send_test
 from app.sealing import Sealer
 from app.settings import Settings
 from app.store.database import connected
@@ -22,6 +23,7 @@ from tests.clock import FrozenClock
 from tests.name_server import Records, loopback_resolver, name_server
 from tests.postgres import free_port
 from tests.smtp_server import MailServer
+from tests.webhook import receiver
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +32,12 @@ HEALTHY: Records = {
     ("slow.test", "MX"): ["10 mail.slow.test."],
     ("slow.test", "TXT"): ['"some other word"', '"v=spf1 a:mail.slow.test" " -all"'],
     ("_dmarc.slow.test", "TXT"): ['"v=DMARC1; p=reject"'],
+    ("post._domainkey.slow.test", "TXT"): ['"v=DKIM1; k=rsa; p=MIIB"'],
+    ("old._domainkey.slow.test", "TXT"): ['"v=DKIM1; p="'],
+    ("mail.slow.test", "A"): ["192.0.2.7"],
+    ("7.2.0.192.in-addr.arpa", "PTR"): ["mail.slow.test."],
+    ("lost.slow.test", "A"): ["192.0.2.8"],
+    ("8.2.0.192.in-addr.arpa", "PTR"): ["somewhere.example."],
 }
 
 
@@ -42,7 +50,7 @@ def _no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
 async def found(clock: Clock | None = None, **settings: Any) -> dict[str, Finding]:
     """Examine, and return the findings by subject."""
     chosen = {"secret_key": KEY, "sender": "Slow <letters@slow.test>"} | settings
-    findings = await examine(Settings(**chosen), clock or SystemClock())
+    findings = await examine(Settings(**chosen), clock or SystemClock(), "post")
     assert len({finding.subject for finding in findings}) == len(findings)
     return {finding.subject: finding for finding in findings}
 
@@ -212,30 +220,29 @@ async def test_a_mail_server_that_is_away() -> None:
     assert "whether it runs" in finding.text
 
 
-# DNS
+# Ways to the operator
 
 
-async def names(records: Records, monkeypatch: pytest.MonkeyPatch, domain: str = "slow.test") -> dict[str, Level]:
-    async with name_server(records) as resolver:
-        monkeypatch.setattr(dns.asyncresolver, "default_resolver", resolver)
-        findings = await found(smtp_url=f"smtp://127.0.0.1:{free_port()}", sender=f"a@{domain}")
-    return {subject: finding.level for subject, finding in findings.items() if subject.startswith("DNS")}
+async def test_a_test_letter_and_a_word_to_the_webhook() -> None:
+    async with MailServer() as server, receiver() as hook:
+        settings = Settings(
+            secret_key=(KEY,), smtp_url=f"smtp://127.0.0.1:{server.port}", alert_webhook=f"{hook.url}/hook"
+        )
+        taken = await send_test(settings, SystemClock(), "me@slow.test")
+        hook.status = 404
+        refused = await send_test(settings, SystemClock(), "rcpt-550@slow.test")
+    assert [finding.level for finding in taken] == [Level.OK] * 2
+    assert [finding.level for finding in refused] == [Level.PROBLEM] * 2
+    assert "550" in refused[0].text
+    assert [accepted.recipients for accepted in server.accepted] == [("me@slow.test",)]
+    assert hook.received[0][2]["text"].startswith("Slow Mailbox: a test")
 
 
-async def test_no_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await names({}, monkeypatch) == dict.fromkeys(("DNS: MX", "DNS: SPF", "DNS: DMARC"), Level.WARNING)
-
-
-async def test_two_spf_records_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    twice = {**HEALTHY, ("slow.test", "TXT"): ['"v=spf1 mx -all"', '"v=spf1 a -all"']}
-    assert (await names(twice, monkeypatch))["DNS: SPF"] is Level.PROBLEM
-
-
-async def test_dmarc_of_the_domain_above(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (await names(HEALTHY, monkeypatch, "post.slow.test"))["DNS: DMARC"] is Level.OK
-
-
-async def test_no_name_server_answers() -> None:
-    findings = await found(smtp_url=f"smtp://127.0.0.1:{free_port()}")
-    assert findings["DNS"].level is Level.WARNING
-    assert "no name server answered" in findings["DNS"].text
+async def test_a_certificate_that_runs_out_soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+    in_80_days = FrozenClock(datetime.now(UTC) + timedelta(days=80))
+    async with MailServer(security="tls", tls_context=authority.server_context()) as server:
+        finding = (await found(in_80_days, smtp_url=f"smtps://127.0.0.1:{server.port}"))["mail server"]
+    assert finding.level is Level.WARNING
+    assert "runs out in 9 days" in finding.text
