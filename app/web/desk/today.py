@@ -68,7 +68,6 @@ async def desk(request: Request, mailbox: OpenMailbox) -> Response:
         account,
         stand=stand,
         alive=is_alive(stand, now, mailbox.settings.lease),
-        paused=mailbox.settings.paused,
         sight=sight_of(await figures(now, mailbox.settings.zone)),
         refusals=await refusals(now),
         numbers=Numbers(language_of(request)),
