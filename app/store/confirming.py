@@ -73,8 +73,7 @@ class Confirmations:
         """
         mac = letter.sender_mac or letter.recipient_mac
         await one_at_a_time(mac)
-        scheduled = Q(status=Status.SCHEDULED) & ~Q(occasion=Occasion.CONFIRMATION)
-        await Delivery.filter(scheduled | _WAITING, letter_id=letter.id).update(
+        await Delivery.filter(Q(status=Status.SCHEDULED) | _WAITING, letter_id=letter.id).update(
             status=Status.HELD, status_at=now, held_reason=HeldReason.UNCONFIRMED, awaited_mac=mac
         )
         await Letter.filter(id=letter.id).exclude(confirmed_at=None).update(confirmed_at=None)
