@@ -9,8 +9,8 @@ import pytest
 from tests.bench.children import ROOT
 from tests.bench.sink import PATH
 
-_PARTS = ("delayed", "posting", "growing", "scanning")
-_TINY = ("--letters", "40", "--rounds", "1", "--posts", "20", "--wave", "40", "--schedule", "100,200")
+_PARTS = ("delayed", "growing", "scanning")
+_TINY = ("--letters", "40", "--rounds", "1", "--wave", "40", "--schedule", "100,200")
 
 
 @pytest.mark.slow
@@ -28,6 +28,5 @@ def test_its_parts_still_run() -> None:
     assert "left out" not in ended.stdout
     assert " arrived of " not in ended.stdout, ended.stdout
     assert ended.stdout.count("letters/s") == 3, ended.stdout
-    assert ended.stdout.count(" us CPU each") == 3
     assert "40 due letters go out; 40 arrived" in ended.stdout
     assert ended.stdout.count(" ms in the middle") == 4
