@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import regex
+from markupsafe import escape
+
 from app.domain.status import Status
 
 BODY_LIMIT = 20_000
 SUBJECT_LIMIT = 200
 NAME_LIMIT = 100
+"""Characters as people count them (UAX #29)."""
+BODY_OCTETS = 88_000
+"""The most that a body may have in HTML: with the page around it, Gmail clips a mail of 102,400."""
+_MOST_IN_ONE = 4
+"""Code points for each character, on average: enough for any language, and for families of emoji among words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +46,20 @@ def is_open(sealed_at: datetime | None, promised: Sequence[Status], now: datetim
 def is_readable(sealed_at: datetime | None, promised: Sequence[Status], now: datetime) -> bool:
     """Return whether its writer may read it: until it is sealed, and once it has arrived."""
     return promised[0] is Status.SENT or is_open(sealed_at, promised, now)
+
+
+def length(text: str, limit: int) -> int:
+    """Return how many characters people count in a text; of one that piles up marks on them, its code points.
+
+    Exact only where it matters: up to `limit` code points it is as good as their number.
+    """
+    if len(text) <= limit:
+        return len(text)
+    characters = sum(1 for _ in regex.finditer(r"\X", text))
+    return len(text) if len(text) > _MOST_IN_ONE * limit else characters
+
+
+def excess(body: str) -> int:
+    """Return how many characters must go for a body to fit into one mail (BODY_OCTETS), about."""
+    octets = len(escape(body).encode())
+    return 0 if octets <= BODY_OCTETS else 1 + (octets - BODY_OCTETS) * len(body) // octets

@@ -10,7 +10,7 @@ from babel.dates import format_date
 from babel.numbers import format_decimal
 from email_validator import EmailNotValidError, validate_email
 
-from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT, Draft
+from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT, Draft, excess, length
 from app.rendering import translations
 
 FIELDS = (
@@ -61,6 +61,7 @@ _CONTROLS = Fault(N_("There is a line break or an invisible control character in
 _CONTROLS_IN_BODY = N_(
     "There is an invisible control character in the letter (number %(place)s of its characters). Please remove it."
 )
+_TOO_LARGE = N_("This is too much for one mail. Please shorten it by about %(excess)s characters.")
 _TOO_LONG = N_("At most %(limit)s characters, please; these are %(length)s.")
 _NO_ZONE = Fault(N_("This is no time zone we know, such as Asia/Seoul."))
 
@@ -120,8 +121,8 @@ def _line(text: str, limit: int) -> str | Fault:
     """Check what will stand in a mail's header; white space alone counts as nothing."""
     if _FORBIDDEN_IN_HEADER.search(text):
         return _CONTROLS
-    if len(text) > limit:
-        return Fault(_TOO_LONG, {"limit": limit, "length": len(text)})
+    if (found := length(text, limit)) > limit:
+        return Fault(_TOO_LONG, {"limit": limit, "length": found})
     return text if text.strip() else ""
 
 
@@ -159,10 +160,13 @@ def _body(text: str) -> str | Fault:
     body = text.replace("\r\n", "\n")
     if not body.strip():
         return MISSING_BODY
-    if len(body) > BODY_LIMIT:
-        return Fault(_TOO_LONG, {"limit": BODY_LIMIT, "length": len(body)})
-    forbidden = _FORBIDDEN_IN_BODY.search(body)
-    return Fault(_CONTROLS_IN_BODY, {"place": forbidden.start() + 1}) if forbidden else body
+    if (found := length(body, BODY_LIMIT)) > BODY_LIMIT:
+        return Fault(_TOO_LONG, {"limit": BODY_LIMIT, "length": found})
+    if forbidden := _FORBIDDEN_IN_BODY.search(body):
+        return Fault(_CONTROLS_IN_BODY, {"place": forbidden.start() + 1})
+    if over := excess(body):
+        return Fault(_TOO_LARGE, {"excess": over})
+    return body
 
 
 def _zone(text: str) -> str | Fault:

@@ -105,6 +105,22 @@ def test_the_longest_text_fits_and_one_more_character_does_not(name: str, limit:
     )
 
 
+def test_characters_are_counted_as_people_count_them() -> None:
+    family = "👨‍👩‍👧‍👦"  # seven code points, one character
+    assert read(sender_name=family * 40).sender_name == family * 40
+    assert read(recipient_name="각" * NAME_LIMIT).recipient_name == "각" * NAME_LIMIT
+    assert "these are 101" in faults(sender_name="e\u0301" * (NAME_LIMIT + 1))["sender_name"]
+
+
+def test_a_character_without_end_is_counted_by_its_parts() -> None:
+    assert "these are 501" in faults(sender_name="e" + "\u0301" * 500)["sender_name"]
+
+
+def test_what_makes_no_mail_of_a_size_that_is_shown_whole_is_refused() -> None:
+    assert read(body="&" * 17_000).body
+    assert "shorten it by about 2,401 characters" in faults(body="&" * BODY_LIMIT)["body"]
+
+
 def test_a_line_end_of_two_bytes_counts_once() -> None:
     assert len(read(body="a\r\n" * (BODY_LIMIT // 2)).body) == BODY_LIMIT
 
