@@ -15,6 +15,9 @@ from app.store.database import transaction
 from app.store.models import Attempt, Delivery
 
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9_-]{22}@[A-Za-z0-9.-]+>")
+# Postfix names a Message-ID as soon as it has read it; its queue manager speaks when it has the whole message.
+_BEGUN = re.compile(r"/cleanup\[\d+\]: (\w+): message-id=")
+_TAKEN = re.compile(r"/qmgr\[\d+\]: (\w+): from=<")
 _BATCH = 500
 _DECIDABLE = (Status.UNCERTAIN, Status.HELD)
 
@@ -37,19 +40,31 @@ class Reconciliation:
 def message_ids(source: Path) -> Iterator[str]:
     """Return the Message-IDs of ours in a log file, or in a folder of messages and all below it.
 
-    Raises MailboxError where it cannot be read.
+    What Postfix began to read and did not get to its end is left out. Raises MailboxError where it cannot be read.
     """
     try:
         files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
         seen: set[str] = set()
         for path in files:
             with path.open(errors="replace") as lines:
-                for line in lines:
-                    found = set(_MESSAGE_ID.findall(line)) - seen
-                    seen |= found
-                    yield from found
+                for message_id in _received(lines):
+                    if message_id not in seen:
+                        seen.add(message_id)
+                        yield message_id
     except OSError as error:
         raise MailboxError(f"{source} cannot be read: {error.strerror}") from None
+
+
+def _received(lines: Iterable[str]) -> Iterator[str]:
+    begun: dict[str, list[str]] = {}  # by Postfix's name for the message
+    for line in lines:
+        found = _MESSAGE_ID.findall(line)
+        if taken := _TAKEN.search(line):
+            yield from begun.pop(taken[1], ())
+        elif not (beginning := _BEGUN.search(line)):
+            yield from found
+        elif found:
+            begun[beginning[1]] = found
 
 
 async def reconcile(received: Iterable[str], now: datetime) -> Reconciliation:

@@ -73,12 +73,28 @@ def test_message_ids_are_found_in_logs_and_in_folders(tmp_path: Path) -> None:
     one, other = new_token(), new_token()
     log = tmp_path / "mail.log"
     log.write_bytes(
-        f"Nov 21 postfix/cleanup[1]: 4F: message-id=<{one}@example.org>\n".encode() * 2 + b"\xff <short@example.org>\n"
+        f"2026-11-21 12:00:00 1vMx <= letters@example.org id=<{one}@example.org>\n".encode() * 2
+        + b"\xff <short@example.org>\n"
     )
     assert list(message_ids(log)) == [f"<{one}@example.org>"]
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "1.eml").write_text(f"Message-ID: <{other}@example.org>\n\nhello\n")
     assert set(message_ids(tmp_path)) == {f"<{one}@example.org>", f"<{other}@example.org>"}
+
+
+def test_what_postfix_did_not_read_to_its_end_was_not_received(tmp_path: Path) -> None:
+    whole, broken = new_token(), new_token()
+    log = tmp_path / "mail.log"
+    log.write_text(
+        f"""\
+Nov 21 15:11:06 post postfix/cleanup[13976]: 4jWwdQ5Qx3zMl8f: message-id=<{broken}@example.org>
+Nov 21 15:11:06 post postfix/cleanup[13977]: 4jWwdy0b23zMkrF: message-id=<{whole}@example.org>
+Nov 21 15:11:06 post postfix/smtpd[12806]: lost connection after DATA (14079 bytes) from localhost[127.0.0.1]
+Nov 21 15:11:06 post postfix/qmgr[12317]: 4jWwdy0b23zMkrF: from=<>, size=8850, nrcpt=1 (queue active)
+Nov 21 15:11:07 post postfix/qmgr[12317]: 4jWwdy0b23zMkrF: removed
+"""
+    )
+    assert list(message_ids(log)) == [f"<{whole}@example.org>"]
 
 
 def test_a_log_that_is_not_there_is_told(tmp_path: Path) -> None:
