@@ -44,7 +44,7 @@ def test_systemd_waits_until_requests_and_letters_have_ended() -> None:
     assert int(UNIT.partition("TimeoutStopSec=")[2].split()[0]) > serving._GRACE + station.GRACE + 10
 
 
-def test_the_settings_to_begin_with_are_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_settings_to_begin_with_are_right(tmp_path: Path) -> None:
     text = (OPERATIONS / "slow-mailbox.env").read_text()
     (tmp_path / ".env").write_text(text.replace("SECRET_KEY=", f"SECRET_KEY={KEY}"))
     assert load_settings().origin == f"https://{NAME}"
