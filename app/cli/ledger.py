@@ -65,7 +65,7 @@ async def _hold(settings: Settings, since: datetime) -> int:
         end = clock.monotonic() + 2 * settings.lease.total_seconds() + 5
         while names := await deliveries.claimers():
             if clock.monotonic() > end:
-                raise MailboxError(f"{', '.join(names)} still sends; start it with MAILBOX_PAUSED=on first")
+                raise MailboxError(f"{', '.join(names)} still sends; run `slow-mailbox pause` first")
             await asyncio.sleep(1)
         return await hold_due_since(since, clock.now(), operator())
 

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +38,14 @@ def test_a_letters_way_leads_through_eight_files_at_most() -> None:
     assert [path for path in way if not (ROOT / path).is_file()] == []
 
 
-def test_links_lead_somewhere() -> None:
-    targets = re.findall(r"\]\(([^):]+)\)", README)
+@pytest.mark.parametrize("page", ["README.md", "app/operations/README.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\(([^):#]+)[^):]*\)", (ROOT / page).read_text())
     assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
+
+
+def test_the_guide_names_every_file_beside_it() -> None:
+    folder = ROOT / "app/operations"
+    guide = (folder / "README.md").read_text()
+    assert [path.name for path in folder.iterdir() if path.name not in guide] == []
