@@ -85,7 +85,7 @@ class Conversation(Line):
         self._text_wanted = self._text_ahead = False
         self._text_written_at = 0.0
         self._answer_took = 0.0
-        self._leaving = False
+        self._leaving = self._sender_refused = False
 
     @property
     def usable(self) -> bool:
@@ -136,6 +136,8 @@ class Conversation(Line):
         passage = self._current
         if self._leaving:
             self._loop.call_soon(self._transport.close)  # not from within a read: TLS may be closing by itself
+        elif passage is None and self._sender_refused:
+            self.leave()
         elif passage is None:
             self._source.rest(self)
         elif passage.ended:  # refused, and yet the text is wanted
@@ -220,6 +222,8 @@ class Conversation(Line):
     def _refuse(self, passage: Passage, stage: Stage, answer: Answer) -> None:
         passage.end(reply(answer, stage))
         self._unsaid.clear()
+        # Where a filter of Postfix's was away for a moment, it refuses every letter of this connection from then on.
+        self._sender_refused = stage == "mail" and 400 <= answer[0] < 500
         if not 400 <= answer[0] < 600:
             self.abort("an answer that fits no command")
         elif not self._awaited:

@@ -142,6 +142,23 @@ async def test_a_server_without_rset_gets_a_new_connection_after_a_refusal() -> 
     assert len(server.wires) == 2
 
 
+@pytest.mark.parametrize("offers", [(), ("PIPELINING",)], ids=["one by one", "pipelined"])
+async def test_a_connection_that_refuses_the_sender_for_now_is_left(offers: tuple[str, ...]) -> None:
+    """Where Postfix has lost its filter (a milter that was restarted), it refuses until the connection ends."""
+
+    def lost(verb: str, _: str) -> str:
+        return "451 4.7.1 Service unavailable\n" if verb == "MAIL" else "503 5.5.1 no sender\n"
+
+    async def refusing(wire: Wire) -> None:
+        await wire.greet(*offers)
+        await wire.converse(lost)
+
+    async with ScriptedServer(refusing, greeting(*offers)) as server, transport_to(server.port) as transport:
+        assert (await transport.send(letter(), HandOver())).code == 451
+        assert await transport.send(letter(), HandOver()) == TAKEN
+    assert [wire.heard[-1] for wire in server.wires] == ["QUIT", "QUIT"]
+
+
 async def test_closing_says_quit_on_each_connection_and_waits_for_nobody_long() -> None:
     async def deaf(wire: Wire) -> None:
         await wire.greet()
