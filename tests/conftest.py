@@ -11,10 +11,14 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from app.store.database import migrate
 from tests.clock import FrozenClock
 from tests.postgres import LocalPostgres
+
+settings.register_profile("ours", deadline=None)  # a busy machine is no fault of the example's
+settings.load_profile("ours")
 
 DATABASES = ("sqlite", "postgres")
 EXTERNAL = "MAILBOX_TEST_DATABASE_URL"

@@ -23,11 +23,11 @@ _OLDEST_DUE = """
     SELECT MIN(due_at) AS due_at FROM (
         SELECT * FROM (
             SELECT due_at FROM deliveries WHERE status = 'scheduled' AND NOT notice ORDER BY due_at LIMIT 1
-        ) AS letters
+        ) AS of_letters
         UNION ALL
         SELECT * FROM (
             SELECT due_at FROM deliveries WHERE status = 'scheduled' AND notice ORDER BY due_at LIMIT 1
-        ) AS notices
+        ) AS of_notices
     ) AS oldest
 """
 

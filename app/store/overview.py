@@ -31,7 +31,7 @@ _DUE = """
            + (SELECT COUNT(*) FROM (
                 SELECT 1 AS one FROM deliveries
                 WHERE status = 'scheduled' AND NOT notice AND due_at >= @3 AND due_at <= @1 LIMIT {limit}
-             ) AS letters)
+             ) AS of_letters)
            + (SELECT COUNT(*) FROM (
                 SELECT 1 AS one FROM deliveries
                 WHERE status = 'scheduled' AND notice AND due_at >= @3 AND due_at <= @1 LIMIT {limit}

@@ -51,7 +51,7 @@ async def may_change(request: Request) -> None:
         _take(limits.changes, request)
 
 
-def may_ask(request: Request) -> None:
+async def may_ask(request: Request) -> None:
     """Count that somebody's links are asked for. Raises TooMany."""
     limits = _limits(request)
     if limits:

@@ -43,7 +43,7 @@ async def ask(request: Request, mailbox: OpenMailbox, typed: FormValues) -> Resp
         shown = {"sender_email": typed.get("sender_email", "")}
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         return page(request, "pages/links.html", status, typed=shown, errors=errors, most=MOST)
-    may_ask(request)
+    await may_ask(request)
     mail = BackgroundTask(_mail, request, mailbox, address)
     return RedirectResponse("/links/asked", HTTPStatus.SEE_OTHER, background=mail)
 

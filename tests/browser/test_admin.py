@@ -62,7 +62,7 @@ async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener
     await expect(page.locator("#username")).to_have_value("admin")
     await sign_in(page)
     await expect(page).to_have_url(admin)
-    await expect(page.locator(".stand")).to_contain_text("Running")
+    await expect(page.locator("#stand")).to_contain_text("Running")
     await page.click("text=All that is still to come")
     await expect(page.locator("tbody tr")).to_have_count(50)
     await page.click("text=Later →")

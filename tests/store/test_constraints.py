@@ -16,6 +16,8 @@ from tests.ledger import Ledger, new_worker
 pytestmark = pytest.mark.anyio
 
 AT = "'2026-01-01 09:30:00+00:00'"
+TRAIL = "(at, who, client, action, subject, asked)"
+BULK = "(id, action, who, client, selection, chosen, asked, place, seen, changed, begun_at)"
 SOMEBODY = "'00000000-0000-4000-8000-000000000000'"
 # The constraint, the state of the row it is tried on, and what breaks it (and nothing else).
 CHECKS = [
@@ -47,7 +49,17 @@ CHECKS = [
     ("attempts_handed_over", Status.SENT, "outcome = 'unanswered', handed_over_at = NULL"),
     ("tallies_kind", Status.SENT, "kind = 'claimed'"),
     ("job_runs_counts", Status.SENT, "number = -1"),
+    ("letters_sealed_at", Status.SENT, "sealed_at = '2025-01-01 09:30:00+00:00'"),
 ]
+INSERTS = [
+    ("operator_actions_named", f"operator_actions {TRAIL} VALUES ({AT}, '', '', 'hold', '', 1)"),
+    ("operator_actions_counts", f"operator_actions {TRAIL} VALUES ({AT}, 'w', '', 'hold', '', -1)"),
+    ("delivery_actions_named", f"delivery_actions (delivery_id, at, who, action) VALUES (1, {AT}, 'w', '')"),
+    ("bulk_actions_counts", f"bulk_actions {BULK} VALUES ({SOMEBODY}, 'hold', 'w', '', '', '', 2, '', 1, 2, {AT})"),
+    ("pauses_name", f"pauses (name, since, who) VALUES ('thinking', {AT}, 'w')"),
+    ("raised_alarms_tries", f"raised_alarms (name, since, rang_at, tries) VALUES ('late', {AT}, {AT}, -1)"),
+]
+"""What cannot be shown on a row that is there: some tables refuse to be changed at all."""
 
 TABLES = ("letters", "deliveries", "attempts", "tallies", "job_runs")
 
@@ -64,12 +76,13 @@ async def test_every_check_refuses_what_breaks_it(ledger: Ledger) -> None:
         await _row(ledger, status)
     await job_began("scan", "worker", NOW, NOW)
     for name, status, assignment in CHECKS:
-        table = next(
-            each for each in ("letters", "deliveries", "attempts", "tallies", "job_runs") if name.startswith(each)
-        )
+        table = next(each for each in TABLES if name.startswith(each))
         where = f"WHERE status = '{status}'" if table == "deliveries" else ""
         with pytest.raises(IntegrityError, match=rf"\b{name}\b"):
             await connection().execute_query(f"UPDATE {table} SET {assignment} {where}")
+    for name, values in INSERTS:
+        with pytest.raises(IntegrityError, match=rf"\b{name}\b"):
+            await connection().execute_query(f"INSERT INTO {values}")
 
 
 @pytest.mark.usefixtures("vault")
@@ -82,7 +95,7 @@ async def test_every_check_is_tried_above() -> None:
     else:
         rows = await connection().execute_query_dict("SELECT sql FROM sqlite_master WHERE type = 'table'")
         names = {name for row in rows for name in re.findall(r"CONSTRAINT (\w+) CHECK", row["sql"])}
-    assert names == {name for name, _, _ in CHECKS}
+    assert names == {name for name, _, _ in CHECKS} | {name for name, _ in INSERTS}
 
 
 async def test_a_letter_has_one_delivery_of_each_occasion(ledger: Ledger) -> None:

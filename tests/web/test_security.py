@@ -151,7 +151,8 @@ async def test_the_documents_of_the_api_are_off_unless_switched_on(mailbox: Mail
         assert (await client.get(path)).status_code == 404
     async with asking(mailbox, settings=mailbox.settings.model_copy(update={"api_docs": True})) as documented:
         paths = (await documented.get("/openapi.json")).json()["paths"]
-    assert list(paths) == ["/api/letters", "/api/letters/{token}"]
+    assert {"/api/letters", "/api/letters/{token}"} <= set(paths)
+    assert all(path.startswith("/api/") for path in paths)
 
 
 async def test_a_page_that_broke_tells_nothing(client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]) -> None:
