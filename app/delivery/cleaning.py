@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
-from app.store.cleaning import cancel_hopeless, drop_attempts, drop_sessions
+from app.store.accounts import drop_ended_sessions
+from app.store.cleaning import cancel_hopeless, drop_attempts
 from app.store.forgetting import purge
 
 
@@ -21,4 +22,4 @@ class Cleaning:
             yield purged
         async for dropped in drop_attempts(now, self._keep):
             yield dropped
-        yield await drop_sessions(now)
+        yield await drop_ended_sessions(now)

@@ -167,6 +167,11 @@ async def sign_out(token: str) -> None:
     await Session.filter(token_hash=token_hash(token)).delete()
 
 
+async def drop_ended_sessions(now: datetime) -> int:
+    """Drop the logins that have run out; returns how many."""
+    return await Session.filter(Q(created_at__lte=now - ABSOLUTE) | Q(seen_at__lte=now - IDLE)).delete()
+
+
 def new_password() -> str:
     """Return a password of 99 random bits that can be read out and typed."""
     return "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(4))
@@ -174,7 +179,7 @@ def new_password() -> str:
 
 async def _new_session(account: Account, now: datetime) -> str | None:
     token = new_token()
-    await Session.filter(Q(created_at__lte=now - ABSOLUTE) | Q(seen_at__lte=now - IDLE)).delete()
+    await drop_ended_sessions(now)
     await Session.create(token_hash=token_hash(token), account=account, created_at=now, seen_at=now)
     # A reset that came while the old password was being verified has not seen this session.
     if not await Account.exists(id=account.id, password_hash=account.password_hash):

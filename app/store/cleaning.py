@@ -1,14 +1,11 @@
-"""What is cleaned up every night besides old letters: decisions nobody takes, old attempts, sessions, workers."""
+"""What is cleaned up every night besides old letters: decisions nobody takes, old attempts."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
-from tortoise.expressions import Q
-
 from app.domain.status import HeldReason, Status
-from app.store.accounts import ABSOLUTE, IDLE
 from app.store.database import transaction
-from app.store.models import Attempt, Delivery, Session
+from app.store.models import Attempt, Delivery
 
 _BATCH = 500
 # The reader's refusal or the server's is the decision here; the operator's own are theirs to take back.
@@ -45,8 +42,3 @@ async def drop_attempts(now: datetime, keep: timedelta, limit: int = _BATCH) -> 
         ids = [attempt_id for (attempt_id,) in await forgotten.values_list("id")]
         async with transaction():
             yield await Attempt.filter(id__in=ids).delete()
-
-
-async def drop_sessions(now: datetime) -> int:
-    """Drop the logins that have run out; returns how many."""
-    return await Session.filter(Q(seen_at__lte=now - IDLE) | Q(created_at__lte=now - ABSOLUTE)).delete()
