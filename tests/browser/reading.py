@@ -1,10 +1,15 @@
-"""What the browser tests ask a page: does it break a rule of axe, does it fit, what does it say."""
+"""What the browser tests write, and ask a page: does it break a rule of axe, does it fit, what does it say."""
 
+import email
+import email.policy
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Protocol
 
 from playwright.async_api import BrowserContext, Page
 
+BODY = "수진아,\n\n.\nFrom the sea 👨‍👩‍👧‍👦\n"
+LETTER = {"recipient_email": "sujin@example.org", "recipient_name": "수진", "subject": "바다에서", "body": BODY}
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
     "--no-sandbox",
@@ -54,3 +59,11 @@ async def write(page: Page, **fields: str) -> None:
 async def drop_it_in_the_box(page: Page) -> None:
     await page.click("#post")
     await page.wait_for_load_state()
+
+
+def arrived(folder: Path) -> list[EmailMessage]:
+    """Return the mails in the outbox of a program that runs in `folder`."""
+    return [
+        email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        for path in sorted((folder / "var" / "outbox").rglob("*.eml"))
+    ]

@@ -9,8 +9,7 @@ from playwright.async_api import Page, expect
 
 from app.sealing import new_token
 from tests.acceptance.servers import Program, eventually
-from tests.browser.reading import Opener, drop_it_in_the_box, findings, write
-from tests.browser.test_writing import arrived
+from tests.browser.reading import Opener, arrived, drop_it_in_the_box, findings, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

@@ -6,8 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.acceptance.servers import Program, eventually
-from tests.browser.reading import Opener, drop_it_in_the_box, findings, write
-from tests.browser.test_writing import arrived
+from tests.browser.reading import Opener, arrived, drop_it_in_the_box, findings, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

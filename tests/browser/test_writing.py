@@ -1,30 +1,16 @@
 """A letter from the form to the outbox in a real browser, with its script and without."""
 
-import email
-import email.policy
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
 
 from tests.acceptance.servers import Program, eventually
-from tests.browser.reading import Opener, drop_it_in_the_box, findings, write
+from tests.browser.reading import BODY, LETTER, Opener, arrived, drop_it_in_the_box, findings, write
 
 pytestmark = pytest.mark.anyio
-
-BODY = "수진아,\n\n.\nFrom the sea 👨‍👩‍👧‍👦\n"
-LETTER = {"recipient_email": "sujin@example.org", "recipient_name": "수진", "subject": "바다에서", "body": BODY}
-
-
-def arrived(folder: Path) -> list[EmailMessage]:
-    return [
-        email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-        for path in sorted((folder / "var" / "outbox").rglob("*.eml"))
-    ]
 
 
 @pytest.mark.slow
@@ -86,17 +72,26 @@ async def test_an_error_keeps_what_was_typed_and_gets_the_focus(open_browser: Op
 
 
 async def test_a_draft_is_kept_until_it_is_posted(page: Page, base: str) -> None:
-    await write(page, **LETTER)
+    typed = LETTER | {"sender_name": "준", "sender_email": "jun@example.net"}
+    await write(page, **typed)
+    day = (datetime.now(UTC) + timedelta(days=400)).date().isoformat()
+    await page.click("label[for=first_arrival-date]")
+    await write(page, first_date=day)
+    await page.click("label[for=second_arrival-none]")
+    await page.select_option("#timezone", "Pacific/Apia")
     await expect(page.locator("#saved")).to_be_visible()
     await page.goto(f"{base}/letters/nothing")
     await page.goto(base)
     await expect(page.locator("#kept")).to_be_visible()
-    for name, text in LETTER.items():
+    for name, text in (typed | {"first_date": day, "timezone": "Pacific/Apia"}).items():
         await expect(page.locator(f"#{name}")).to_have_value(text)
+    for choice in ("first_arrival-date", "second_arrival-none"):
+        await expect(page.locator(f"#{choice}")).to_be_checked()
     await drop_it_in_the_box(page)
     await page.goto(base)
     await expect(page.locator("#kept")).to_be_hidden()
     await expect(page.locator("#body")).to_have_value("")
+    await expect(page.locator("#second_arrival-usual")).to_be_checked()
 
 
 async def test_a_draft_can_be_thrown_away(page: Page) -> None:
@@ -112,66 +107,6 @@ async def test_a_draft_can_be_thrown_away(page: Page) -> None:
 async def test_characters_are_counted_as_people_count_them(page: Page) -> None:
     await write(page, body="각 👨‍👩‍👧‍👦 e\u0301")
     await expect(page.locator("#count")).to_have_text("Characters: 5")
-
-
-async def test_the_clocks_are_the_browsers(open_browser: Opener, base: str) -> None:
-    page = await (await open_browser(zone="Pacific/Apia")).new_page()
-    await page.clock.install(time="2026-01-01T09:30:00Z")
-    await page.goto(base)
-    await expect(page.locator("#timezone")).to_have_value("Pacific/Apia")
-    times = page.locator(".arrivals time:visible")
-    await expect(times).to_have_text(["Thursday, 8 January 2026, 22:30", "Saturday, 31 January 2026, 22:30"])
-    await page.select_option("#timezone", "Asia/Seoul")
-    await expect(times).to_have_text(["Thursday, 8 January 2026, 18:30", "Saturday, 31 January 2026, 18:30"])
-
-
-@pytest.mark.parametrize("language", ["en", "ko"])
-async def test_script_and_server_write_dates_alike(open_browser: Opener, base: str, language: str) -> None:
-    said = []
-    for scripts in (True, False):
-        page = await (await open_browser(language=language, scripts=scripts, zone="UTC")).new_page()
-        await page.goto(base)
-        said.append(
-            [re.sub(r"\d\d:\d\d$", "", text) for text in await page.locator(".arrivals time:visible").all_inner_texts()]
-        )
-    assert said[0] == said[1]
-
-
-@pytest.mark.parametrize("language", ["en", "ko"])
-async def test_days_are_chosen_with_a_script(open_browser: Opener, base: str, language: str) -> None:
-    page = await (await open_browser(language=language, zone="Pacific/Apia")).new_page()
-    await page.clock.install(time="2027-01-31T09:30:00Z")
-    await page.goto(base)
-    times = page.locator(".arrivals time:visible")
-    await page.click("label[for=first_arrival-P1Y]")
-    await expect(page.locator("#order")).to_be_visible()
-    await page.click("label[for=second_arrival-date]")
-    await expect(page.locator("#order")).to_be_hidden()
-    await page.fill("#second_date", "2028-02-29")
-    english = ["Monday, 31 January 2028, 22:30", "Tuesday, 29 February 2028, 22:30"]
-    korean = ["2028년 1월 31일 월요일 22:30", "2028년 2월 29일 화요일 22:30"]
-    await expect(times).to_have_text({"en": english, "ko": korean}[language])
-    await page.click("label[for=second_arrival-none]")
-    await expect(times).to_have_count(1)
-
-
-@pytest.mark.parametrize(("scripts", "language"), [(True, "ko"), (False, "en")])
-async def test_a_letter_comes_once_on_its_day(open_browser: Opener, base: str, scripts: bool, language: str) -> None:
-    page = await (await open_browser(scripts=scripts, language=language)).new_page()
-    await page.goto(base)
-    await write(page, **LETTER)
-    await page.click("label[for=first_arrival-date]")
-    await page.click("label[for=second_arrival-none]")
-    await drop_it_in_the_box(page)
-    said = {"en": "Please choose the day.", "ko": "날짜를 골라 주세요."}[language]
-    await expect(page.locator("#first_date")).to_have_accessible_description(said)
-    day = (datetime.now(UTC) + timedelta(days=400)).date()
-    await page.fill("#first_date", day.isoformat())
-    await drop_it_in_the_box(page)
-    await expect(page.locator(".way li")).to_have_count(1)
-    await expect(page.locator(".way time")).to_contain_text(
-        {"en": f"{day.day} {day:%B} {day.year}", "ko": f"{day.year}년 {day.month}월 {day.day}일"}[language]
-    )
 
 
 @pytest.mark.parametrize(("scripts", "language"), [(True, "en"), (False, "ko")])

@@ -90,19 +90,20 @@ def test_no_text_breaks_the_reading_of_a_day(text: str) -> None:
     assert text == day.isoformat() or text.startswith("P")
 
 
-@pytest.mark.parametrize(
-    ("zone", "written", "days", "arrives", "offset"),
-    [
-        ("Asia/Seoul", "2026-01-01T09:30:00", 7, "2026-01-08T09:30:00", 9 * HOUR),
-        ("America/New_York", "2026-03-01T20:00:00", 7, "2026-03-08T20:00:00", -4 * HOUR),
-        ("America/New_York", "2026-03-01T02:30:00", 7, "2026-03-08T03:30:00", -4 * HOUR),  # a gap
-        ("America/New_York", "2026-10-25T01:30:00", 7, "2026-11-01T01:30:00", -4 * HOUR),  # twice
-        ("Australia/Lord_Howe", "2026-09-27T02:15:00", 7, "2026-10-04T02:45:00", 11 * HOUR),  # a gap of half an hour
-        ("Australia/Lord_Howe", "2026-03-29T01:45:00", 7, "2026-04-05T01:45:00", 11 * HOUR),
-        ("Pacific/Apia", "2011-12-23T10:00:00", 7, "2011-12-31T10:00:00", 14 * HOUR),  # a day that never was
-        ("Pacific/Apia", "2011-12-29T10:00:00", 7, "2012-01-05T10:00:00", 14 * HOUR),
-    ],
-)
+CHANGES = [
+    ("Asia/Seoul", "2026-01-01T09:30:00", 7, "2026-01-08T09:30:00", 9 * HOUR),
+    ("America/New_York", "2026-03-01T20:00:00", 7, "2026-03-08T20:00:00", -4 * HOUR),
+    ("America/New_York", "2026-03-01T02:30:00", 7, "2026-03-08T03:30:00", -4 * HOUR),  # a gap
+    ("America/New_York", "2026-10-25T01:30:00", 7, "2026-11-01T01:30:00", -4 * HOUR),  # twice
+    ("Australia/Lord_Howe", "2026-09-27T02:15:00", 7, "2026-10-04T02:45:00", 11 * HOUR),  # a gap of half an hour
+    ("Australia/Lord_Howe", "2026-03-29T01:45:00", 7, "2026-04-05T01:45:00", 11 * HOUR),
+    ("Pacific/Apia", "2011-12-23T10:00:00", 7, "2011-12-31T10:00:00", 14 * HOUR),  # a day that never was
+    ("Pacific/Apia", "2011-12-29T10:00:00", 7, "2012-01-05T10:00:00", 14 * HOUR),
+]
+"""Zone, when it was written, days, when it arrives, and how far those clocks are ahead then."""
+
+
+@pytest.mark.parametrize(("zone", "written", "days", "arrives", "offset"), CHANGES)
 def test_the_changes_that_everybody_asks_about(
     zone: str, written: str, days: int, arrives: str, offset: timedelta
 ) -> None:

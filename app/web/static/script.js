@@ -3,6 +3,7 @@
 
 const KEPT = "letter";
 const POSTING = "posting";
+const DAY = 86400000; // milliseconds
 const WRITTEN = ["recipient_email", "recipient_name", "subject", "body", "sender_name", "sender_email"];
 const DRAFTED = [...WRITTEN, "timezone", "first_arrival", "first_date", "second_arrival", "second_date"];
 const language = document.documentElement.lang;
@@ -45,26 +46,34 @@ function writtenAt() {
   return written ? Date.parse(written) : Date.now();
 }
 
-// The time on a wall in `zone`, `seconds` after the letter was written, in numbers.
-function wallAt(zone, seconds) {
+// What the clocks of `zone` show at a moment, as if they were in UTC.
+function wallAt(zone, moment) {
   const parts = new Intl.DateTimeFormat("en", {
     timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric",
     hour: "numeric", minute: "numeric", second: "numeric",
-  }).formatToParts(writtenAt() + seconds * 1000);
+  }).formatToParts(moment);
   const read = (type) => Number(parts.find((part) => part.type === type).value);
-  return { year: read("year"), month: read("month") - 1, day: read("day"), time: [read("hour"), read("minute"), read("second")] };
+  return Date.UTC(read("year"), read("month") - 1, read("day"), read("hour"), read("minute"), read("second"));
 }
 
-// The same hour `months` and `days` later, as if the wall were in UTC; a shorter month ends sooner.
+// The same hour `months` and `days` after writing, or `seconds` by the stopwatch; a shorter month ends sooner.
 function wallAfter(zone, { days, months, seconds }) {
-  const { year, month, day, time } = wallAt(zone, Number(seconds));
-  const last = new Date(Date.UTC(year, month + Number(months) + 1, 0)).getUTCDate();
-  return Date.UTC(year, month + Number(months), Math.min(day, last) + Number(days), ...time);
+  const wall = new Date(wallAt(zone, writtenAt() + seconds * 1000));
+  const [year, month, day] = [wall.getUTCFullYear(), wall.getUTCMonth() + Number(months), wall.getUTCDate()];
+  const last = new Date(Date.UTC(year, month + 1, 0)).getUTCDate();
+  return Date.UTC(year, month, Math.min(day, last) + Number(days)) + (wall % DAY);
 }
 
-// The hour of writing on a day of a date field, or NaN where none is chosen.
+// The hour of writing on a day of a date field.
 function wallOn(zone, day) {
-  return new Date(`${day}T00:00Z`).getTime() + wallAt(zone, 0).time.reduce((sum, part) => sum * 60 + part) * 1000;
+  return Date.parse(`${day}T00:00Z`) + (wallAt(zone, writtenAt()) % DAY);
+}
+
+// An hour that the clocks of `zone` skip comes later, by as much as they skip: so the server has it (PEP 495, fold 0).
+function unskipped(zone, wall) {
+  const [before, after] = [wall - DAY, wall + DAY].map((near) => wall - (wallAt(zone, near) - near));
+  const exists = [before, after].some((moment) => wallAt(zone, moment) === wall);
+  return exists ? wall : wallAt(zone, before);
 }
 
 function longDate(wall) {
@@ -76,9 +85,11 @@ function longDate(wall) {
   return `${day} ${weekday} ${time}`;
 }
 
+// NaN where it depends on a day that is not chosen yet.
 function wallOf(form, time) {
   const zone = form.timezone.value;
-  return time.dataset.day ? wallOn(zone, form.elements[time.dataset.day].value) : wallAfter(zone, time.dataset);
+  const wall = time.dataset.day ? wallOn(zone, form.elements[time.dataset.day].value) : wallAfter(zone, time.dataset);
+  return Number.isNaN(wall) ? wall : unskipped(zone, wall);
 }
 
 // When the chosen arrival is; NaN where there is none.
