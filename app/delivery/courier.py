@@ -14,6 +14,7 @@ from app.delivery.records import Records
 from app.delivery.verdict import Judge
 from app.domain.retry import Reply
 from app.domain.status import HeldReason
+from app.errors import KeyMissing
 from app.mail.envelope import Begun, Dropped, Envelope, Transport, TransportError
 from app.store import settlements
 from app.store.claims import Claimed
@@ -50,7 +51,7 @@ class Courier:
         """Bring one claim to its end; whatever happens is settled and logged."""
         now = self._clock.now()
         if reason := self._reason_to_hold(claimed, now):
-            self._records.settle(settlements.held_back(claimed, now, reason))
+            self._records.settle(self._held(claimed, now, reason))
             return
         since = None if self._breaker.is_open else self._pace.start(claimed.domain_mac)
         if since is None:  # an outage began, or too many of its domain were claimed with it: it keeps its place in line
@@ -66,6 +67,15 @@ class Courier:
         if claimed.barred:
             return claimed.barred
         return HeldReason.OVERDUE if now - claimed.due_at > self._catch_up_limit else None
+
+    def _held(self, claimed: Claimed, now: datetime, reason: HeldReason) -> Ending:
+        """Hold it back; who wrote to an address that is known not to exist is told, as if it had been refused."""
+        if reason is not HeldReason.UNDELIVERABLE:
+            return settlements.held_back(claimed, now, reason)
+        try:
+            return settlements.held_back(claimed, now, reason, self._packer.refusal_notice(claimed, now))
+        except KeyMissing:
+            return settlements.held_back(claimed, now, HeldReason.UNREADABLE)
 
     async def _end(self, claimed: Claimed, now: datetime) -> Ending:
         try:

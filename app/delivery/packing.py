@@ -53,7 +53,8 @@ class Packer:
             second_send_at=as_moment(second) if second else None,
             page_url=f"{self._origin}/letters/{values['token']}" if to_writer and not asks else "",
             reader=masked(values["recipient_email"]) if to_writer and not asks else "",
-            reason=claimed.refusal,
+            reason="" if claimed.untried else claimed.refusal,
+            untried=claimed.untried,
             stop_url="" if to_writer else self._stop_url(letter),
             confirm_url=self._confirm_url(claimed.message_id) if asks else "",
             entries=tuple(
@@ -79,7 +80,10 @@ class Packer:
         return is_tagged(self._vault.open_column(UUID(str(letter["id"])), column, letter[f"{column}_sealed"]))
 
     def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:
-        """Return the notice that tells the writer of a refused first letter, if we know how to."""
+        """Return the notice that tells the writer of a refused first letter, if we know how to.
+
+        Raises KeyMissing where the letter does not open.
+        """
         letter = claimed.letter
         if claimed.occasion is not Occasion.FIRST or not letter["sender_mac"]:
             return None

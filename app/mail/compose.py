@@ -159,6 +159,7 @@ def _notice_values(mail: Mail) -> dict[str, str]:
         "page_url": mail.page_url,
         "reader": mail.reader,
         "reason": " ".join(mail.reason.split()),
+        "untried": "yes" if mail.untried else "",
         "confirm_url": mail.confirm_url,
         "stop_url": mail.stop_url if mail.confirm_url else "",  # whoever is asked may be the reader, who may stop it
         "written": _moment(_minute(mail.written_at), mail.timezone, mail.language),

@@ -25,9 +25,10 @@ class Mail:
     A notice goes to its writer: `recipient_email` is then theirs. Only notices use `page_url`, the
     writer's own page of this letter, which must never reach its reader; `reader`, the masked
     address the letter is for; and, where it was refused, `reason`, the server's words without
-    addresses. Only what goes to the reader uses `stop_url`, the reader's page, which must never
-    reach its writer. `confirm_url` is where an address confirms, the reader's where the writer
-    gave none; `entries` are the letters whose links were asked for.
+    addresses, or `untried`: the address was known not to exist. Only what goes to the reader uses
+    `stop_url`, the reader's page, which must never reach its writer. `confirm_url` is where an
+    address confirms, the reader's where the writer gave none; `entries` are the letters whose links
+    were asked for.
     """
 
     occasion: Occasion
@@ -45,6 +46,7 @@ class Mail:
     page_url: str = ""
     reader: str = ""
     reason: str = ""
+    untried: bool = False
     stop_url: str = ""
     confirm_url: str = ""
     entries: tuple[Entry, ...] = ()

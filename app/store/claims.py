@@ -25,7 +25,8 @@ class Claimed:
 
     `barred`: why it must not go out, if so: the address is known not to exist, or is blocked, or the
     letter was stopped by its reader. `refusal`: what the reader's server said, where this is the
-    notice of it. `others`: the letters of its writer under any `+tag`, where this mails links to them.
+    notice of it; `untried`: it was asked nothing, since the address is known not to exist. `others`:
+    the letters of its writer under any `+tag`, where this mails links to them.
     """
 
     id: int
@@ -41,6 +42,7 @@ class Claimed:
     letter: Row
     barred: HeldReason | None
     refusal: str
+    untried: bool
     others: Sequence[Row] = ()
 
     @property
@@ -99,6 +101,7 @@ def _claimed(row: Row) -> Claimed:
         letter=row,
         barred=HeldReason(row["barred"]) if row["barred"] else None,
         refusal=row["refusal"] or "",
+        untried=bool(row["untried"]),
     )
 
 

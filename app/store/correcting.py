@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.domain.status import HeldReason, Status
+from app.domain.status import HeldReason, Occasion, Status
 from app.errors import LeavingJustNow, LetterNotFound, NotCorrectable
 from app.sealing import token_hash
 from app.store.confirming import Confirmations
@@ -62,6 +62,7 @@ class Corrections:
             await Letter.filter(id=letter_id).update(**changed)
             for delivery in deliveries:
                 await _redirect(delivery, letter.recipient_domain_mac or "", now)
+            await _call_off_refusals(letter_id, now)
             if self.quotas:
                 await self.quotas.check(letter, now)
                 await self.quotas.check_corrections(letter_id, now)
@@ -95,6 +96,14 @@ async def _still_to_come(letter_id: UUID) -> list[Delivery]:
     if letter.stopped_at or all(delivery.status is Status.UNCERTAIN for delivery in open_ones):
         raise NotCorrectable("nothing of this letter is still to come")
     return open_ones
+
+
+async def _call_off_refusals(letter_id: UUID, now: datetime) -> None:
+    """Spare the writer what they know: a notice that has not left would speak of the new address besides."""
+    waiting = Delivery.filter(
+        letter_id=letter_id, occasion=Occasion.REFUSAL, status__in=(Status.SCHEDULED, Status.HELD)
+    )
+    await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None)
 
 
 async def _redirect(delivery: Delivery, domain_mac: str, now: datetime) -> None:

@@ -5,6 +5,7 @@ Every ending is fenced by its claim's token: a row that no longer carries it is 
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +16,7 @@ from app.domain.retry import Reply
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.claims import Claimed
 from app.store.database import as_text, connection, transaction
-from app.store.models import Delivery, UndeliverableAddress
+from app.store.models import Correction, Delivery, UndeliverableAddress
 from app.store.statements import statements
 
 _ANSWER_LIMIT = 500
@@ -88,9 +89,9 @@ def never_begun(claimed: Claimed, now: datetime) -> Ending:
     return Ending(claimed, Status.SCHEDULED, now, begun=False)
 
 
-def held_back(claimed: Claimed, now: datetime, reason: HeldReason) -> Ending:
+def held_back(claimed: Claimed, now: datetime, reason: HeldReason, notice: Delivery | None = None) -> Ending:
     """Not even tried: a person must look at it first."""
-    return Ending(claimed, Status.HELD, now, held_reason=reason)
+    return Ending(claimed, Status.HELD, now, held_reason=reason, notice=notice)
 
 
 def plain(ending: Ending) -> Ending:
@@ -114,11 +115,14 @@ async def settle(endings: Sequence[Ending], worker_name: str) -> set[int]:
         failed = [ending for ending in ours if ending.status is Status.FAILED]
         if failed:
             await _follow_failures(failed)
+        notices = [ending.notice for ending in ours if ending.notice]
+        if notices:
+            await _tell_writers(notices)
     return settled
 
 
 async def _follow_failures(failed: Sequence[Ending]) -> None:
-    """Remember dead addresses, hold the second delivery where the first was refused, tell the writers."""
+    """Remember dead addresses, and hold the second delivery where the first was refused."""
     dead = {_mac(ending.claimed): ending.at for ending in failed if ending.undeliverable}
     # In order: two processes that wrote them crosswise would stop one another.
     addresses = [UndeliverableAddress(mac=mac, since=at) for mac, at in sorted(dead.items())]
@@ -127,7 +131,17 @@ async def _follow_failures(failed: Sequence[Ending]) -> None:
     if refused:
         seconds = Delivery.filter(letter_id__in=refused, occasion=Occasion.SECOND, status=Status.SCHEDULED)
         await seconds.update(status=Status.HELD, status_at=failed[-1].at, held_reason=HeldReason.FIRST_REFUSED)
-    notices = [ending.notice for ending in failed if ending.notice]
+
+
+async def _tell_writers(notices: Sequence[Delivery]) -> None:
+    """Add notices of refusals, one for each address that a letter was given, however often that one refuses it.
+
+    Nobody corrects an address while its letter is claimed, so it is the one that was refused.
+    """
+    corrections = Correction.filter(letter_id__in=[notice.letter_id for notice in notices])
+    corrected = Counter(letter_id for (letter_id,) in await corrections.values_list("letter_id"))
+    for notice in notices:
+        notice.edition = 1 + corrected[notice.letter_id]
     await Delivery.bulk_create(notices, ignore_conflicts=True)
 
 

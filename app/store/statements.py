@@ -52,7 +52,11 @@ _CLAIMED = """
                 FROM attempts JOIN deliveries AS first ON first.id = delivery_id
                 WHERE first.letter_id = letters.id AND first.occasion = 'first'
                 ORDER BY attempts.id DESC LIMIT 1
-            ) END AS refusal
+            ) END AS refusal,
+            deliveries.occasion = 'refusal' AND EXISTS (
+                SELECT 1 FROM deliveries AS first
+                WHERE first.letter_id = letters.id AND first.occasion = 'first' AND first.held_reason = 'undeliverable'
+            ) AS untried
         FROM deliveries JOIN letters ON letters.id = deliveries.letter_id
         WHERE deliveries.id {ours}
         ORDER BY deliveries.due_at, deliveries.id

@@ -101,6 +101,8 @@ NOTICES = {
     "receipt-ko": receipt(KOREAN),
     "refusal-en": refusal(),
     "refusal-ko": refusal(KOREAN),
+    "untried-en": refusal(reason="", untried=True),
+    "untried-ko": refusal(KOREAN, reason="", untried=True),
     "confirmation-en": confirmation(),
     "confirmation-ko": confirmation(KOREAN),
     "confirmation-reader-en": confirmation(stop_url=STOP_URL),

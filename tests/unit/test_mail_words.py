@@ -119,6 +119,13 @@ def test_a_refusal_repeats_what_the_server_said() -> None:
     assert "This is what it said" not in part(read(refusal(reason="")), "plain")
 
 
+def test_a_refusal_of_what_was_not_tried_does_not_speak_of_trying() -> None:
+    text = part(read(NOTICES["untried-en"]), "plain")
+    assert "a mail server has said that this address does not exist" in text
+    assert "stopped trying" not in text
+    assert "Correct the address: https://letters.example.org/letters/Zt0b3VnqXw8k1mJ5rYc7dA/address\n" in text
+
+
 # The HTML part
 
 
