@@ -75,7 +75,7 @@ class Composer:
         """Return a letter as it will arrive at `now`, without the parts of a message that nobody sees.
 
         Its style stands in style elements and is not inlined yet: a page can then name all of it in
-        its Content-Security-Policy.
+        its Content-Security-Policy. Lines end in LF.
         """
         letter = _letter_values(mail, now)
         values = {**self._stationery.values, **letter, "occasion": mail.occasion}
@@ -84,8 +84,8 @@ class Composer:
         return Look(
             sender=str(self._stationery.sender),
             subject=subject,
-            text=render("emails/letter/body.txt", mail.language, **values),
-            html=render("emails/letter/body.html", mail.language, **values),
+            text=render("emails/letter/body.txt", mail.language, **values).replace("\r\n", "\n"),
+            html=render("emails/letter/body.html", mail.language, **values).replace("\r\n", "\n"),
         )
 
     def _skeleton(self, mail: Mail, values: dict[str, str]) -> Skeleton:

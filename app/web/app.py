@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -51,13 +52,30 @@ from app.web.lifespan import lifespan_of
 from app.web.limits import Limits, too_many, unknown_letter
 from app.web.pages import STATIC
 from app.web.problems import http_problem, sealed, too_late
+from app.web.schemas import API
 from app.web.security import Gate, SecurityHeaders
 from app.web.throttle import LoginThrottle
 
 _WRITERS = (writing, looking, letters, changing, keeping)  # the fixed addresses before /letters/{token}
-_LATER = (confirming, correcting, keepsake, links)  # each has an `api` of its own
-_OTHERS = (readers, about, api, language, outbox, operations)
+_LATER = (confirming, correcting, keepsake, links, readers)
+_IN_JSON = (looking, keeping, *_LATER)  # each has an `api` of its own
+_OTHERS = (about, api, language, outbox, operations)
 _DESK = (today, listing, delivery, exporting, addressing, doing, sending, trail, account, login)
+_ANSWERS: dict[int | type[Exception], Any] = {
+    HTTPException: http_problem,
+    LeavingJustNow: correcting.refused,
+    LetterNotFound: unknown_letter,
+    LinkDead: confirming.dead,
+    NotArrived: keepsake.not_arrived,
+    NotCorrectable: correcting.refused,
+    NotWithdrawable: too_late,
+    Rejected: api.rejected,
+    Sealed: sealed,
+    RequestValidationError: api.wrong_kind,
+    MustEnrol: must_enrol,
+    SignedOut: signed_out,
+    TooMany: too_many,
+}
 _WRONG_SETTINGS = 2  # the exit code, as for wrong arguments
 
 
@@ -78,6 +96,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     settings, clock = settings or _begin(), clock or SystemClock()
     app = FastAPI(
         title="Slow Mailbox",
+        description=API,
         version="1",
         lifespan=lifespan_of(settings, clock),
         openapi_url="/openapi.json" if settings.api_docs else None,
@@ -85,25 +104,11 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         redoc_url=None,
         redirect_slashes=False,
         middleware=_middleware(settings, clock),
-        exception_handlers={
-            HTTPException: http_problem,
-            LeavingJustNow: correcting.refused,
-            LetterNotFound: unknown_letter,
-            LinkDead: confirming.dead,
-            NotArrived: keepsake.not_arrived,
-            NotCorrectable: correcting.refused,
-            NotWithdrawable: too_late,
-            Rejected: api.rejected,
-            Sealed: sealed,
-            RequestValidationError: api.wrong_kind,
-            MustEnrol: must_enrol,
-            SignedOut: signed_out,
-            TooMany: too_many,
-        },
+        exception_handlers=_ANSWERS,
     )
     for part in (*_WRITERS, *_LATER, *_OTHERS, *_DESK):
         app.include_router(part.router)
-    for part in _LATER:
+    for part in _IN_JSON:
         app.include_router(part.api)
     app.state.settings = settings
     app.state.login_throttle = LoginThrottle(clock)

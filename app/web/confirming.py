@@ -11,15 +11,15 @@ from starlette.requests import Request
 from app.errors import LinkDead
 from app.store import confirming
 from app.store.confirming import Link
-from app.web.api import problems
 from app.web.forms import N_
 from app.web.limits import may_change, may_look
 from app.web.pages import OpenMailbox, page, wake_courier
 from app.web.problems import problem
+from app.web.schemas import problems
 
 router = APIRouter(prefix="/confirm/{token}", include_in_schema=False)
 api = APIRouter(
-    prefix="/api/confirmations/{token}", tags=["confirmations"], responses=problems(400, 403, 404, 413, 429, 503)
+    prefix="/api/confirmations/{token}", tags=["confirmations"], responses=problems(400, 403, 404, 413, 422, 429, 503)
 )
 
 _DEAD = (
@@ -29,7 +29,7 @@ _DEAD = (
 
 
 class ConfirmationOut(BaseModel):
-    """Whether a link of a mail that asks for a confirmation still works."""
+    """Whether a link of a mail that asks for a confirmation still works: each does once, for 48 hours."""
 
     link: Link
 
@@ -48,7 +48,7 @@ async def confirm(request: Request, mailbox: OpenMailbox, token: str) -> Redirec
     return RedirectResponse(f"/confirm/{token}", HTTPStatus.SEE_OTHER, background=receipts)
 
 
-@api.get("", name="api confirmation", dependencies=[Depends(may_look)])
+@api.get("", name="api confirmation", summary="Look at a confirmation", dependencies=[Depends(may_look)])
 async def show_as_json(mailbox: OpenMailbox, token: str) -> ConfirmationOut:
     """Say whether a link still works; this changes nothing."""
     return ConfirmationOut(link=await confirming.look_up(token, mailbox.clock.now()))
@@ -57,6 +57,7 @@ async def show_as_json(mailbox: OpenMailbox, token: str) -> ConfirmationOut:
 @api.post(
     "",
     name="api confirm",
+    summary="Confirm",
     status_code=HTTPStatus.NO_CONTENT,
     responses=problems(410),
     dependencies=[Depends(may_change)],

@@ -13,17 +13,18 @@ from app.domain.status import Status
 from app.errors import LeavingJustNow, NotCorrectable, TooMany
 from app.rendering import translations
 from app.store.letters import StoredLetter
-from app.web.api import LetterOut, found, problems
+from app.web.api import found
 from app.web.bodies import FormValues
 from app.web.forms import N_, Fault, Rejected, read_reader
 from app.web.language import language_of
 from app.web.limits import may_change, may_look, may_post
 from app.web.pages import OpenMailbox, page, wake_courier
 from app.web.problems import problem
+from app.web.schemas import LetterOut, problems
 
 router = APIRouter(prefix="/letters/{token}/address", include_in_schema=False)
 api = APIRouter(
-    prefix="/api/letters/{token}/address", tags=["letters"], responses=problems(400, 403, 404, 413, 429, 503)
+    prefix="/api/letters/{token}/address", tags=["letters"], responses=problems(400, 403, 404, 409, 413, 422, 429, 503)
 )
 
 _SAME = Fault(N_("The letter goes to this address already."))
@@ -39,7 +40,7 @@ _TOO_MANY = N_("A lot has come in lately, for this letter or altogether. Please 
 
 
 class AddressIn(BaseModel):
-    """Where a letter is to go instead."""
+    """Where a letter is to go instead; the old address learns nothing of it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -83,7 +84,7 @@ async def correct(request: Request, mailbox: OpenMailbox, token: str, typed: For
     return RedirectResponse(f"/letters/{token}", HTTPStatus.SEE_OTHER, background=question)
 
 
-@api.put("", name="api correct address", responses=problems(409, 422), dependencies=[Depends(may_change)])
+@api.put("", name="api correct address", summary="Correct the address", dependencies=[Depends(may_change)])
 async def correct_as_json(
     request: Request, mailbox: OpenMailbox, token: str, correction: AddressIn, background: BackgroundTasks
 ) -> LetterOut:

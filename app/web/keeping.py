@@ -13,12 +13,19 @@ from app.store.export import export
 from app.store.forgetting import erase
 from app.web.limits import may_change, may_look
 from app.web.pages import OpenMailbox, page
+from app.web.schemas import problems
+from app.wiring import Mailbox
 
 router = APIRouter(prefix="/letters/{token}", include_in_schema=False)
+api = APIRouter(
+    prefix="/api/letters/{token}", tags=["letters"], responses=problems(400, 403, 404, 409, 413, 422, 429, 503)
+)
 
 
 @router.get("/export", name="export", dependencies=[Depends(may_look)])
+@api.get("/export", name="api export", summary="Download what is kept", dependencies=[Depends(may_look)])
 async def download(mailbox: OpenMailbox, token: str, response: Response) -> dict[str, Any]:
+    """Return all that is kept of a letter, tries and hashes too; `body` is null while it is sealed."""
     response.headers["Content-Disposition"] = 'attachment; filename="letter.json"'
     return await export(mailbox.vault, token, mailbox.clock.now())
 
@@ -32,10 +39,27 @@ async def ask_to_erase(request: Request, mailbox: OpenMailbox, token: str) -> HT
 @router.post("/erase", name="erase", dependencies=[Depends(may_change)])
 async def forget(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
     try:
-        message_ids = await erase(token, mailbox.clock.now())
+        await _erase(mailbox, token)
     except LeavingJustNow:
         letter = await mailbox.letters.find(token)
         return page(request, "pages/erase.html", HTTPStatus.CONFLICT, token=token, letter=letter, leaving=True)
+    return page(request, "pages/erased.html")
+
+
+@api.post(
+    "/erase",
+    name="api erase",
+    summary="Erase a letter",
+    status_code=HTTPStatus.NO_CONTENT,
+    dependencies=[Depends(may_change)],
+)
+async def forget_as_json(mailbox: OpenMailbox, token: str) -> None:
+    """Call off what has not left yet, and delete text, names and addresses, for good; 409 while it is leaving."""
+    await _erase(mailbox, token)
+
+
+async def _erase(mailbox: Mailbox, token: str) -> None:
+    """Erase a letter, and its copies in the outbox. Raises LetterNotFound, and LeavingJustNow."""
+    message_ids = await erase(token, mailbox.clock.now())
     if mailbox.outbox:
         await asyncio.to_thread(mailbox.outbox.forget, message_ids)
-    return page(request, "pages/erased.html")

@@ -11,18 +11,18 @@ from starlette.requests import Request
 from app.errors import NotArrived
 from app.mail.envelope import Mail
 from app.store.keepsake import Keepsake, keepsake
-from app.web.api import problems
 from app.web.forms import N_
 from app.web.limits import may_look
 from app.web.pages import OpenMailbox, page
 from app.web.problems import problem
+from app.web.schemas import problems
 from app.wiring import build_composer
 
 router = APIRouter(prefix="/letters/{token}", include_in_schema=False, dependencies=[Depends(may_look)])
 api = APIRouter(
     prefix="/api/letters/{token}",
     tags=["letters"],
-    responses=problems(400, 403, 404, 409, 413, 429, 503),
+    responses=problems(400, 403, 404, 409, 413, 422, 429, 503),
     dependencies=[Depends(may_look)],
 )
 
@@ -34,7 +34,7 @@ _MAIL = "message/rfc822"
 
 
 class KeepsakeOut(BaseModel):
-    """A letter that has arrived for the last time."""
+    """A letter that has arrived for the last time; `arrived_at` says when, each time."""
 
     written_at: datetime
     arrived_at: list[datetime]
@@ -57,6 +57,7 @@ async def show(request: Request, mailbox: OpenMailbox, token: str) -> HTMLRespon
 @api.get(
     "/keepsake.eml",
     name="api keepsake mail",
+    summary="Keep a letter as a mail",
     response_class=Response,
     responses={200: {"content": {_MAIL: {}}, "description": "The mail of the last arrival (RFC 5322)."}},
 )
@@ -69,7 +70,7 @@ async def download(mailbox: OpenMailbox, token: str) -> Response:
     return Response(message, media_type=_MAIL, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
-@api.get("/keepsake", name="api keepsake")
+@api.get("/keepsake", name="api keepsake", summary="Keep a letter")
 async def show_as_json(mailbox: OpenMailbox, token: str) -> KeepsakeOut:
     """Return a letter that has arrived for the last time; 409 as long as it has not."""
     kept = await _opened(mailbox, token)

@@ -9,12 +9,12 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 
 from app.store.links import MOST, ask_for_links
-from app.web.api import problems
 from app.web.bodies import FormValues
 from app.web.forms import Rejected, read_writer
 from app.web.language import language_of
 from app.web.limits import may_ask
 from app.web.pages import OpenMailbox, page, wake_courier
+from app.web.schemas import problems
 
 router = APIRouter(prefix="/links", include_in_schema=False)
 api = APIRouter(prefix="/api/links", tags=["links"], responses=problems(400, 403, 413, 422, 429, 503))
@@ -25,7 +25,7 @@ class LinksIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sender_email: str = Field(description="The address that was given as the writer's.")
+    sender_email: str = Field(description="The address that was given as `sender_email`.")
 
 
 @router.get("", name="ask for links")
@@ -53,7 +53,13 @@ async def asked(request: Request) -> HTMLResponse:
     return page(request, "pages/asked.html")
 
 
-@api.post("", name="api links", status_code=HTTPStatus.ACCEPTED, dependencies=[Depends(may_ask)])
+@api.post(
+    "",
+    name="api links",
+    summary="Ask for lost links",
+    status_code=HTTPStatus.ACCEPTED,
+    dependencies=[Depends(may_ask)],
+)
 async def ask_as_json(request: Request, mailbox: OpenMailbox, wanted: LinksIn) -> Response:
     """Mail the links of all letters that were written under an address to it, once a day at most.
 

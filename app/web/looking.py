@@ -13,18 +13,21 @@ from starlette.requests import Request
 from app.domain.letter import Draft
 from app.domain.schedule import Promise
 from app.domain.status import Occasion
+from app.mail.compose import Look
 from app.mail.envelope import Mail
 from app.rendering import place_of
 from app.web.bodies import FormValues
 from app.web.choosing import read_letter
 from app.web.forms import FIELDS, TRAP, Rejected
-from app.web.language import language_of, switch
+from app.web.language import Language, language_of, switch
 from app.web.pages import OpenMailbox, page
+from app.web.schemas import LetterIn, LookOut, problems
 from app.web.security import CONTENT_SECURITY_POLICY
 from app.web.writing import form_page, remember_switch
-from app.wiring import build_composer
+from app.wiring import Mailbox, build_composer
 
 router = APIRouter(include_in_schema=False)
+api = APIRouter(prefix="/api/letters/look", tags=["letters"], responses=problems(400, 403, 413, 422, 429, 503))
 _STYLE = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
 
 
@@ -37,14 +40,34 @@ async def look(request: Request, mailbox: OpenMailbox, typed: FormValues) -> HTM
     except Rejected as rejected:
         answer = form_page(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
     else:
-        mail = _mail(draft, promise, now, mailbox.settings.origin)
-        seen = build_composer(mailbox.settings).look(mail, promise.first)
+        seen = _look(mailbox, draft, promise, now)
         kept = {name: typed[name] for name in (*FIELDS, TRAP) if typed.get(name)}
         place = place_of(draft.timezone, language)
         answer = page(request, "pages/look.html", mail=seen, kept=kept, draft=draft, promise=promise, place=place)
         answer.headers["Content-Security-Policy"] = _policy(seen.html)
     remember_switch(answer, typed)
     return answer
+
+
+@api.post("", name="api look at letter", summary="Look at a letter before it is posted")
+async def look_as_json(letter: LetterIn, mailbox: OpenMailbox, language: Language) -> LookOut:
+    """Return a letter as it will arrive. Nothing is posted, and nothing is stored."""
+    now = mailbox.clock.now()
+    draft, promise = read_letter(letter.model_dump(), mailbox.settings, language=language, written_at=now, now=now)
+    seen = _look(mailbox, draft, promise, now)
+    return LookOut(
+        sender=seen.sender,
+        subject=seen.subject,
+        text=seen.text,
+        html=seen.html,
+        send_at=promise.first,
+        second_send_at=promise.second,
+    )
+
+
+def _look(mailbox: Mailbox, draft: Draft, promise: Promise, now: datetime) -> Look:
+    mail = _mail(draft, promise, now, mailbox.settings.origin)
+    return build_composer(mailbox.settings).look(mail, promise.first)
 
 
 def _mail(draft: Draft, promise: Promise, written_at: datetime, origin: str) -> Mail:

@@ -1,16 +1,35 @@
 """The reader's page of a letter: stopping it, blocking the mailbox it went to, and taking either back."""
 
+from datetime import datetime
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from app.store import readers
+from app.store.readers import Coming
 from app.web.limits import may_change, may_look
 from app.web.pages import OpenMailbox, mailbox_of, page
+from app.web.schemas import problems
+from app.wiring import Mailbox
 
 router = APIRouter(prefix="/stop/{token}", include_in_schema=False)
+api = APIRouter(prefix="/api/stop/{token}", tags=["readers"], responses=problems(400, 403, 404, 413, 422, 429, 503))
+
+
+class ReceivedOut(BaseModel):
+    """A letter as its reader's link shows it, and nothing of what it says."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    address: str = Field(description="The reader's, with most of it hidden; empty once the letter is forgotten.")
+    written_at: datetime
+    coming: Coming = Field(description="Whether it comes (again): waits, leaves just now, was stopped, or never.")
+    again_at: datetime | None = Field(description="When it comes, or would come, once more.")
+    resumable: bool = Field(description="Whether the stop can still be taken back.")
+    blocked: bool = Field(description="Whether the address takes no letters at all.")
 
 
 @router.get("", name="reader", dependencies=[Depends(may_look)])
@@ -44,6 +63,44 @@ async def block(mailbox: OpenMailbox, token: str) -> RedirectResponse:
 async def unblock(mailbox: OpenMailbox, token: str) -> RedirectResponse:
     await readers.unblock(token, mailbox.clock.now())
     return _back(token)
+
+
+@api.get("", name="api reader", summary="See whether a letter comes again", dependencies=[Depends(may_look)])
+async def show_as_json(mailbox: OpenMailbox, token: str) -> ReceivedOut:
+    """Say what a reader has chosen about a letter; this changes nothing."""
+    return await _received(mailbox, token)
+
+
+@api.post("", name="api stop", summary="Stop a letter", dependencies=[Depends(may_change)])
+async def stop_as_json(mailbox: OpenMailbox, token: str) -> ReceivedOut:
+    """Bring this letter no more; twice is the same as once."""
+    await readers.stop(token, mailbox.clock.now())
+    return await _received(mailbox, token)
+
+
+@api.post("/resume", name="api resume", summary="Take a stop back", dependencies=[Depends(may_change)])
+async def resume_as_json(mailbox: OpenMailbox, token: str) -> ReceivedOut:
+    """Bring this letter again after all, if its day has not passed."""
+    await readers.resume(token, mailbox.clock.now())
+    return await _received(mailbox, token)
+
+
+@api.post("/block", name="api block", summary="Block all letters", dependencies=[Depends(may_change)])
+async def block_as_json(mailbox: OpenMailbox, token: str) -> ReceivedOut:
+    """Bring nothing to this address any more, whoever writes it."""
+    await readers.block(token, mailbox.clock.now())
+    return await _received(mailbox, token)
+
+
+@api.post("/unblock", name="api unblock", summary="Take letters again", dependencies=[Depends(may_change)])
+async def unblock_as_json(mailbox: OpenMailbox, token: str) -> ReceivedOut:
+    """Take a block back; what was to come meanwhile comes now."""
+    await readers.unblock(token, mailbox.clock.now())
+    return await _received(mailbox, token)
+
+
+async def _received(mailbox: Mailbox, token: str) -> ReceivedOut:
+    return ReceivedOut.model_validate(await readers.received(mailbox.vault, token, mailbox.clock.now()))
 
 
 async def _page(request: Request, token: str) -> HTMLResponse:

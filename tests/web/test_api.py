@@ -31,6 +31,9 @@ async def test_a_letter_is_posted_looked_up_and_cancelled(client: httpx.AsyncCli
     assert found.pop("sealed_at") == "2026-01-01T10:30:00Z"
     text = {"body": LETTER["body"], "subject": "The sea", "recipient_name": "", "sender_name": ""}
     assert found.pop("text") == text
+    written = {"recipient_email": LETTER["recipient_email"], "timezone": "Asia/Seoul"}
+    assert {name: found.pop(name) for name in written} == written
+    assert found.pop("written_at") == "2026-01-01T09:30:00Z"
     assert found == posted
     assert [delivery["occasion"] for delivery in deliveries] == ["first", "second"]
     assert deliveries[0] == {
@@ -41,6 +44,7 @@ async def test_a_letter_is_posted_looked_up_and_cancelled(client: httpx.AsyncCli
         "sent_at": None,
         "held_reason": None,
         "attempts": 0,
+        "last_reply": None,
     }
 
     answer = await client.delete(f"/api/letters/{token}")
