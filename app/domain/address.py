@@ -41,5 +41,6 @@ def redacted(answer: str) -> str:
     if not answer.isprintable():
         answer = "".join(character if character.isprintable() else " " for character in answer)
     # By words: a pattern with the @ in it would begin anew at every character of a long line without one.
-    without = _WORD.sub(lambda word: "[address]" if "@" in word[0] else word[0], answer)
-    return _TOKEN.sub("[…]", without)
+    if "@" in answer:
+        answer = _WORD.sub(lambda word: "[address]" if "@" in word[0] else word[0], answer)
+    return _TOKEN.sub("[…]", answer)

@@ -10,10 +10,11 @@ from uuid import UUID
 from tortoise.expressions import F
 
 from app.domain.status import HeldReason, Occasion, Outcome, Status
-from app.store.database import as_moment, as_parameter, as_text, connection, transaction
+from app.store.database import as_moment, as_parameter, connection, transaction
+from app.store.groups import write
 from app.store.links import letters_of
-from app.store.models import Delivery, Lease, Worker
-from app.store.statements import as_uuid, statements
+from app.store.models import Attempt, Delivery, Lease, Worker
+from app.store.statements import as_ids, as_uuid, statements
 
 Row = Mapping[str, Any]
 _OCCASIONS = {occasion.value: occasion for occasion in Occasion}  # an enum's own look-up takes ten times as long
@@ -77,7 +78,7 @@ async def handed_over_by(worker: UUID) -> list[Claimed]:
 
 async def _open(ids: Sequence[Any]) -> list[Claimed]:
     """Return claims with their letters, the oldest first."""
-    rows = await connection().execute_query_dict(statements().open_claims, [json.dumps(ids)])
+    _, rows = await connection().execute_query(statements().open_claims, [as_ids(ids)])
     claims = [_claimed(row) for row in rows]
     for at, claimed in enumerate(claims):
         if claimed.occasion is Occasion.LINKS:
@@ -116,9 +117,8 @@ async def hand_over(claims: Sequence[Claimed], now: datetime) -> set[int]:
 
     Returns the ids of those that are still ours; the others must not be written.
     """
-    mine = json.dumps([{"id": claimed.id, "token": str(claimed.token)} for claimed in claims])
-    rows = await connection().execute_query_dict(statements().hand_over, [as_parameter(now), mine])
-    return {row["id"] for row in rows}
+    rows = [{"id": claimed.id, "token": claimed.token, "at": now} for claimed in claims]
+    return await write(statements().hand_over, rows)
 
 
 async def reclaim(worker: UUID, beat: int, now: datetime) -> int:
@@ -148,20 +148,17 @@ async def _take_back(rows: Sequence[Row], worker_name: str, now: datetime) -> No
         await Delivery.filter(id__in=[row["id"] for row in handed_over]).update(
             status=Status.UNCERTAIN, due_at=now, attempts=F("attempts") + 1, unanswered=F("unanswered") + 1, **freed
         )
-        attempts = [_lost_attempt(row, worker_name, now) for row in handed_over]
-        await connection().execute_query(statements().record_attempts, [json.dumps(attempts)])
+        await Attempt.bulk_create(_lost_attempt(row, worker_name, now) for row in handed_over)
 
 
-def _lost_attempt(row: Row, worker_name: str, now: datetime) -> dict[str, Any]:
-    return {
-        "delivery_id": row["id"],
-        "claim_token": str(row["claim_token"]),
-        "worker_name": worker_name,
-        "started_at": as_text(as_moment(row["status_at"])),
-        "handed_over_at": as_text(as_moment(row["handed_over_at"])),
-        "ended_at": as_text(now),
-        "outcome": Outcome.UNANSWERED,
-        "code": None,
-        "enhanced": "",
-        "answer": "the worker was gone before the server's answer was on record",
-    }
+def _lost_attempt(row: Row, worker_name: str, now: datetime) -> Attempt:
+    return Attempt(
+        delivery_id=row["id"],
+        claim_token=row["claim_token"],
+        worker_name=worker_name,
+        started_at=as_moment(row["status_at"]),
+        handed_over_at=as_moment(row["handed_over_at"]),
+        ended_at=now,
+        outcome=Outcome.UNANSWERED,
+        answer="the worker was gone before the server's answer was on record",
+    )

@@ -21,6 +21,7 @@ from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.transactions import in_transaction
 
 from app.errors import DatabaseError
+from app.store.sqlite import as_text
 
 APP = "mailbox"
 MODELS = ["app.store.models", "app.store.desk_models"]
@@ -219,12 +220,7 @@ def as_parameter(moment: datetime) -> Any:
     return as_text(moment) if connection().capabilities.dialect == "sqlite" else moment
 
 
-def as_text(moment: datetime) -> str:
-    """Return a moment as the text that SQLite keeps: in UTC, so that texts sort as the moments do."""
-    return moment.astimezone(UTC).isoformat(" ")
-
-
 def as_moment(value: Any) -> datetime:
     """Return a moment that raw SQL gave, aware and in UTC."""
     moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)

@@ -4,7 +4,6 @@ Every ending is fenced by its claim's token: a row that no longer carries it is 
 `settle` tells which ones were.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,8 @@ from app.domain.address import redacted
 from app.domain.retry import Reply
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.claims import Claimed
-from app.store.database import as_text, connection, transaction
+from app.store.database import transaction
+from app.store.groups import write
 from app.store.models import Correction, Delivery, UndeliverableAddress
 from app.store.statements import statements
 
@@ -105,13 +105,12 @@ async def settle(endings: Sequence[Ending], worker_name: str) -> set[int]:
 
     Returns the ids of those that were still ours; nothing was changed of the others.
     """
-    async with transaction() as whole:
-        ended = json.dumps([_row(ending) for ending in endings])
-        settled: set[int] = {row["id"] for row in await whole.execute_query_dict(statements().settle, [ended])}
+    rows = [_row(ending, worker_name) for ending in endings]
+    if not any(ending.status is Status.FAILED or ending.notice for ending in endings):
+        return await write(statements().settle, rows)
+    async with transaction():
+        settled = await write(statements().settle, rows)
         ours = [ending for ending in endings if ending.claimed.id in settled]
-        attempts = [_attempt(ending, ending.tried, worker_name) for ending in ours if ending.tried]
-        if attempts:
-            await connection().execute_query(statements().record_attempts, [json.dumps(attempts)])
         failed = [ending for ending in ours if ending.status is Status.FAILED]
         if failed:
             await _follow_failures(failed)
@@ -151,32 +150,22 @@ def _mac(claimed: Claimed) -> str:
     return mac
 
 
-def _row(ending: Ending) -> dict[str, Any]:
+def _row(ending: Ending, worker_name: str) -> dict[str, Any]:
+    """Return what is written of an ending, and of its attempt if there was one; `settle` knows the order."""
+    tried = ending.tried
+    reply = tried.reply if tried else None
     return {
         "id": ending.claimed.id,
-        "token": str(ending.claimed.token),
-        "status": ending.status,
-        "status_at": as_text(ending.at),
-        "due_at": ending.due_at and as_text(ending.due_at),
-        "sent_at": as_text(ending.at) if ending.status is Status.SENT else None,
-        "held_reason": ending.held_reason,
-        "charged": int(ending.outcome is not None),
-        "lost": int(ending.outcome is Outcome.UNANSWERED),
-        "refused_at": as_text(ending.at) if ending.outcome is Outcome.TRANSIENT else None,
-    }
-
-
-def _attempt(ending: Ending, tried: Try, worker_name: str) -> dict[str, Any]:
-    reply = tried.reply
-    return {
-        "delivery_id": ending.claimed.id,
-        "claim_token": str(ending.claimed.token),
+        "token": ending.claimed.token,
+        "status": ending.status.value,
+        "at": ending.at,
+        "due_at": ending.due_at,
+        "held_reason": ending.held_reason and ending.held_reason.value,
+        "outcome": ending.outcome and ending.outcome.value,
         "worker_name": worker_name,
-        "started_at": as_text(tried.started_at),
-        "handed_over_at": tried.handed_over_at and as_text(tried.handed_over_at),
-        "ended_at": as_text(tried.ended_at),
-        "outcome": ending.outcome,
-        "code": reply.code if reply else None,
+        "started_at": tried and tried.started_at,
+        "handed_over_at": tried and tried.handed_over_at,
+        "code": reply and reply.code,
         "enhanced": reply.enhanced[:16] if reply else "",
-        "answer": redacted(reply.text if reply else tried.remark)[:_ANSWER_LIMIT],
+        "answer": redacted(reply.text if reply else tried.remark)[:_ANSWER_LIMIT] if tried else "",
     }

@@ -1,8 +1,13 @@
-"""Tortoise's SQLite, but that an UPDATE counts its own rows: Tortoise 1.1 adds those that its triggers changed."""
+"""Tortoise's SQLite, but that an UPDATE counts its own rows: Tortoise 1.1 adds those that its triggers changed.
 
-from collections.abc import Sequence
+And groups of rows, for which each row's own way to the connection's thread and back would be too long.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from sqlite3 import Connection
 from typing import Any
+from uuid import UUID
 
 from tortoise.backends.base.client import NestedTransactionContext, TransactionContext
 from tortoise.backends.sqlite.client import (
@@ -13,7 +18,7 @@ from tortoise.backends.sqlite.client import (
 )
 
 
-class _CountsItsOwn(SqliteClient):
+class OurSqlite(SqliteClient):
     @translate_exceptions
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, Sequence[dict[str, Any]]]:
         query = query.replace("\x00", "'||CHAR(0)||'")
@@ -24,6 +29,19 @@ class _CountsItsOwn(SqliteClient):
             )
             return found
 
+    @translate_exceptions
+    async def write_rows(self, statements: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> set[int]:
+        """Run the first statement with each row and the others with those that it found; all or nothing.
+
+        Returns the `id`s of these.
+        """
+        kept = [_kept(row) for row in rows]
+        async with self.acquire_connection() as connection:
+            for statement in statements:
+                self.log.debug("%s: %s", statement, kept[0])
+            found: set[int] = await connection._execute(_write, connection._conn, statements, kept)
+            return found
+
 
 def _run(driver: Connection, query: str, values: Sequence[Any]) -> tuple[int, Sequence[Any]]:
     """Run in the connection's own thread, in one hop."""
@@ -32,12 +50,47 @@ def _run(driver: Connection, query: str, values: Sequence[Any]) -> tuple[int, Se
     return max(cursor.rowcount, len(rows)), rows
 
 
-class Client(_CountsItsOwn):
+def as_text(moment: datetime) -> str:
+    """Return a moment as SQLite keeps it, and as Tortoise writes it: in UTC, so that texts sort as the moments do."""
+    return moment.astimezone(UTC).isoformat(" ")
+
+
+_KEPT_AS: Mapping[type, Callable[[Any], str]] = {datetime: as_text, UUID: str}
+
+
+def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: keep(value) if (keep := _KEPT_AS.get(type(value))) else value for name, value in row.items()}
+
+
+def _write(driver: Connection, statements: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> set[int]:
+    if driver.in_transaction:
+        return _write_rows(driver, statements, rows)
+    driver.execute("BEGIN IMMEDIATE")
+    try:
+        written = _write_rows(driver, statements, rows)
+        driver.execute("COMMIT")
+    except BaseException:
+        driver.rollback()
+        raise
+    return written
+
+
+def _write_rows(driver: Connection, statements: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> set[int]:
+    (first, *others), cursor, written = statements, driver.cursor(), set()
+    for row in rows:
+        if cursor.execute(first, row).rowcount:
+            written.add(row["id"])
+            for other in others:
+                cursor.execute(other, row)
+    return written
+
+
+class Client(OurSqlite):
     def _in_transaction(self) -> TransactionContext:
         return SqliteTransactionContext(_Transaction(self), self._lock)
 
 
-class _Transaction(_CountsItsOwn, SqliteTransactionWrapper):
+class _Transaction(OurSqlite, SqliteTransactionWrapper):
     def _in_transaction(self) -> TransactionContext:
         return NestedTransactionContext(_Transaction(self))
 

@@ -1,10 +1,11 @@
 """The ledger's own SQL: what a queryset cannot say, for each database side by side.
 
 States are literals, not parameters: with a parameter PostgreSQL's generic plan does not use the
-partial indexes. A group of rows travels as one JSON parameter, so that both databases take the
-same text in and give the same rows back.
+partial indexes. How a group of rows is written stands in `groups.py`.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -19,9 +20,8 @@ class Statements:
     claim: str
     open_claims: str
     unclaim: str
-    hand_over: str
-    settle: str
-    record_attempts: str
+    hand_over: Sequence[str]
+    settle: Sequence[str]
     lock_worker: str
     lock_claims: str
     resend: str
@@ -62,12 +62,13 @@ _CLAIMED = """
         ORDER BY deliveries.due_at, deliveries.id
 """
 
-# What an ending writes; `ended` is the group of them, and the claim is over.
+# What an ending writes; `{new}` stands before each of its values, and the claim is over.
 _ENDED = """
-        SET status = ended.status, status_at = ended.status_at, due_at = COALESCE(ended.due_at, deliveries.due_at),
-            sent_at = ended.sent_at, held_reason = ended.held_reason,
-            attempts = attempts + ended.charged, unanswered = unanswered + ended.lost,
-            first_refused_at = COALESCE(first_refused_at, ended.refused_at),
+        SET status = {new}status, status_at = {new}at, due_at = COALESCE({new}due_at, deliveries.due_at),
+            sent_at = CASE WHEN {new}status = 'sent' THEN {new}at END, held_reason = {new}held_reason,
+            attempts = attempts + CASE WHEN {new}outcome IS NOT NULL THEN 1 ELSE 0 END,
+            unanswered = unanswered + CASE WHEN {new}outcome = 'unanswered' THEN 1 ELSE 0 END,
+            first_refused_at = COALESCE(first_refused_at, CASE WHEN {new}outcome = 'transient' THEN {new}at END),
             claim_token = NULL, claimed_by_id = NULL, handed_over_at = NULL
 """
 # `{kind}` is `notice` or `NOT notice`, each with a partial index of its own.
@@ -89,33 +90,21 @@ SQLITE = Statements(
         UPDATE deliveries SET status = 'scheduled', status_at = ?, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = ? AND handed_over_at IS NULL
     """,
-    hand_over="""
+    hand_over=(
+        "UPDATE deliveries SET handed_over_at = :at WHERE id = :id AND status = 'claimed' AND claim_token = :token",
+    ),
+    settle=(
+        f"""
         UPDATE deliveries
-        SET handed_over_at = ?
-        FROM (SELECT value ->> 'id' AS id, value ->> 'token' AS token FROM json_each(?)) AS mine
-        WHERE deliveries.id = mine.id AND status = 'claimed' AND claim_token = mine.token
-        RETURNING deliveries.id
-    """,
-    settle=f"""
-        UPDATE deliveries
-        {_ENDED}
-        FROM (
-            SELECT value ->> 'id' AS id, value ->> 'token' AS token, value ->> 'status' AS status,
-                   value ->> 'status_at' AS status_at, value ->> 'due_at' AS due_at,
-                   value ->> 'sent_at' AS sent_at, value ->> 'held_reason' AS held_reason,
-                   value ->> 'charged' AS charged, value ->> 'lost' AS lost, value ->> 'refused_at' AS refused_at
-            FROM json_each(?)
-        ) AS ended
-        WHERE deliveries.id = ended.id AND deliveries.status = 'claimed' AND claim_token = ended.token
-        RETURNING deliveries.id
-    """,
-    record_attempts=f"""
+        {_ENDED.format(new=":")}
+        WHERE id = :id AND status = 'claimed' AND claim_token = :token
+        """,
+        f"""
         INSERT INTO attempts ({_ATTEMPT})
-        SELECT value ->> 'delivery_id', value ->> 'claim_token', value ->> 'worker_name', value ->> 'started_at',
-               value ->> 'handed_over_at', value ->> 'ended_at', value ->> 'outcome', value ->> 'code',
-               value ->> 'enhanced', value ->> 'answer'
-        FROM json_each(?)
-    """,
+        SELECT :id, :token, :worker_name, :started_at, :handed_over_at, :at, :outcome, :code, :enhanced, :answer
+        WHERE :outcome IS NOT NULL
+        """,
+    ),
     # A write, so that this transaction owns the database before it reads (SQLite begins deferred).
     lock_worker="UPDATE workers SET beat = beat WHERE id = ? AND beat = ? RETURNING name",
     lock_claims="""
@@ -148,37 +137,44 @@ POSTGRES = Statements(
         ))
         RETURNING id
     """,
-    open_claims=_CLAIMED.format(
-        addressee=_ADDRESSEE, ours="= ANY (ARRAY (SELECT jsonb_array_elements_text($1::jsonb)::bigint))"
-    ),
+    open_claims=_CLAIMED.format(addressee=_ADDRESSEE, ours="= ANY ($1::bigint[])"),
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = $1, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = $2 AND handed_over_at IS NULL
     """,
-    hand_over="""
+    hand_over=(
+        """
         UPDATE deliveries
-        SET handed_over_at = $1
-        FROM jsonb_to_recordset($2::jsonb) AS mine (id bigint, token uuid)
+        SET handed_over_at = mine.at
+        FROM unnest($1::bigint[], $2::uuid[], $3::timestamptz[]) AS mine (id, token, at)
         WHERE deliveries.id = mine.id AND status = 'claimed' AND claim_token = mine.token
         RETURNING deliveries.id
-    """,
-    settle=f"""
-        UPDATE deliveries
-        {_ENDED}
-        FROM jsonb_to_recordset($1::jsonb) AS ended (
-            id bigint, token uuid, status text, status_at timestamptz, due_at timestamptz, sent_at timestamptz,
-            held_reason text, charged int, lost int, refused_at timestamptz
+        """,
+    ),
+    settle=(
+        f"""
+        WITH ended AS (
+            SELECT * FROM unnest(
+                $1::bigint[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[],
+                $8::text[], $9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[]
+            ) AS ended (
+                id, token, status, at, due_at, held_reason, outcome,
+                worker_name, started_at, handed_over_at, code, enhanced, answer
+            )
+        ), settled AS (
+            UPDATE deliveries
+            {_ENDED.format(new="ended.")}
+            FROM ended
+            WHERE deliveries.id = ended.id AND deliveries.status = 'claimed' AND claim_token = ended.token
+            RETURNING deliveries.id, token
+        ), tried AS (
+            INSERT INTO attempts ({_ATTEMPT})
+            SELECT id, token, worker_name, started_at, handed_over_at, at, outcome, code, enhanced, answer
+            FROM ended JOIN settled USING (id, token) WHERE outcome IS NOT NULL
         )
-        WHERE deliveries.id = ended.id AND deliveries.status = 'claimed' AND claim_token = ended.token
-        RETURNING deliveries.id
-    """,
-    record_attempts=f"""
-        INSERT INTO attempts ({_ATTEMPT})
-        SELECT {_ATTEMPT} FROM jsonb_to_recordset($1::jsonb) AS ended (
-            delivery_id bigint, claim_token uuid, worker_name text, started_at timestamptz,
-            handed_over_at timestamptz, ended_at timestamptz, outcome text, code smallint, enhanced text, answer text
-        )
-    """,
+        SELECT id FROM settled
+        """,
+    ),
     # FOR UPDATE also stops the worker's own claims: their foreign key needs a share of this row.
     lock_worker="SELECT name FROM workers WHERE id = $1 AND beat = $2 FOR UPDATE",
     lock_claims="""
@@ -209,3 +205,8 @@ def numbered(sql: str) -> str:
 def as_uuid(value: UUID) -> Any:
     """Return a UUID as raw SQL takes it."""
     return str(value) if connection().capabilities.dialect == "sqlite" else value
+
+
+def as_ids(values: Sequence[int]) -> Any:
+    """Return ids of deliveries as raw SQL takes them together."""
+    return json.dumps(values) if connection().capabilities.dialect == "sqlite" else values

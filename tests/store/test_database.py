@@ -18,10 +18,11 @@ from tortoise.exceptions import IntegrityError, OperationalError
 from app.domain.letter import Draft
 from app.errors import DatabaseError
 from app.store.audit import audit
-from app.store.database import as_moment, as_parameter, as_text, connected, connection, is_unavailable, transaction
+from app.store.database import as_moment, as_parameter, connected, connection, is_unavailable, transaction
 from app.store.leases import beat, register
 from app.store.letters import Letters
 from app.store.models import Worker
+from app.store.sqlite import as_text
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import new_worker
 from tests.postgres import LocalPostgres, free_port

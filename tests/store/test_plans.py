@@ -122,6 +122,8 @@ async def _plan(query: str, values: Any) -> list[str]:
 def _literal(value: object) -> str:
     if value is None:
         return "NULL"
+    if isinstance(value, list):
+        return "'{{{}}}'".format(", ".join("NULL" if each is None else f'"{each}"' for each in value))
     return str(value) if isinstance(value, int) else "'{}'".format(str(value).replace("'", "''"))
 
 
