@@ -4,8 +4,8 @@ A sealed value is AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce:
 
     1 byte version | 4 bytes key id | 12 bytes nonce | ciphertext | 16 bytes tag
 
-Its associated data is the table, the column and the row, so that a value moved to another place
-no longer opens.
+Its associated data is the table, the column and the row (a letter's with its revision), so that a
+value moved to another place no longer opens.
 """
 
 import base64
@@ -25,6 +25,7 @@ from app.errors import KeyMissing
 _VERSION = b"\x01"
 _HEAD = 5
 _NONCE = 12
+_TEXT = _HEAD + _NONCE
 _TOKEN_BYTES = 16
 
 
@@ -59,14 +60,13 @@ class Sealer:
         Raises KeyMissing where its key is not among ours, or it was changed or moved.
         """
         cipher = self._ciphers.get(sealed[1:_HEAD])
-        where = f"{table}.{column}"
         if cipher is None or sealed[:1] != _VERSION:
-            raise KeyMissing(f"a value in {where} was sealed with a key that MAILBOX_SECRET_KEY does not hold")
-        nonce, text = sealed[_HEAD : _HEAD + _NONCE], sealed[_HEAD + _NONCE :]
+            raise KeyMissing(f"a value in {table}.{column} was sealed with a key that MAILBOX_SECRET_KEY does not hold")
         try:
-            return cipher.decrypt(nonce, text, _place(table, column, row))
+            return cipher.decrypt(sealed[_HEAD:_TEXT], sealed[_TEXT:], _place(table, column, row))
         except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
-            raise KeyMissing(f"a value in {where} does not open: it was changed, or moved from another row") from None
+            reason = "it was changed, or comes from another row or an older revision"
+            raise KeyMissing(f"a value in {table}.{column} does not open: {reason}") from None
 
     @property
     def key_ids(self) -> str:

@@ -29,14 +29,8 @@ _TYPES = {
 }
 
 
-class CreateTable(CreateModel):
-    """A `CreateModel` whose table and indexes are created by `sql`."""
-
-    def __init__(
-        self, name: str, fields: list[tuple[str, Any]], *, table: str, sql: Sequence[str], **options: Any
-    ) -> None:
-        super().__init__(name, fields, options={"table": table, "app": "mailbox", **options}, bases=["Model"])
-        self._sql = sql
+class _BySql:
+    """What it does in the database stands in SQL, with its own names of types."""
 
     async def database_forward(
         self,
@@ -48,8 +42,24 @@ class CreateTable(CreateModel):
         if state_editor is None:
             return
         types = _TYPES[state_editor.client.capabilities.dialect]
-        for statement in self._sql:
+        for statement in self._statements(app_label, new_state):
             await state_editor._run_sql(statement.format_map(types))
+
+    def _statements(self, app_label: str, state: State) -> Sequence[str]:
+        raise NotImplementedError
+
+
+class CreateTable(_BySql, CreateModel):
+    """A `CreateModel` whose table and indexes are created by `sql`."""
+
+    def __init__(
+        self, name: str, fields: list[tuple[str, Any]], *, table: str, sql: Sequence[str], **options: Any
+    ) -> None:
+        super().__init__(name, fields, options={"table": table, "app": "mailbox", **options}, bases=["Model"])
+        self._sql = sql
+
+    def _statements(self, app_label: str, state: State) -> Sequence[str]:
+        return self._sql
 
 
 class RunOn(RunSQL):
@@ -72,25 +82,16 @@ class RunOn(RunSQL):
             await state_editor.client.execute_query(statement)
 
 
-class AddColumn(AddField):
+class AddColumn(_BySql, AddField):
     """An `AddField` whose column is `definition`: Tortoise's own says no DEFAULT, which rows that are there need."""
 
     def __init__(self, model_name: str, name: str, field: Any, *, definition: str) -> None:
         super().__init__(model_name, name, field)
         self._definition = definition
 
-    async def database_forward(
-        self,
-        app_label: str,
-        old_state: State,
-        new_state: State,
-        state_editor: BaseSchemaEditor | None = None,
-    ) -> None:
-        if state_editor is None:
-            return
-        table = new_state.apps.get_model(f"{app_label}.{self.model_name}")._meta.db_table
-        definition = self._definition.format_map(_TYPES[state_editor.client.capabilities.dialect])
-        await state_editor._run_sql(f"ALTER TABLE {table} ADD COLUMN {self.name} {definition}")
+    def _statements(self, app_label: str, state: State) -> Sequence[str]:
+        table = state.apps.get_model(f"{app_label}.{self.model_name}")._meta.db_table
+        return [f"ALTER TABLE {table} ADD COLUMN {self.name} {self._definition}"]
 
 
 class AlterConstraints(TortoiseOperation):

@@ -155,6 +155,13 @@ GUARDS = (
         "tests/unit/test_sealing.py::test_a_value_opens_nowhere_else",
     ),
     Guard(
+        "P11",
+        "app/store/vault.py",
+        'return f"{row}.{revision}" if revision else row',
+        "return row",
+        "tests/store/test_revising.py::test_no_value_from_before_a_change_opens_beside_the_others",
+    ),
+    Guard(
         "P12",
         "app/web/journal.py",
         'return getattr(scope.get("route"), "name", None) or "-"',

@@ -35,13 +35,14 @@ class Ledger:
         letter = Letter(
             id=letter_id,
             token_hash=letter_id.hex,
+            revision=1,
             recipient_mac="r",
             sender_mac="s",
             language="en",
             timezone="UTC",
             written_at=NOW,
             send_at=NOW + timedelta(days=7),
-            **self._vault.seal_letter(letter_id, values),
+            **self._vault.seal_letter(letter_id, 1, values),
         )
         await letter.save(force_create=True)
         return letter_id

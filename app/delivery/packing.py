@@ -63,11 +63,7 @@ class Packer:
         )
 
     def _entry(self, letter: Row) -> Entry:
-        letter_id = UUID(str(letter["id"]))
-        token, reader = (
-            self._vault.open_column(letter_id, column, letter[f"{column}_sealed"])
-            for column in ("token", "recipient_email")
-        )
+        token, reader = self._vault.open_letter(letter, ("token", "recipient_email")).values()
         return Entry(f"{self._origin}/letters/{token}", masked(reader), as_moment(letter["written_at"]))
 
     def _confirm_url(self, message_id: str) -> str:
@@ -75,9 +71,8 @@ class Packer:
 
     def is_tagged(self, claimed: Claimed) -> bool:
         """Return whether the address this goes to has a `+tag`."""
-        letter = claimed.letter
         column = f"{claimed.addressee}_email"
-        return is_tagged(self._vault.open_column(UUID(str(letter["id"])), column, letter[f"{column}_sealed"]))
+        return is_tagged(self._vault.open_letter(claimed.letter, (column,))[column])
 
     def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:
         """Return the notice that tells the writer of a refused first letter, if we know how to.
@@ -87,10 +82,9 @@ class Packer:
         letter = claimed.letter
         if claimed.occasion is not Occasion.FIRST or not letter["sender_mac"]:
             return None
-        letter_id = UUID(str(letter["id"]))
-        address = self._vault.open_column(letter_id, "sender_email", letter["sender_email_sealed"])
+        address = self._vault.open_letter(letter, ("sender_email",))["sender_email"]
         return new_delivery(
-            letter_id,
+            UUID(str(letter["id"])),
             Occasion.REFUSAL,
             now,
             now,

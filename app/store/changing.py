@@ -13,6 +13,7 @@ from app.errors import LetterNotFound, Sealed
 from app.sealing import new_token, token_hash
 from app.store.database import transaction
 from app.store.models import Delivery, Letter
+from app.store.revising import revise
 from app.store.vault import Vault
 
 _PENDING = (Status.SCHEDULED, Status.HELD)
@@ -44,8 +45,10 @@ class Changes:
             await _move(letter.id, Occasion.FIRST, promise.first)
             await self._move_second(letter.id, promise.second, now)
             still_open = Letter.filter(id=letter.id, purged_at=None, sealed_at__gt=now)
-            changed = await still_open.update(
-                **self.vault.seal_letter(letter.id, texts),
+            changed = await revise(
+                self.vault,
+                still_open,
+                texts,
                 timezone=draft.timezone,
                 send_at=promise.first,
                 second_send_at=promise.second,

@@ -98,7 +98,7 @@ class Confirmations:
                 await self._ask(await Letter.get(id=other.letter_id), question.mac, question.asked_at, now)
 
     async def _ask(self, letter: Letter, mac: str, at: datetime, now: datetime) -> None:
-        address = self.vault.open_column(letter.id, "sender_email", letter.sender_email_sealed)
+        address = self.vault.open_column(letter.id, letter.revision, "sender_email", letter.sender_email_sealed)
         notice = new_delivery(
             letter.id,
             Occasion.CONFIRMATION,

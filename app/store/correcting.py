@@ -12,6 +12,7 @@ from app.store.confirming import Confirmations
 from app.store.database import transaction
 from app.store.models import Correction, Delivery, Letter
 from app.store.quotas import Quotas, one_at_a_time
+from app.store.revising import revise
 from app.store.row_ids import new_row_id
 from app.store.vault import Vault
 
@@ -47,8 +48,11 @@ class Corrections:
         letter = await Letter.get_or_none(id=letter_id, purged_at=None)
         if letter is None:
             raise LetterNotFound("this letter has been purged")
-        changed = self._changed(letter_id, recipient_email, recipient_name)
-        letter.update_from_dict(changed)
+        address = self._address(letter_id, recipient_email)
+        letter.update_from_dict(address)
+        fresh = {"recipient_email": recipient_email}
+        if recipient_name is not None:
+            fresh["recipient_name"] = recipient_name
         async with transaction():
             # A write first: this transaction then owns the database before it reads (SQLite begins deferred).
             await Correction.create(
@@ -59,7 +63,7 @@ class Corrections:
             )
             await one_at_a_time(letter.recipient_mac, letter.sender_mac or letter.recipient_mac)
             deliveries = await _still_to_come(letter_id)
-            await Letter.filter(id=letter_id).update(**changed)
+            await revise(self.vault, Letter.filter(id=letter_id), fresh, **address)
             for delivery in deliveries:
                 await _redirect(delivery, letter.recipient_domain_mac or "", now)
             await _call_off_refusals(letter_id, now)
@@ -70,13 +74,9 @@ class Corrections:
             if letter.sender_mac is None and (self.confirmed or unconfirmed):
                 await self.confirmations.renew(letter, now)
 
-    def _changed(self, letter_id: UUID, recipient_email: str, recipient_name: str | None) -> dict[str, Any]:
-        fresh = {"recipient_email": recipient_email}
-        if recipient_name is not None:
-            fresh["recipient_name"] = recipient_name
+    def _address(self, letter_id: UUID, recipient_email: str) -> dict[str, Any]:
         mac = self.vault.address_mac(recipient_email)
         return {
-            **self.vault.seal_letter(letter_id, fresh),
             "recipient_mac": mac,
             "recipient_domain_mac": self.vault.domain_mac(recipient_email),
             "reader_token_hash": token_hash(self.vault.reader_token(letter_id, mac)),

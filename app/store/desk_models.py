@@ -77,7 +77,8 @@ class Pause(Model):
 class SecondFactor(Model):
     """What an account's authenticator knows (RFC 6238); it counts once a code of it has confirmed it.
 
-    `last_step` is the time step of the newest code that was used: none is used twice.
+    `last_step` is the time step of the newest code that was used: none is used twice. `enrolment`
+    tells this secret from those that the account had before.
     """
 
     id = fields.BigIntField(primary_key=True, generated=True)
@@ -85,6 +86,7 @@ class SecondFactor(Model):
         "mailbox.Account", related_name="second_factor", on_delete=fields.CASCADE
     )
     account_id: int
+    enrolment = fields.UUIDField(null=True)
     secret_sealed = fields.BinaryField()
     confirmed_at = fields.DatetimeField(null=True)
     last_step = fields.BigIntField(default=0)

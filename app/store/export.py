@@ -25,7 +25,17 @@ _DELIVERY = (
     "first_refused_at",
 )
 _ATTEMPT = ("started_at", "handed_over_at", "ended_at", "outcome", "code", "enhanced", "answer")
-_LETTER = ("language", "timezone", "written_at", "send_at", "second_send_at", "stopped_at", "confirmed_at", "sealed_at")
+_LETTER = (
+    "language",
+    "timezone",
+    "written_at",
+    "send_at",
+    "second_send_at",
+    "stopped_at",
+    "confirmed_at",
+    "sealed_at",
+    "revision",
+)
 _CORRECTION = ("id", "recipient_mac", "recipient_domain_mac")
 _HASHES = ("token_hash", "reader_token_hash", "recipient_mac", "recipient_domain_mac", "sender_mac")
 

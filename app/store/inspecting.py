@@ -97,7 +97,7 @@ def _letter(vault: Vault, delivery: Delivery) -> LetterView:
         written_at=letter.written_at,
         send_at=letter.send_at,
         second_send_at=letter.second_send_at,
-        sender=masked_address(vault, letter.id, "sender_email", letter.sender_email_sealed),
+        sender=masked_address(vault, letter.id, letter.revision, "sender_email", letter.sender_email_sealed),
         language=letter.language,
         timezone=letter.timezone,
         purged_at=letter.purged_at,

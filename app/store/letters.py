@@ -142,9 +142,10 @@ class Letters:
         return Promise(arrival(now, self._first_delay, zone), arrival(now, self._second_delay, zone))
 
     def _letter(self, draft: Draft, token: str, now: datetime) -> Letter:
-        letter_id = new_row_id(now)
+        letter_id, revision = new_row_id(now), 1
         sealed = self._vault.seal_letter(
             letter_id,
+            revision,
             {
                 "token": token,
                 "recipient_email": draft.recipient_email,
@@ -158,6 +159,7 @@ class Letters:
         reader = self._vault.address_mac(draft.recipient_email)
         return Letter(
             id=letter_id,
+            revision=revision,
             token_hash=token_hash(token),
             reader_token_hash=token_hash(self._vault.reader_token(letter_id, reader)),
             recipient_mac=reader,

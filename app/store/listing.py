@@ -100,6 +100,7 @@ async def rows_of(vault: Vault, ids: Sequence[int]) -> tuple[Row, ...]:
         "due_at",
         "status_at",
         "attempts",
+        revision="letter__revision",
         recipient="letter__recipient_email_sealed",
         sender="letter__sender_email_sealed",
     )
@@ -131,15 +132,16 @@ def _row(vault: Vault, values: dict[str, Any], last_error: str) -> Row:
 
 def _recipient(vault: Vault, values: dict[str, Any]) -> str | None:
     """A notice goes to the letter's writer, if we know an address."""
-    writer = masked_address(vault, values["letter_id"], "sender_email", values["sender"])
-    reader = masked_address(vault, values["letter_id"], "recipient_email", values["recipient"])
+    letter_id, revision = values["letter_id"], values["revision"]
+    writer = masked_address(vault, letter_id, revision, "sender_email", values["sender"])
+    reader = masked_address(vault, letter_id, revision, "recipient_email", values["recipient"])
     return reader if writer == "" or not values["occasion"].is_notice else writer
 
 
-def masked_address(vault: Vault, letter_id: UUID, column: str, sealed: bytes | None) -> str | None:
+def masked_address(vault: Vault, letter_id: UUID, revision: int, column: str, sealed: bytes | None) -> str | None:
     """Return an address of a letter, masked: empty where it is kept no longer, None where no key opens it."""
     try:
-        address = vault.open_column(letter_id, column, sealed)
+        address = vault.open_column(letter_id, revision, column, sealed)
     except KeyMissing:
         return None
     return masked(address) if address else ""

@@ -9,7 +9,7 @@ from app.domain.status import HeldReason, Occasion, Outcome, Status
 
 
 class Letter(Model):
-    """What the writer wrote, and the promise. `*_sealed` opens with `Vault`, bound to `id`.
+    """What the writer wrote, and the promise. `*_sealed` opens with `Vault`, bound to `id` and `revision`.
 
     A purged letter keeps its dates and its hashes, and has lost what was sealed. `reader_token_hash`
     finds it by the link in its mail (a letter from before there were such links has none), and
@@ -19,6 +19,7 @@ class Letter(Model):
 
     id = fields.UUIDField(primary_key=True)
     token_hash = fields.CharField(64, unique=True)
+    revision = fields.IntField()
     token_sealed = fields.BinaryField(null=True)
     recipient_email_sealed = fields.BinaryField(null=True)
     recipient_name_sealed = fields.BinaryField(null=True)

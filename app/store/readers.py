@@ -54,7 +54,7 @@ async def received(vault: Vault, token: str, now: datetime) -> ReceivedLetter:
     Raises LetterNotFound where there is none, KeyMissing where its address cannot be opened.
     """
     letter = await _by_token(token)
-    address = vault.open_column(letter.id, "recipient_email", letter.recipient_email_sealed)
+    address = vault.open_column(letter.id, letter.revision, "recipient_email", letter.recipient_email_sealed)
     deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("due_at")
     coming, delivery = _coming(letter, deliveries)
     return ReceivedLetter(

@@ -76,7 +76,7 @@ async def _round(vault: Vault, rotation: Rotation, progress: Progress) -> None:
     last, seen = UUID(int=0), 0
     while True:
         kept = Letter.filter(id__gt=last, purged_at=None).order_by("id").limit(_BATCH)
-        batch = await kept.values("id", *_COLUMNS)
+        batch = await kept.values("id", "revision", *_COLUMNS)
         if not batch:
             return
         fresh = [(letter, columns) for letter in batch if (columns := _fresh(vault, letter, rotation))]

@@ -6,6 +6,7 @@ so of two who use one at the same moment only one gets in.
 
 import secrets
 from datetime import datetime
+from uuid import uuid4
 
 import pyotp
 
@@ -35,12 +36,14 @@ async def propose(vault: Vault, username: str) -> str:
     account = await Account.get(username=username)
     factor = await SecondFactor.get_or_none(account_id=account.id)
     if factor is None:
-        sealed = vault.seal_secret(account.id, pyotp.random_base32())
-        await SecondFactor.bulk_create([SecondFactor(account=account, secret_sealed=sealed)], ignore_conflicts=True)
+        enrolment = uuid4()
+        sealed = vault.seal_secret(account.id, enrolment, pyotp.random_base32())
+        fresh = SecondFactor(account=account, enrolment=enrolment, secret_sealed=sealed)
+        await SecondFactor.bulk_create([fresh], ignore_conflicts=True)
         factor = await SecondFactor.get(account_id=account.id)
     if factor.confirmed_at:
         raise AccountError("this account has a second factor already")
-    return vault.open_secret(account.id, bytes(factor.secret_sealed))
+    return vault.open_secret(factor)
 
 
 async def confirm(vault: Vault, username: str, code: str, now: datetime) -> list[str]:
@@ -100,7 +103,7 @@ def _step_of(vault: Vault, factor: SecondFactor, code: str, now: datetime) -> in
     typed = "".join(code.split())
     if not (typed.isascii() and typed.isdecimal()):
         return None
-    totp = pyotp.TOTP(vault.open_secret(factor.account_id, bytes(factor.secret_sealed)))
+    totp = pyotp.TOTP(vault.open_secret(factor))
     this = int(now.timestamp()) // _STEP
     near = range(this - _DRIFT, this + _DRIFT + 1)
     return next((step for step in near if secrets.compare_digest(totp.at(step * _STEP), typed)), None)

@@ -1,7 +1,12 @@
-"""Sealing bound to this database: the columns of a letter, and the finder's own key."""
+"""Sealing bound to this database: the columns of a letter, and the finder's own key.
+
+A letter's columns are bound to its row and to its revision, which counts how often it was written
+anew. So what one of them held before does not open beside the others (letters from before there
+were revisions have revision 0, and are bound to their rows alone).
+"""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,48 +32,55 @@ class Vault:
         """What the keys are told apart by, the first one's first; it says nothing about them."""
         return self._sealer.key_ids
 
-    def seal_letter(self, letter_id: UUID, values: Mapping[str, str]) -> dict[str, bytes]:
+    def seal_letter(self, letter_id: UUID | str, revision: int, values: Mapping[str, str]) -> dict[str, bytes]:
         """Return the sealed columns of a letter for `values`, by column name."""
-        row = letter_id.hex
+        row = _row(letter_id, revision)
         return {
             f"{column}_sealed": self._sealer.seal(value.encode(), table="letters", column=column, row=row)
             for column, value in values.items()
         }
 
-    def open_column(self, letter_id: UUID, column: str, sealed: bytes | None) -> str:
+    def open_column(self, letter_id: UUID | str, revision: int, column: str, sealed: bytes | None) -> str:
         """Return one value of a letter, or an empty string where it has been purged.
 
         Raises KeyMissing where it does not open.
         """
+        return self._open(_row(letter_id, revision), column, sealed)
+
+    def open_letter(self, letter: Mapping[str, Any], columns: Sequence[str] = LETTER_COLUMNS) -> dict[str, str]:
+        """Return the sealed values of a letter's row by name."""
+        row = _row(letter["id"], letter["revision"])
+        return {column: self._open(row, column, letter[f"{column}_sealed"]) for column in columns}
+
+    def _open(self, row: str, column: str, sealed: bytes | None) -> str:
         if sealed is None:
             return ""
-        return self._sealer.open(bytes(sealed), table="letters", column=column, row=letter_id.hex).decode()
-
-    def open_letter(self, letter: Mapping[str, Any]) -> dict[str, str]:
-        """Return all sealed values of a letter's row by name."""
-        letter_id = UUID(str(letter["id"]))
-        return {column: self.open_column(letter_id, column, letter[f"{column}_sealed"]) for column in LETTER_COLUMNS}
+        return self._sealer.open(bytes(sealed), table="letters", column=column, row=row).decode()
 
     def reseal_letter(self, letter: Mapping[str, Any]) -> dict[str, bytes]:
         """Return the sealed columns of a letter's row that are not under the first key, now under it.
 
         Raises KeyMissing where one does not open.
         """
-        letter_id = UUID(str(letter["id"]))
-        values = {
-            column: self.open_column(letter_id, column, letter[f"{column}_sealed"])
-            for column in LETTER_COLUMNS
-            if not self._sealer.is_current(bytes(letter[f"{column}_sealed"]))
-        }
-        return self.seal_letter(letter_id, values)
+        old = [name for name in LETTER_COLUMNS if not self._sealer.is_current(bytes(letter[f"{name}_sealed"]))]
+        return self.seal_letter(letter["id"], letter["revision"], self.open_letter(letter, old))
 
-    def seal_secret(self, account_id: int, secret: str) -> bytes:
-        """Return the sealed secret of an account's second factor."""
-        return self._sealer.seal(secret.encode(), **_second_factor(account_id))
+    def revise_letter(self, letter: Mapping[str, Any], fresh: Mapping[str, str]) -> dict[str, Any]:
+        """Return all columns of a letter's row that are sealed, with `fresh` values among them, and their revision.
 
-    def open_secret(self, account_id: int, sealed: bytes) -> str:
+        Raises KeyMissing where one does not open.
+        """
+        revision = letter["revision"] + 1
+        return {"revision": revision, **self.seal_letter(letter["id"], revision, {**self.open_letter(letter), **fresh})}
+
+    def seal_secret(self, account_id: int, enrolment: UUID | None, secret: str) -> bytes:
+        """Return the sealed secret of an account's second factor; it opens for this enrolment alone."""
+        return self._sealer.seal(secret.encode(), **_second_factor(account_id, enrolment))
+
+    def open_secret(self, factor: SecondFactor) -> str:
         """Return that secret. Raises KeyMissing where it does not open."""
-        return self._sealer.open(sealed, **_second_factor(account_id)).decode()
+        place = _second_factor(factor.account_id, factor.enrolment)
+        return self._sealer.open(bytes(factor.secret_sealed), **place).decode()
 
     def address_mac(self, address: str) -> str:
         """Return what an address is found by."""
@@ -87,8 +99,15 @@ class Vault:
         return self._finder.confirmation_token(message_id)
 
 
-def _second_factor(account_id: int) -> dict[str, str]:
-    return {"table": "second_factors", "column": "secret_sealed", "row": str(account_id)}
+def _row(letter_id: UUID | str, revision: int) -> str:
+    row = str(letter_id).replace("-", "")
+    return f"{row}.{revision}" if revision else row
+
+
+def _second_factor(account_id: int, enrolment: UUID | None) -> dict[str, str]:
+    """Return the place of a secret; an enrolment from before they were told apart has no name."""
+    row = f"{account_id}.{enrolment.hex}" if enrolment else str(account_id)
+    return {"table": "second_factors", "column": "secret_sealed", "row": row}
 
 
 async def reseal_second_factors(vault: Vault, sealer: Sealer) -> None:
@@ -96,7 +115,7 @@ async def reseal_second_factors(vault: Vault, sealer: Sealer) -> None:
     async for factor in SecondFactor.all():
         old = bytes(factor.secret_sealed)
         if not sealer.is_current(old):
-            fresh = vault.seal_secret(factor.account_id, vault.open_secret(factor.account_id, old))
+            fresh = vault.seal_secret(factor.account_id, factor.enrolment, vault.open_secret(factor))
             await SecondFactor.filter(id=factor.id, secret_sealed=old).update(secret_sealed=fresh)
 
 

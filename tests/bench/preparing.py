@@ -77,7 +77,7 @@ def _copy(model: _Model, number: int, written_at: datetime, as_text: bool) -> tu
     key: UUID | str = str(row_id) if as_text else row_id
     letter = {
         **model.letter,
-        **vault.seal_letter(row_id, model.values | {"token": token, "recipient_email": address}),
+        **vault.seal_letter(row_id, 1, model.values | {"token": token, "recipient_email": address}),
         "id": key,
         "token_hash": token_hash(token),
         "reader_token_hash": token_hash(vault.reader_token(row_id, reader)),

@@ -152,8 +152,8 @@ async def test_a_letter_is_given_another_address(desk: Desk, operator: httpx.Asy
     answer = await operator.post(path, data={"recipient_email": "mina@example.com"})
     assert answer.headers["location"] == f"/admin/deliveries/{failed.id}"
     assert (await Delivery.get(id=failed.id)).status is Status.SCHEDULED
-    letter = await Letter.get(id=failed.letter_id)
-    assert desk.vault.open_column(letter.id, "recipient_email", letter.recipient_email_sealed) == "mina@example.com"
+    letter = (await Letter.filter(id=failed.letter_id).values())[0]
+    assert desk.vault.open_letter(letter)["recipient_email"] == "mina@example.com"
     newest = (await entries())[0]
     assert (newest.action, newest.subject) == ("correct", str(failed.id))
     sent = await desk.ledger.add(Status.SENT, NOW)
