@@ -11,7 +11,6 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.clock import Clock, SystemClock
 from app.errors import (
@@ -52,6 +51,7 @@ from app.web.lifespan import lifespan_of
 from app.web.limits import Limits, too_many, unknown_letter
 from app.web.pages import STATIC
 from app.web.problems import http_problem, sealed, too_late
+from app.web.proxies import ForwardedAddress
 from app.web.schemas import API
 from app.web.security import Gate, SecurityHeaders
 from app.web.throttle import LoginThrottle
@@ -119,9 +119,8 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 
 def _middleware(settings: Settings, clock: Clock) -> list[Middleware]:
     """Return what every request passes, the outermost first; who serves this application makes no difference."""
-    proxies = [Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))]
     return [
-        *(proxies if settings.trusted_proxies else []),
+        Middleware(ForwardedAddress, settings=settings),
         Middleware(SecurityHeaders, settings=settings),
         Middleware(Journal, clock=clock),
         Middleware(Gate, settings=settings),

@@ -1,9 +1,13 @@
 """Whose address counts behind proxies (STANDARDS.md P9), under any ASGI server: ours stands inside the application."""
 
+from pathlib import Path
+
+import httpx
 import pytest
 
 from app.sealing import new_token
 from app.wiring import Mailbox
+from tests.acceptance.servers import Program
 from tests.web.asking import asking
 
 pytestmark = pytest.mark.anyio
@@ -53,3 +57,23 @@ async def test_without_the_setting_no_header_is_believed(mailbox: Mailbox) -> No
         for number in range(MISSES):
             await client.get(f"/letters/{new_token()}", headers={"X-Forwarded-For": f"198.51.100.{number}"})
         assert (await client.get(f"/letters/{new_token()}", headers={"X-Forwarded-For": "8.8.8.8"})).status_code == 429
+
+
+def _from(host: str, base: str, forwarded: str) -> list[int]:
+    """Miss links from an address of this machine; only 127.0.0.1 is uvicorn's own idea of a proxy."""
+    with httpx.Client(base_url=base, transport=httpx.HTTPTransport(local_address=host)) as client:
+        return [
+            client.get(f"/letters/{new_token()}", headers={"X-Forwarded-For": forwarded.format(number)}).status_code
+            for number in range(1, MISSES + 2)
+        ]
+
+
+@pytest.mark.slow
+def test_plain_uvicorn_trusts_nobody_whom_the_setting_does_not_name(sqlite_url: str, tmp_path: Path) -> None:
+    """uvicorn's own layer believes 127.0.0.1 of itself: what it says is taken back."""
+    program = Program(tmp_path, DATABASE_URL=sqlite_url, TRUSTED_PROXIES="127.0.0.2")
+    with program.uvicorn() as server:
+        assert _from("127.0.0.1", server.base, "198.51.100.{}") == [404] * MISSES + [429]
+        assert set(_from("127.0.0.1", server.base, "10.0.0.9, 198.51.100.{}:4711")) == {429}
+        assert set(_from("127.0.0.2", server.base, "198.51.100.{}")) == {404}
+        assert _from("127.0.0.3", server.base, "198.51.100.{}") == [404] * MISSES + [429]
