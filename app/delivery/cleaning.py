@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 from app.store.accounts import drop_ended_sessions
+from app.store.bulk import drop_ended
 from app.store.cleaning import cancel_hopeless, drop_attempts
 from app.store.forgetting import purge
 
@@ -23,3 +24,4 @@ class Cleaning:
         async for dropped in drop_attempts(now, self._keep):
             yield dropped
         yield await drop_ended_sessions(now)
+        yield await drop_ended(now, self._keep)

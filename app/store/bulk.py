@@ -7,7 +7,7 @@ a step locks it first: several processes may go on with one at once, and after a
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -111,6 +111,11 @@ async def progress(bulk_id: UUID) -> Progress | None:
 async def unfinished() -> list[UUID]:
     """Return the requests that somebody has to go on with, oldest first."""
     return [bulk.id for bulk in await BulkAction.filter(ended_at=None).order_by("begun_at").only("id", "begun_at")]
+
+
+async def drop_ended(now: datetime, keep: timedelta) -> int:
+    """Drop the requests that ended `keep` ago or longer, and return how many; the trail tells of them for good."""
+    return await BulkAction.filter(ended_at__lte=now - keep).delete()
 
 
 async def _next(bulk: BulkAction, action: Action, limit: int) -> tuple[Sequence[int], str]:

@@ -1,14 +1,19 @@
 """The nightly cleaning, on both databases: what is dropped, what stays, and that the ledger adds up after it."""
 
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from app.delivery.cleaning import Cleaning
+from app.domain.actions import Action
+from app.domain.selection import Selection
 from app.domain.status import HeldReason, Outcome, Status
 from app.sealing import new_token, token_hash
 from app.store.accounts import ensure_first_account
+from app.store.bulk import Meant, begin, progress, step
 from app.store.models import Account, Attempt, Delivery, Letter, Session
+from app.store.trail import Operator, entries
 from app.store.vault import LETTER_COLUMNS
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger
@@ -66,6 +71,18 @@ async def test_logins_that_ran_out_are_dropped() -> None:
         await Session.create(token_hash=token_hash(new_token()), account=account, created_at=seen_at, seen_at=seen_at)
     assert await _clean() == 1
     assert await Session.filter(seen_at=NOW).exists()
+
+
+@pytest.mark.usefixtures("vault")
+async def test_what_operators_asked_for_long_ago_and_has_ended_is_dropped_but_not_from_the_trail() -> None:
+    recently, forgotten, unfinished = [uuid4() for _ in range(3)]
+    for bulk in (recently, forgotten, unfinished):
+        await begin(bulk, Action.HOLD, Meant(Selection(frozenset({Status.SENT}))), 0, Operator("jihye"), LONG_AGO)
+    await step(recently, NOW - KEEP + timedelta(seconds=1))
+    await step(forgotten, NOW - KEEP)
+    assert await _clean() == 1
+    assert [await progress(bulk) is None for bulk in (recently, forgotten, unfinished)] == [False, True, False]
+    assert len(await entries()) == 2
 
 
 async def _held(ledger: Ledger, reason: HeldReason, *, due_at: datetime, since: datetime) -> None:
