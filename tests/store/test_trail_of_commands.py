@@ -1,0 +1,58 @@
+"""Every command that changes something is on the trail, by whoever ran it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import cli
+from app.store.database import connected
+from app.store.trail import Entry, entries
+
+PASSWORDS = "correct horse battery\n" * 2
+COMMANDS = (
+    (["hold", "--due-since", "2026-01-01T08:30:00+00:00"], "hold", "due since 2026-01-01 08:30 UTC", 0),
+    (["release", "--reason", "overdue"], "release", "held: overdue", 0),
+    (["pause"], "pause", "", None),
+    (["resume"], "resume", "", None),
+    (["purge"], "purge", "", None),
+    (["keys", "rotate"], "rotate_keys", "", None),
+    (["audit", "--against", "received"], "reconcile", "", 0),
+    (["admin", "create", "jihye"], "create_account", "jihye", None),
+    (["admin", "reset", "jihye"], "reset_account", "jihye", None),
+)
+
+
+@pytest.fixture
+def runner(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+    """Run commands on a database, in a folder that a mail server's messages lie in."""
+    monkeypatch.setenv("MAILBOX_DATABASE_URL", database_url)
+    (tmp_path / "received").mkdir()
+    return CliRunner()
+
+
+def _trail(url: str) -> list[Entry]:
+    async def read() -> list[Entry]:
+        async with connected(url):
+            return await entries()
+
+    return asyncio.run(read())
+
+
+def test_every_command_that_changes_something_leaves_an_entry(runner: CliRunner, database_url: str) -> None:
+    for arguments, *_ in COMMANDS:
+        ended = runner.invoke(cli, arguments, input=PASSWORDS, catch_exceptions=False)
+        assert ended.exit_code == 0, (arguments, ended.output)
+    trail = _trail(database_url)
+    assert [(each.action, each.subject, each.changed) for each in reversed(trail)] == [
+        (action, subject, changed) for _, action, subject, changed in COMMANDS
+    ]
+    assert all(each.who.endswith(" (command line)") for each in trail)
+
+
+def test_what_changes_nothing_leaves_none(runner: CliRunner, database_url: str) -> None:
+    for arguments in (["resume"], ["audit"], ["admin", "list"], ["admin", "reset", "nobody"]):
+        runner.invoke(cli, arguments, input=PASSWORDS)
+    runner.invoke(cli, ["admin", "create", "jihye"], input="short\n" * 2)
+    assert _trail(database_url) == []
