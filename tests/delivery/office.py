@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from app.delivery.answers import Answers
@@ -29,7 +29,6 @@ from app.domain.letter import Draft
 from app.domain.schedule import Delay
 from app.domain.status import Occasion
 from app.mail.compose import Composer
-from app.mail.conversation import Patience
 from app.mail.envelope import Transport
 from app.store import claims
 from app.store.audit import audit
@@ -39,7 +38,7 @@ from app.store.letters import Letters
 from app.store.models import Attempt, Delivery
 from app.store.vault import Vault
 from tests.clock import FrozenClock
-from tests.sending import PATIENT, transport_to
+from tests.sending import transport_to
 
 WEEK = timedelta(days=7)
 MINUTE = timedelta(minutes=1)
@@ -156,19 +155,19 @@ class Town:
 
     @asynccontextmanager
     async def unentered(
-        self, port: int, choices: Choices | None = None, *, patience: Patience = PATIENT, name: str = "office"
+        self, port: int, choices: Choices | None = None, *, name: str = "office", **way: Any
     ) -> AsyncIterator[Office]:
-        """Open an office beside a mail server, for a test to enter its station."""
+        """Open an office beside a mail server, for a test to enter its station; `way`: see `transport_to`."""
         choices = choices or Choices()
-        async with transport_to(port, connections=choices.seats, patience=patience, clock=self.clock) as transport:
+        async with transport_to(port, connections=choices.seats, clock=self.clock, **way) as transport:
             yield Office(self.vault, transport, self.clock, choices, name)
 
     @asynccontextmanager
     async def office(
-        self, port: int, choices: Choices | None = None, *, patience: Patience = PATIENT, name: str = "office"
+        self, port: int, choices: Choices | None = None, *, name: str = "office", **way: Any
     ) -> AsyncIterator[Office]:
         """Open one that is a worker, and neither beats nor scans by itself."""
-        async with self.unentered(port, choices, patience=patience, name=name) as office:
+        async with self.unentered(port, choices, name=name, **way) as office:
             await office.membership.join()
             try:
                 yield office

@@ -1,59 +1,29 @@
-"""Servers that say nothing proper at all: where the ledger ends when no reply came."""
+"""Outages that come and go, and letters that make a server hang up."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from app.domain.status import Outcome, Status
-from app.mail.conversation import Patience
+from app.domain.status import Status
 from app.store.models import Attempt
 from tests.clock import FrozenClock
-from tests.delivery.office import Choices, Town, by_status, firsts, last_attempt, only
+from tests.delivery.office import Choices, Town, by_status, firsts, only
 from tests.postgres import free_port
 from tests.sending import PATIENT
-from tests.smtp_script import USUAL, Script, ScriptedServer, Wire, after, greeting
+from tests.smtp_script import ScriptedServer, Wire, greeting
 from tests.smtp_server import DROP, MailServer, Stage
 
 pytestmark = pytest.mark.anyio
 
 FIVE_MINUTES = timedelta(minutes=5)
-HASTY = Patience(connect=0.05, command=0.05, answer=0.05, quit=0.05, idle=600)
-VERBS = ("MAIL", "RCPT", "DATA")
-GARBAGE = "wha\x07t?\n"
-
-
-async def _say_nothing(wire: Wire) -> None:
-    await wire.silence()
+HASTY = replace(PATIENT, command=0.05)
 
 
 async def _hang_up(wire: Wire) -> None:
     wire.drop()
-
-
-async def _greet_with_554(wire: Wire) -> None:
-    await wire.say("554 not today\n")
-    await wire.silence()
-
-
-async def _greet_with_garbage(wire: Wire) -> None:
-    await wire.say("HTTP/1.1 400 Bad Request\n")
-    await wire.silence()
-
-
-async def _spell(wire: Wire) -> None:
-    """Answer everything properly, a byte at a time."""
-    await wire.spell("220 mx.test ready\n")
-    await wire.hear()
-    await wire.spell("250 mx.test\n")
-    for verb in VERBS:
-        await wire.hear()
-        await wire.spell(USUAL[verb])
-    await wire.hear_text()
-    await wire.spell("250-2.0.0 taken\n250 2.0.0 really\n")
-    await wire.converse()
 
 
 async def _never_finish(wire: Wire) -> None:
@@ -65,26 +35,6 @@ async def _never_finish(wire: Wire) -> None:
         await asyncio.sleep(0.01)
 
 
-async def _nothing_charged(due_at: datetime) -> None:
-    delivery = await only()
-    assert (delivery.status, delivery.attempts, delivery.due_at) == (Status.SCHEDULED, 0, due_at)
-    assert not await Attempt.exists()
-    assert await by_status() == {"scheduled": 2}
-
-
-# Before the first command: an outage, and nobody's fault
-
-
-@pytest.mark.parametrize("script", [_say_nothing, _hang_up, _greet_with_554, _greet_with_garbage])
-async def test_a_server_that_does_not_greet_is_an_outage(lite_town: Town, script: Script) -> None:
-    await lite_town.post_and_wait("minji@x.test")
-    due_at = (await only()).due_at
-    async with ScriptedServer(script) as server, lite_town.office(server.port, patience=HASTY) as office:
-        await office.deliver()
-        assert office.breaker.is_open
-    await _nothing_charged(due_at)
-
-
 async def test_a_server_that_is_not_there_is_an_outage(town: Town) -> None:
     await town.post_and_wait("minji@x.test")
     due_at = (await only()).due_at
@@ -92,67 +42,18 @@ async def test_a_server_that_is_not_there_is_an_outage(town: Town) -> None:
         await office.deliver()
         assert office.breaker.is_open
         assert office.records.settled == {Status.SCHEDULED: 1}
-    await _nothing_charged(due_at)
-
-
-# In the conversation
-
-
-@pytest.mark.parametrize("then", [None, "", GARBAGE], ids=["dropped", "silent", "garbage"])
-@pytest.mark.parametrize("commands", [0, 1, 2], ids=VERBS)
-async def test_a_connection_lost_at_a_command_puts_the_letter_off(
-    lite_town: Town, commands: int, then: str | None
-) -> None:
-    await lite_town.post_and_wait("minji@x.test")
-    async with (
-        ScriptedServer(after(commands=commands, then=then)) as server,
-        lite_town.office(server.port, patience=HASTY) as office,
-    ):
-        await office.deliver()
-        assert len(server.wires) == 2  # it tried anew at once
-        assert not office.breaker.is_open
     delivery = await only()
-    assert (delivery.status, delivery.attempts) == (Status.SCHEDULED, 1)
-    assert delivery.due_at == lite_town.clock.now() + FIVE_MINUTES
-    attempt = await last_attempt(delivery)
-    assert (attempt.outcome, attempt.code, attempt.handed_over_at) == (Outcome.TRANSIENT, None, None)
-    assert attempt.answer
-
-
-@pytest.mark.parametrize("then", [None, "", GARBAGE], ids=["dropped", "silent", "garbage"])
-async def test_a_connection_lost_after_the_final_dot_is_uncertain(lite_town: Town, then: str | None) -> None:  # S7
-    await lite_town.post_and_wait("minji@x.test")
-    async with (
-        ScriptedServer(after(commands=3, then=then)) as server,
-        lite_town.office(server.port, patience=HASTY) as office,
-    ):
-        await office.deliver()
-        assert len(server.wires) == 1  # not tried anew: it may have arrived
-    delivery = await only()
-    assert (delivery.status, delivery.attempts, delivery.unanswered) == (Status.UNCERTAIN, 1, 1)
-    attempt = await last_attempt(delivery)
-    assert (attempt.outcome, attempt.code) == (Outcome.UNANSWERED, None)
-    assert attempt.handed_over_at == lite_town.clock.now()
-
-
-async def test_an_answer_a_byte_at_a_time_is_an_answer(lite_town: Town) -> None:
-    await lite_town.post_and_wait("minji@x.test")
-    async with ScriptedServer(_spell) as server, lite_town.office(server.port) as office:
-        await office.deliver()
-    assert (await only()).status is Status.SENT
+    assert (delivery.status, delivery.attempts, delivery.due_at) == (Status.SCHEDULED, 0, due_at)
+    assert not await Attempt.exists()
+    assert await by_status() == {"scheduled": 2}
 
 
 async def test_an_answer_that_never_ends_is_none(lite_town: Town) -> None:
     await lite_town.post_and_wait("minji@x.test")
-    patience = replace(HASTY, connect=5)
-    async with ScriptedServer(_never_finish) as server, lite_town.office(server.port, patience=patience) as office:
+    async with ScriptedServer(_never_finish) as server, lite_town.office(server.port, patience=HASTY) as office:
         await office.deliver()
     delivery = await only()
     assert (delivery.status, delivery.attempts) == (Status.SCHEDULED, 1)
-
-
-async def test_ten_minutes_are_what_the_last_answer_is_waited_for() -> None:
-    assert Patience().answer == 600
 
 
 # Outages come and go

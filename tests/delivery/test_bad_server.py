@@ -1,0 +1,219 @@
+"""The bad server: where the ledger ends after all that a mail server may do to us, on both databases.
+
+Rows are those of STANDARDS.md. What a server may answer, S2 to S6, stands in `test_refusals`. Here it
+breaks off, says what no server says, and falls silent for as long as RFC 5321 has us wait: an hour
+of it passes at once, on the event loop's own clock.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from app.domain.status import Outcome, Status
+from app.mail.conversation import DEFAULT_PATIENCE
+from app.store import claims
+from app.store.edges import cancel
+from app.store.models import Attempt, Delivery
+from tests.delivery.office import Choices, Office, Town, by_status, firsts
+from tests.smtp_script import USUAL, Script, ScriptedServer, Wire, after, greeting
+
+pytestmark = pytest.mark.anyio
+
+STEPS = {
+    "greeting": "220 mx.test ready\n",
+    "EHLO": "250 mx.test\n",
+    **{verb: USUAL[verb] for verb in USUAL if verb != "RSET"},
+}
+LIMITS = {"greeting": 60, "EHLO": 60, "MAIL": 300, "RCPT": 300, "DATA": 300, ".": 600}
+"""Seconds of silence after which we give up (S7; RFC 5321 §4.5.3.2)."""
+A_MOMENT = 30  # seconds that this machine may take for something that takes none
+HOLD = Choices(on_uncertain="hold")
+
+
+@dataclass(frozen=True)
+class End:
+    """How a delivery ended: in the ledger, in its last attempt, and for the server's other letters."""
+
+    status: Status
+    outcome: Outcome | None = None
+    code: int | None = None
+    handed_over: bool = False
+    unanswered: int = 0
+    put_off: bool = False
+    server_rests: bool = False
+    connections: int = 1
+
+
+NOTHING_CHARGED = End(Status.SCHEDULED, server_rests=True)
+PUT_OFF = End(Status.SCHEDULED, Outcome.TRANSIENT, put_off=True, connections=2)  # it tries anew at once
+CLOSED = End(Status.SCHEDULED, Outcome.TRANSIENT, 421, put_off=True, server_rests=True)
+DOUBTFUL = End(Status.UNCERTAIN, Outcome.UNANSWERED, handed_over=True, unanswered=1, put_off=True)
+SENT = End(Status.SENT, Outcome.ACCEPTED, 250, handed_over=True)
+
+# Before MAIL it is an outage, after it the letter's own trouble (S2), after the final dot nobody knows (S7).
+BROKEN_OFF = {
+    "greeting": NOTHING_CHARGED,
+    "EHLO": NOTHING_CHARGED,
+    "MAIL": PUT_OFF,
+    "RCPT": PUT_OFF,
+    "DATA": PUT_OFF,
+    ".": DOUBTFUL,
+}
+# 421 closes the connection, and is an answer all the same, after the final dot too (S3).
+TOLD_TO_GO = BROKEN_OFF | {
+    **dict.fromkeys(("MAIL", "RCPT", "DATA"), CLOSED),
+    ".": End(Status.SCHEDULED, Outcome.TRANSIENT, 421, handed_over=True, put_off=True, server_rests=True),
+}
+
+
+class Hours:
+    """The event loop's clock, which can be set forward: every time limit ends sooner."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._ahead = 0.0
+        loop = asyncio.get_running_loop()
+        time = loop.time
+        monkeypatch.setattr(loop, "time", lambda: time() + self._ahead)
+
+    def pass_by(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
+def _failing(at: str, how: Script) -> Script:
+    """Return the script of a server that answers as usual up to one step, and then does as `how` says."""
+
+    async def script(wire: Wire) -> None:
+        for step, said in STEPS.items():
+            if step == ".":
+                await wire.hear_text()
+            elif step != "greeting":
+                await wire.hear()
+            if step == at:
+                await how(wire)
+                return
+            await wire.say(said)
+
+    return script
+
+
+def _saying(words: str) -> Script:
+    async def how(wire: Wire) -> None:
+        await wire.say(words)
+        await wire.silence()
+
+    return how
+
+
+async def _drop(wire: Wire) -> None:
+    wire.drop()
+
+
+async def _end_of(town: Town, script: Script, while_it_flies: Callable[[], Awaitable[None]] | None = None) -> End:
+    """Deliver one letter to such a server, and return what became of it."""
+    await town.post_and_wait("minji@x.test")
+    async with ScriptedServer(script) as server, town.office(server.port, HOLD, patience=DEFAULT_PATIENCE) as office:
+        flight = asyncio.create_task(office.deliver())
+        if while_it_flies:
+            await while_it_flies()
+        await flight
+        end = await _end(town, office, len(server.wires))
+    everything = await Delivery.all().values_list("id", flat=True)
+    await cancel(list(everything), town.clock.now())  # out of the next one's way
+    await by_status()
+    return end
+
+
+async def _end(town: Town, office: Office, connections: int) -> End:
+    delivery = (await firsts())[-1]
+    attempt = await Attempt.get_or_none(delivery_id=delivery.id)
+    assert delivery.attempts == (attempt is not None)
+    assert delivery.due_at == (
+        town.clock.now() + timedelta(minutes=5) if attempt and not delivery.sent_at else delivery.promised_at
+    )
+    return End(
+        delivery.status,
+        attempt and attempt.outcome,
+        attempt and attempt.code,
+        handed_over=bool(attempt and attempt.handed_over_at),
+        unanswered=delivery.unanswered,
+        put_off=delivery.due_at > town.clock.now(),
+        server_rests=office.breaker.is_open,
+        connections=connections,
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "ends"),
+    [
+        (_drop, BROKEN_OFF),
+        (_saying("wha\x07t?\n"), BROKEN_OFF),
+        (_saying("421 4.3.2 going down\n"), TOLD_TO_GO),
+    ],
+    ids=["dropped", "garbage", "S3 421"],
+)
+async def test_a_server_that_breaks_off_at_each_command(town: Town, how: Script, ends: dict[str, End]) -> None:
+    assert {step: await _end_of(town, _failing(step, how)) for step in ends} == ends
+
+
+async def test_a_server_that_falls_silent_at_each_command(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A greeting that never comes, and ten minutes without a word after the final dot."""
+    hours, silent = Hours(monkeypatch), asyncio.Queue[None]()
+
+    async def fall_silent(wire: Wire) -> None:
+        silent.put_nowait(None)
+        await wire.silence()
+
+    def waiting(step: str) -> Callable[[], Awaitable[None]]:
+        async def wait() -> None:
+            for _ in range(BROKEN_OFF[step].connections):
+                await silent.get()
+                hours.pass_by(LIMITS[step] - A_MOMENT)
+                assert (await firsts())[-1].status is Status.CLAIMED
+                hours.pass_by(A_MOMENT)
+
+        return wait
+
+    ends = {step: await _end_of(town, _failing(step, fall_silent), waiting(step)) for step in BROKEN_OFF}
+    assert ends == BROKEN_OFF
+
+
+async def test_a_connection_that_is_dropped_in_the_middle_of_the_text(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The final dot had not left us, so nobody took it over. Once it has, see the drop at `.` above."""
+    dropped, hand_over = asyncio.Queue[None](), claims.hand_over
+
+    async def begin_to_read(wire: Wire) -> None:
+        await wire.say(USUAL["DATA"])
+        await wire.hear()
+        wire.drop()
+        dropped.put_nowait(None)
+
+    async def after_the_drop(*args: object) -> set[int]:
+        await dropped.get()
+        return await hand_over(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(claims, "hand_over", after_the_drop)
+    assert await _end_of(town, _failing("DATA", begin_to_read)) == PUT_OFF
+
+
+async def _spell(wire: Wire) -> None:
+    """Do everything as it should be, a byte at a time."""
+    wire.say = wire.spell  # type: ignore[method-assign]
+    await greeting()(wire)
+
+
+@pytest.mark.parametrize(
+    ("script", "end"),
+    [
+        (greeting(), SENT),  # S1
+        (_spell, SENT),
+        (after(commands=2, then="250 2.0.0 taken\n"), End(Status.SCHEDULED, Outcome.TRANSIENT, 250, put_off=True)),
+    ],
+    ids=["S1 taken", "a byte at a time", "S1 taken before there was a text"],
+)
+async def test_what_is_an_answer(town: Town, script: Script, end: End) -> None:
+    assert await _end_of(town, script) == end
