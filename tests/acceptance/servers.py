@@ -19,7 +19,7 @@ from tests.postgres import free_port
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
-_ENTRY = (sys.executable, "-c", "from app.cli import main; main()")
+_ENTRY: tuple[str, ...] = (sys.executable, "-c", "from app.cli import main; main()")
 _numbers = count(1)
 
 
@@ -81,6 +81,8 @@ class Program:
     def __init__(self, folder: Path, source: Path = ROOT, /, **settings: str) -> None:
         self.folder = folder
         self.source = source
+        self.entry = _ENTRY
+        """What stands for `slow-mailbox` on a command line."""
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAILBOX_", "PYTHON"))}
         chosen = {f"MAILBOX_{name}": value for name, value in settings.items()}
         self.environment = outside | {"PYTHONPATH": str(source), "PYTHONUNBUFFERED": "1"} | chosen
@@ -88,7 +90,7 @@ class Program:
     def run(self, *args: str, within: float = 60) -> subprocess.CompletedProcess[str]:
         """Run `slow-mailbox` with these arguments to its end; the caller looks at the exit code."""
         return subprocess.run(
-            (*_ENTRY, *args),
+            (*self.entry, *args),
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -105,7 +107,7 @@ class Program:
         with (
             log.open("wb") as output,
             subprocess.Popen(
-                (*_ENTRY, *args),
+                (*self.entry, *args),
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -129,7 +131,7 @@ class Program:
     def serve(self, *options: str) -> Iterator[Server]:
         """Run `slow-mailbox serve` until the block ends; it is entered once /healthz answers."""
         port = free_port()
-        with self._started(port, *_ENTRY, "serve", "--port", str(port), *options) as server:
+        with self._started(port, *self.entry, "serve", "--port", str(port), *options) as server:
             yield server
 
     @contextlib.contextmanager

@@ -120,8 +120,7 @@ async def _end_of(town: Town, script: Script, while_it_flies: Callable[[], Await
             await while_it_flies()
         await flight
         end = await _end(town, office, len(server.wires))
-    everything = await Delivery.all().values_list("id", flat=True)
-    await cancel(list(everything), town.clock.now())  # out of the next one's way
+    await cancel([delivery.id for delivery in await Delivery.all()], town.clock.now())  # out of the next one's way
     await by_status()
     return end
 
@@ -135,8 +134,8 @@ async def _end(town: Town, office: Office, connections: int) -> End:
     )
     return End(
         delivery.status,
-        attempt and attempt.outcome,
-        attempt and attempt.code,
+        attempt.outcome if attempt else None,
+        attempt.code if attempt else None,
         handed_over=bool(attempt and attempt.handed_over_at),
         unanswered=delivery.unanswered,
         put_off=delivery.due_at > town.clock.now(),

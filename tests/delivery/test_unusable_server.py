@@ -17,8 +17,8 @@ from tests.smtp_server import MailServer
 pytestmark = pytest.mark.anyio
 
 LOGIN = ("slow@mailbox", "a secret")
-TLS = {"security": "tls", "login": LOGIN}
-STARTTLS = {"security": "starttls"}
+TLS: dict[str, Any] = {"security": "tls", "login": LOGIN}
+STARTTLS: dict[str, Any] = {"security": "starttls"}
 
 
 @pytest.fixture(scope="module")

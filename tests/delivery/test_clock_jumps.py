@@ -1,0 +1,141 @@
+"""A wall clock that is set forward or back by hours, at any moment: nothing twice, nothing lost; on both databases."""
+
+import inspect
+import random
+from collections import Counter
+from datetime import timedelta
+from types import ModuleType
+
+import pytest
+
+from app.delivery import breaker, line, pace, window
+from app.domain.status import Status
+from app.mail import conversation, pool
+from app.store import claims
+from app.store.models import Delivery, Worker
+from tests.clock import FrozenClock
+from tests.delivery.office import LEASE, Choices, Town, by_status, firsts
+from tests.sending import TAKEN
+from tests.smtp_server import MailServer, Stage
+
+pytestmark = pytest.mark.anyio
+
+HOUR = timedelta(hours=1)
+FAR = 5
+LONELY = Choices(leads=False, on_uncertain="hold")
+each_way = pytest.mark.parametrize("hours", [FAR, -FAR], ids=["forward", "back"])
+
+
+class Restless:
+    """A mail server's policy: whenever it is asked anything, the clock is some hours off, this way or that."""
+
+    def __init__(self, clock: FrozenClock) -> None:
+        self._clock = clock
+        self._chance = random.Random(1)
+        self._off = 0
+
+    def __call__(self, _stage: Stage, _reader: str) -> str:
+        self.set(self._chance.randint(-FAR, FAR))
+        return ""
+
+    def set(self, hours: int) -> None:
+        """Let the clock be so many hours ahead of the truth."""
+        self._clock.jump((hours - self._off) * HOUR)
+        self._off = hours
+
+
+def _arrived(server: MailServer) -> Counter[str]:
+    return Counter(accepted.recipients[0] for accepted in server.accepted)
+
+
+async def test_in_the_middle_of_a_scan(town: Town, server: MailServer) -> None:
+    """It jumps between claim, hand-over, answer and settle of sixty letters, four on their way at a time."""
+    due, tomorrow = ([f"{when}{number}@x{number % 7}.test" for number in range(60)] for when in ("due", "tomorrow"))
+    await town.post(*due)
+    town.clock.advance(timedelta(days=1))
+    await town.post(*tomorrow)
+    town.clock.advance(timedelta(days=6, hours=12))
+    server.policy = restless = Restless(town.clock)
+    async with town.office(server.port, Choices(seats=4, rate=100_000)) as office:
+        for off in (0, -FAR, FAR, 0):
+            restless.set(off)
+            await office.deliver()
+            town.clock.advance(timedelta(minutes=1))
+        assert office.pace.wait() is None
+    assert _arrived(server) == Counter(due)
+    assert {(delivery.status, delivery.attempts) for delivery in (await firsts())[:60]} == {(Status.SENT, 1)}
+    assert await by_status() == {"sent": 60, "scheduled": 180}
+
+
+@each_way
+async def test_what_was_put_off_and_what_is_in_doubt_goes_out_once_more(
+    town: Town, server: MailServer, hours: int
+) -> None:
+    await town.post_and_wait("rcpt-450@x.test", "body-drop@y.test")
+    async with town.office(server.port) as office:
+        await office.deliver()
+        server.policy = lambda _stage, _reader: ""
+        town.clock.jump(hours * HOUR)
+        await office.deliver()
+        if hours < 0:  # it waits until it is that time again
+            assert len(server.accepted) == 1
+            town.clock.advance(-hours * HOUR + timedelta(minutes=5))
+            await office.deliver()
+        town.clock.jump(-hours * HOUR)
+        await office.deliver()
+    assert _arrived(server) == {"rcpt-450@x.test": 1, "body-drop@y.test": 2}
+    assert [delivery.unanswered for delivery in await firsts()] == [0, 1]
+    assert await by_status() == {"sent": 2, "scheduled": 2}
+
+
+@each_way
+async def test_nobody_is_taken_for_dead_and_claims_stay(town: Town, server: MailServer, hours: int) -> None:
+    await town.post_and_wait("minji@x.test")
+    async with (
+        town.office(server.port, LONELY, name="one") as one,
+        town.office(server.port, LONELY, name="other") as other,
+    ):
+        (claimed,) = await one.claim()
+        for _ in range(40):
+            town.clock.jump(hours * HOUR)
+            await one.membership.pulse()
+            await other.membership.pulse()
+            town.clock.jump(-hours * HOUR)
+            town.clock.advance(LEASE / 15)
+        assert (await Delivery.get(id=claimed.id)).claim_token == claimed.token
+        assert await Worker.all().count() == 2
+        town.clock.jump(hours * HOUR)
+        await one.carry(claimed)
+    assert len(server.accepted) == 1
+    assert await by_status() == {"sent": 1, "scheduled": 1}
+
+
+@each_way
+async def test_what_a_killed_process_wrote_down_is_believed(town: Town, server: MailServer, hours: int) -> None:
+    await town.post_and_wait("answered@x.test", "begun@x.test", "untouched@x.test")
+    async with town.office(server.port, LONELY, name="dead") as dead:
+        claimed = await dead.claim(3)
+        await claims.hand_over(claimed, town.clock.now())
+        for one in claimed[:2]:
+            dead.answers.begin((one.id, one.token))
+        town.clock.jump(hours * HOUR)
+        dead.answers.answered((claimed[0].id, claimed[0].token), town.clock.now(), TAKEN)
+        dead.answers.close(forget=False)
+    town.clock.jump(-2 * hours * HOUR)
+    async with town.office(server.port, LONELY) as heir:
+        for _ in range(20):
+            await heir.membership.pulse()
+            town.clock.advance(LEASE / 15)
+    statuses = [delivery.status for delivery in await firsts()]
+    assert statuses == [Status.SENT, Status.UNCERTAIN, Status.SCHEDULED]
+    assert server.accepted == []
+    await by_status()
+
+
+@pytest.mark.parametrize(
+    "module", [breaker, line, pace, window, conversation, pool], ids=lambda module: module.__name__
+)
+def test_what_waits_does_not_look_at_the_wall(module: ModuleType) -> None:
+    source = inspect.getsource(module)
+    assert ".now()" not in source
+    assert "monotonic()" in source or "loop.time()" in source
