@@ -55,8 +55,8 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 _SQLITE_PRAGMAS = {
-    "busy_timeout": 30_000,  # milliseconds to wait for another process's write; first, for the next one waits too
-    "journal_mode": "WAL",
+    "journal_mode": "WAL",  # first, while a connection waits for another one's lock but 5 s: see its client
+    "busy_timeout": 30_000,  # milliseconds to wait for another process's write
     "synchronous": "FULL",  # a hand-over that is on record must survive a power cut
     "foreign_keys": "ON",
     "secure_delete": "ON",  # what is purged, or sealed with another key, is overwritten in the file
@@ -169,29 +169,28 @@ async def empty_write_ahead_log() -> None:
         await connection().execute_query("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-# What each database lets only one do at a time: a lock for the transaction, or the first write.
+# What each database lets only one do at a time: a lock for the transaction, or a first write (that changes nothing).
 _ONLY_ONE = {
     "postgres": "SELECT pg_advisory_xact_lock(hashtext('slow-mailbox migrate'))",
-    "sqlite": "UPDATE tortoise_migrations SET name = name",
+    "sqlite": "PRAGMA user_version = 0",
 }
 
 
 async def migrate(url: str, target: str = "__latest__") -> list[str]:
     """Bring the database up to date and return the migrations that were applied.
 
-    All of them are one transaction, together with their record, and of several who migrate at
-    once the others wait.
+    All of them are one transaction, together with their record and the table that keeps it. Of
+    several who migrate at once the others wait, until the first has ended or died.
     """
     async with connected(url):
         if is_sqlite(url):
             # A table that is rebuilt must not take its children along; they are checked below.
             await connection().execute_query("PRAGMA foreign_keys = OFF")
-        executor = _executor(url)
-        await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
         async with transaction() as whole:
             await whole.execute_query(_ONLY_ONE[whole.capabilities.dialect])
             executor = _executor(url)
             executor.recorder = _Recorder(whole)
+            await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
             steps = [step.migration.name for step in await executor.plan([MigrationTarget(APP, target)])]
             await executor.migrate([MigrationTarget(APP, target)], direction="forward")
             if is_sqlite(url) and await whole.execute_query_dict("PRAGMA foreign_key_check"):
@@ -200,10 +199,10 @@ async def migrate(url: str, target: str = "__latest__") -> list[str]:
 
 
 class _Recorder(MigrationRecorder):
-    """Finds its table there: on SQLite the script that makes it would commit the transaction."""
-
     async def ensure_schema(self, schema_editor: BaseSchemaEditor) -> None:
-        pass
+        """Make the table by a statement: Tortoise's script would commit the transaction on SQLite."""
+        table = schema_editor._get_model_sql_data(self.model).table_sql
+        await self.connection.execute_query(table.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
 
 
 async def missing_migrations(url: str) -> list[str]:

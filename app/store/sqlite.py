@@ -1,8 +1,10 @@
-"""Tortoise's SQLite, but that an UPDATE counts its own rows: Tortoise 1.1 adds those that its triggers changed.
+"""Tortoise's SQLite, but that it opens a new file beside others, and that an UPDATE counts its own rows.
 
 And groups of rows, for which each row's own way to the connection's thread and back would be too long.
 """
 
+import asyncio
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from sqlite3 import Connection
@@ -17,8 +19,12 @@ from tortoise.backends.sqlite.client import (
     translate_exceptions,
 )
 
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds
+
 
 class OurSqlite(SqliteClient):
+    """Tortoise 1.1 adds the rows that the triggers of an UPDATE changed."""
+
     @translate_exceptions
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, Sequence[dict[str, Any]]]:
         query = query.replace("\x00", "'||CHAR(0)||'")
@@ -86,6 +92,18 @@ def _write_rows(driver: Connection, statements: Sequence[str], rows: Sequence[Ma
 
 
 class Client(OurSqlite):
+    async def create_connection(self, with_db: bool) -> None:
+        """Connect. Of several who turn a new file to WAL at once, SQLite fails some instead of letting them wait."""
+        for pause in _PAUSES:
+            try:
+                return await super().create_connection(with_db)
+            except sqlite3.OperationalError as error:
+                await self.close()  # it would be used without the pragmas that are missing
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+            await asyncio.sleep(pause)
+        return await super().create_connection(with_db)
+
     def _in_transaction(self) -> TransactionContext:
         return SqliteTransactionContext(_Transaction(self), self._lock)
 

@@ -144,6 +144,19 @@ async def test_a_locked_and_a_read_only_sqlite_file_are_unavailable(sqlite_url: 
     assert is_unavailable(read_only.value)
 
 
+async def test_a_new_sqlite_file_that_another_process_writes_to_just_now_is_opened_when_it_is_free(
+    empty_sqlite_url: str,
+) -> None:
+    """SQLite waits for no writer where a file is to be turned to WAL."""
+    with contextlib.closing(sqlite3.connect(empty_sqlite_url.removeprefix("sqlite://"), isolation_level=None)) as other:
+        other.execute("CREATE TABLE first (id INTEGER)")
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.1, other.rollback)
+        async with connected(empty_sqlite_url):
+            assert await connection().execute_query_dict("PRAGMA journal_mode") == [{"journal_mode": "wal"}]
+            assert await connection().execute_query_dict("PRAGMA foreign_keys") == [{"foreign_keys": 1}]
+
+
 async def test_a_database_that_cannot_be_reached_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "no.db").write_bytes(b"This is no database, but a text of some length. " * 50)
     (tmp_path / "file").touch()
