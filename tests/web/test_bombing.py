@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from app.store.quotas import Quotas
-from app.wiring import Mailbox, build_station
+from app.wiring import Mailbox
 from tests.clock import FrozenClock
 from tests.web.asking import LETTER, asking
+from tests.web.post_office import deliver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -43,11 +44,6 @@ async def _post_from_everywhere(client: httpx.AsyncClient) -> int:
     return taken
 
 
-async def _deliver(mailbox: Mailbox) -> None:
-    async with build_station(mailbox, leads=False) as station:
-        await station.scan.drain()
-
-
 def _to_the_victim(folder: Path) -> list[EmailMessage]:
     mails = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in folder.rglob("*.eml")]
     return [mail for mail in mails if "example.org" in str(mail["To"]).lower()]
@@ -63,12 +59,12 @@ async def test_a_bombed_address_gets_what_the_limits_allow_and_one_click_ends_it
         most = Quotas().reader
         assert await _post_from_everywhere(client) == most
         clock.advance(timedelta(days=7))
-        await _deliver(mailbox)
+        await deliver(client)
         arrived = _to_the_victim(tmp_path / "outbox")
         assert len(arrived) == most
         token = re.search(r"/stop/([\w-]{22})", arrived[0].get_body(("plain",)).get_content())  # type: ignore[union-attr]
         assert token
         assert (await client.post(f"/stop/{token[1]}/block")).status_code == 303
         clock.advance(timedelta(days=23))
-        await _deliver(mailbox)
+        await deliver(client)
     assert len(_to_the_victim(tmp_path / "outbox")) == most

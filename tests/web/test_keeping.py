@@ -8,9 +8,10 @@ import pytest
 
 from app.domain.status import Status
 from app.store.models import Delivery, Letter, Worker
-from app.wiring import Mailbox, build_station
+from app.wiring import Mailbox
 from tests.clock import FrozenClock
 from tests.web.asking import LETTER, posted
+from tests.web.post_office import deliver
 
 pytestmark = pytest.mark.anyio
 
@@ -55,8 +56,7 @@ async def test_its_copies_in_the_outbox_go_with_it_and_no_others(
     client: httpx.AsyncClient, mailbox: Mailbox, tmp_path: Path
 ) -> None:
     tokens = [await posted(client, sender_email="jun@example.net") for _ in range(2)]
-    async with build_station(mailbox, leads=False) as station:
-        await station.scan.drain()
+    await deliver(client)
     folder = tmp_path / "outbox"
     assert len(list(folder.glob("*.eml"))) == 2
     assert (await client.post(f"/letters/{tokens[0]}/erase")).status_code == 200
@@ -65,16 +65,15 @@ async def test_its_copies_in_the_outbox_go_with_it_and_no_others(
     assert tokens[1] in mailbox.outbox.read(left.name).text
 
 
-async def test_a_letter_on_its_way_is_not_erased_and_says_so(client: httpx.AsyncClient, mailbox: Mailbox) -> None:
+async def test_a_letter_on_its_way_is_not_erased_and_says_so(client: httpx.AsyncClient) -> None:
     token = await posted(client)
-    async with build_station(mailbox, leads=False):
-        worker = (await Worker.all())[0].id
-        await Delivery.filter(occasion="first").update(status=Status.CLAIMED, claim_token=worker, claimed_by_id=worker)
-        answer = await client.post(f"/letters/{token}/erase")
-        assert answer.status_code == 409
-        assert "on its way at this very moment" in answer.text
-        assert (await client.get(f"/letters/{token}")).status_code == 200
-        await Delivery.filter(occasion="first").update(status=Status.SCHEDULED, claim_token=None, claimed_by_id=None)
+    worker = (await Worker.all())[0].id
+    await Delivery.filter(occasion="first").update(status=Status.CLAIMED, claim_token=worker, claimed_by_id=worker)
+    answer = await client.post(f"/letters/{token}/erase")
+    assert answer.status_code == 409
+    assert "on its way at this very moment" in answer.text
+    assert (await client.get(f"/letters/{token}")).status_code == 200
+    await Delivery.filter(occasion="first").update(status=Status.SCHEDULED, claim_token=None, claimed_by_id=None)
 
 
 @pytest.mark.parametrize("path", ["erase", "withdraw"])

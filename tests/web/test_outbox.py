@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.wiring import Mailbox, build_station
+from app.wiring import Mailbox
 from tests.clock import FrozenClock
 from tests.web.asking import BASE, asking, posted
+from tests.web.post_office import deliver
 
 pytestmark = pytest.mark.anyio
 
@@ -22,12 +23,11 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-async def delivered(client: httpx.AsyncClient, mailbox: Mailbox, clock: FrozenClock) -> str:
+async def delivered(client: httpx.AsyncClient, clock: FrozenClock) -> str:
     """Post a letter, let its first day come, and return the name of the mail that left."""
     await posted(client, body=BODY, subject="바다에서")
     clock.advance(timedelta(days=7))
-    async with build_station(mailbox, leads=False) as station:
-        await station.scan.run()
+    await deliver(client)
     page = (await client.get("/outbox")).text
     (name,) = re.findall(r'href="/outbox/([^"]+)"', page)
     assert "바다에서" in page
