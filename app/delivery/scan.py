@@ -16,7 +16,7 @@ from app.delivery.flights import Flights
 from app.delivery.line import Line
 from app.delivery.membership import Membership
 from app.delivery.records import Records
-from app.store import claims, confirming, deliveries
+from app.store import claims, confirming, deliveries, due
 from app.store.database import is_unavailable
 
 log = structlog.get_logger()
@@ -120,19 +120,24 @@ class Scan:
             await claims.unclaim(token, self._clock.now())
             self._doubtful.discard(token)
 
-    async def _resend_if_asked(self) -> None:
-        if self._asked and self._resends and (count := await deliveries.resend_uncertain(self._clock.now())):
-            log.warning("sending again what was never answered", deliveries=count)
-        if self._asked and (count := await confirming.cancel_unconfirmed(self._clock.now())):
-            log.info("called off what nobody confirmed", deliveries=count)
+    async def _is_anything_due(self) -> bool:
+        """Look around, as once a minute; what is to be sent again or called off is that. False: nothing may leave."""
         self._asked = False
+        found = await due.look(self._clock.now())
+        resent = found.uncertain and self._resends and await deliveries.resend_uncertain(self._clock.now())
+        if resent:
+            log.warning("sending again what was never answered", deliveries=resent)
+        if found.unconfirmed and (count := await confirming.cancel_unconfirmed(self._clock.now())):
+            log.info("called off what nobody confirmed", deliveries=count)
+        return bool(found.scheduled or resent)
 
     async def _look(self) -> bool:
         """Claim, fill the seats, and wait until more can be done; False: this scan is over."""
         if self._stopped or self._breaker.is_open:
             return False
         self._stirred.clear()
-        await self._resend_if_asked()
+        if self._asked and not await self._is_anything_due() and not self._line:
+            return False
         wait = self._wait()  # before we ask: who was left out then may have landed when we hear
         claimed = await self._claim_due()
         self._fill()

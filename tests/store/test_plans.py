@@ -20,6 +20,7 @@ from app.domain.status import Status
 from app.store.claims import Claimed, claim, hand_over, reclaim, unclaim
 from app.store.database import connection, transaction
 from app.store.deliveries import resend_uncertain
+from app.store.due import Due, look
 from app.store.leases import retire
 from app.store.letters import Letters
 from app.store.models import Delivery, Worker
@@ -147,6 +148,7 @@ async def test_a_million_that_wait_are_never_read_through(watched: Watched) -> N
 
 
 async def _an_empty_scan(watched: Watched, worker: UUID, now: datetime) -> None:
+    assert await watched.by_index(look(now)) == Due(uncertain=False, unconfirmed=False, scheduled=False)
     await watched.by_index(resend_uncertain(now))
     for notices in (True, False):
         none = claim(worker, uuid4(), now, 10, notices=notices, closed=["somewhere"])
