@@ -12,7 +12,10 @@ from app.store.database import as_moment
 from app.store.links import wrote
 from app.store.models import Delivery
 from app.store.new_deliveries import new_delivery
-from app.store.vault import Vault
+from app.store.vault import LETTER_COLUMNS, Vault
+
+_MAILED = ("recipient_email", "recipient_name", "sender_name", "subject", "body")
+"""What of a letter its reader gets; notices show more, to its writer."""
 
 
 class Packer:
@@ -34,9 +37,9 @@ class Packer:
 
     def _mail(self, claimed: Claimed) -> Mail:
         letter = claimed.letter
-        values = self._vault.open_letter(letter)
-        second = letter["second_send_at"]
         notice, who = claimed.occasion.is_notice, claimed.addressee
+        values = self._vault.open_letter(letter, LETTER_COLUMNS if notice else _MAILED)
+        second = letter["second_send_at"]
         to_writer, asks = notice and who == "sender", claimed.occasion is Occasion.CONFIRMATION
         return Mail(
             occasion=claimed.occasion,
