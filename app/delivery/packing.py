@@ -59,6 +59,7 @@ class Packer:
             reason="" if claimed.untried else claimed.refusal,
             untried=claimed.untried,
             stop_url="" if to_writer else self._stop_url(letter),
+            renewed=claimed.occasion is Occasion.RECEIPT and letter["edition"] > 1,
             confirm_url=self._confirm_url(claimed.message_id) if asks else "",
             entries=tuple(
                 self._entry(each) for each in claimed.others if wrote(self._vault, values["sender_email"], each)

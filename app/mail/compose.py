@@ -161,6 +161,7 @@ def _notice_values(mail: Mail) -> dict[str, str]:
         "reason": " ".join(mail.reason.split()),
         "untried": "yes" if mail.untried else "",
         "confirm_url": mail.confirm_url,
+        "renewed": "yes" if mail.renewed else "",
         "stop_url": mail.stop_url if mail.confirm_url else "",  # whoever is asked may be the reader, who may stop it
         "written": _moment(_minute(mail.written_at), mail.timezone, mail.language),
         "first_date": _moment(_minute(mail.send_at), mail.timezone, mail.language),

@@ -28,7 +28,7 @@ class Mail:
     addresses, or `untried`: the address was known not to exist. Only what goes to the reader uses
     `stop_url`, the reader's page, which must never reach its writer. `confirm_url` is where an
     address confirms, the reader's where the writer gave none; `entries` are the letters whose links
-    were asked for.
+    were asked for. `renewed`: an earlier receipt named other days.
     """
 
     occasion: Occasion
@@ -47,6 +47,7 @@ class Mail:
     reader: str = ""
     reason: str = ""
     untried: bool = False
+    renewed: bool = False
     stop_url: str = ""
     confirm_url: str = ""
     entries: tuple[Entry, ...] = ()

@@ -13,10 +13,12 @@ from app.errors import LetterNotFound, Sealed
 from app.sealing import new_token, token_hash
 from app.store.database import transaction
 from app.store.models import Delivery, Letter
+from app.store.new_deliveries import new_delivery
 from app.store.revising import revise
 from app.store.vault import Vault
 
 _PENDING = (Status.SCHEDULED, Status.HELD)
+_LEFT = (Status.CLAIMED, Status.UNCERTAIN, Status.SENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Changes:
 
     async def change(self, token: str, draft: Draft, promise: Promise, now: datetime) -> None:
         """Write a letter anew; it goes where and in the language it was to go, and arrives as promised now.
+
+        A receipt that names other days is followed by one with these, once the letter is sealed.
 
         Each delivery is moved by its state, as the scan claims it by its state, so a letter that is
         leaving at this moment leaves as it was. The deliveries come first and in order, as in a
@@ -41,6 +45,8 @@ class Changes:
         if letter.sealed_at is None:
             raise _sealed()
         texts = {name: getattr(draft, name) for name in ("body", "subject", "recipient_name", "sender_name")}
+        sealed_at = min(letter.sealed_at, promise.first)
+        told = (letter.send_at, letter.second_send_at, letter.timezone)
         async with transaction():
             await _move(letter.id, Occasion.FIRST, promise.first)
             await self._move_second(letter.id, promise.second, now)
@@ -52,10 +58,12 @@ class Changes:
                 timezone=draft.timezone,
                 send_at=promise.first,
                 second_send_at=promise.second,
-                sealed_at=min(letter.sealed_at, promise.first),
+                sealed_at=sealed_at,
             )
             if not changed:
                 raise _sealed()
+            if told != (promise.first, promise.second, draft.timezone):
+                await self._renew_receipt(letter.id, sealed_at, now)
 
     async def _move_second(self, letter_id: UUID, arrives: datetime | None, now: datetime) -> None:
         seconds = Delivery.filter(letter_id=letter_id, occasion=Occasion.SECOND)
@@ -68,6 +76,22 @@ class Changes:
         else:
             first = await Delivery.get(letter_id=letter_id, occasion=Occasion.FIRST)
             await self._like(first, arrives, now).save(force_create=True)
+
+    async def _renew_receipt(self, letter_id: UUID, sealed_at: datetime, now: datetime) -> None:
+        """Have a receipt follow the one that has left; one that has not will name the new days anyway."""
+        last = await Delivery.filter(letter_id=letter_id, occasion=Occasion.RECEIPT).order_by("-edition").first()
+        if last is None or last.status not in _LEFT:
+            return
+        renewed = new_delivery(
+            letter_id,
+            Occasion.RECEIPT,
+            sealed_at,
+            now,
+            domain_mac=last.domain_mac,
+            message_domain=self.message_domain,
+        )
+        renewed.edition = last.edition + 1
+        await renewed.save(force_create=True)
 
     def _like(self, first: Delivery, arrives: datetime, now: datetime) -> Delivery:
         """Return a second delivery, which waits for whatever the first waits for."""

@@ -227,8 +227,9 @@ class Letters:
         async with transaction():
             gone = {"status": Status.CANCELLED, "status_at": now, "held_reason": None}
             await promised.filter(stopped | Q(status__in=waiting)).update(**gone)
-            # A receipt that still waits for the confirmation would speak of a letter that is not to come.
-            await of_letter.filter(held_reason=HeldReason.UNCONFIRMED).update(**gone)
+            # A receipt that still waits would speak of a letter that is not to come.
+            unsent = Q(occasion=Occasion.RECEIPT, status=Status.SCHEDULED) | Q(held_reason=HeldReason.UNCONFIRMED)
+            await of_letter.filter(unsent).update(**gone)
             leaving = await promised.filter(status__in=[*waiting, Status.CLAIMED]).exists()
             if leaving or not await promised.filter(status=Status.CANCELLED).exists():
                 raise NotWithdrawable("this letter has left already, or is leaving at this moment")

@@ -33,9 +33,9 @@ _ATTEMPT = (
 _ADDRESSEE = "CASE WHEN notice THEN COALESCE(sender_mac, recipient_mac) ELSE recipient_mac END"
 # All that is known of claimed deliveries, with their letters; `{ours}` are their ids. The id of a row is its letter's.
 _CLAIMED = """
-        SELECT letters.*, deliveries.id AS delivery_id, deliveries.occasion, deliveries.message_id, deliveries.due_at,
-            deliveries.attempts, deliveries.first_refused_at, deliveries.domain_mac, deliveries.claim_token,
-            deliveries.status_at, deliveries.handed_over_at,
+        SELECT letters.*, deliveries.id AS delivery_id, deliveries.occasion, deliveries.edition, deliveries.message_id,
+            deliveries.due_at, deliveries.attempts, deliveries.first_refused_at, deliveries.domain_mac,
+            deliveries.claim_token, deliveries.status_at, deliveries.handed_over_at,
             CASE
                 WHEN EXISTS (
                     SELECT 1 FROM blocked_addresses WHERE mac = {addressee}

@@ -61,7 +61,9 @@ def problem(
         content = {"status": status, "title": gettext(title), "detail": gettext(text), "errors": errors or {}}
         answer: Response = JSONResponse(content, status, {"Vary": VARY}, "application/problem+json")
     else:
-        answer = page(request, "pages/problem.html", status, title=title, text=text)
+        answer = page(
+            request, "pages/problem.html", status, title=title, text=text, lost=status == HTTPStatus.NOT_FOUND
+        )
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = _SOON
     return answer

@@ -1,7 +1,7 @@
 """Changing a letter until it is sealed, and not a moment or a state later."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -74,6 +74,27 @@ async def test_a_second_arrival_can_be_taken_away_and_given_again(letters: Lette
     assert [each.promised_at for each in found.deliveries] == [LATER.first, LATER.second]
     assert len(set(await Delivery.all().values_list("message_id", flat=True))) == 3
     assert (await audit()).adds_up
+
+
+async def _receipts() -> list[tuple[int, Status, datetime]]:
+    receipts = Delivery.filter(occasion=Occasion.RECEIPT).order_by("edition")
+    return [(each.edition, each.status, each.due_at) for each in await receipts]
+
+
+async def test_a_receipt_that_names_other_days_is_renewed_once_when_the_letter_is_sealed(
+    letters: Letters, changes: Changes
+) -> None:
+    token = (await letters.post(DRAFT, NOW)).token
+    await changes.change(token, DRAFT, LATER, NOW)
+    assert await _receipts() == [(1, Status.SCHEDULED, NOW)], "it has not left, and will name these days"
+    await Delivery.filter(occasion=Occasion.RECEIPT).update(status=Status.SENT, sent_at=NOW)
+    await changes.change(token, replace(DRAFT, body="Anew"), LATER, NOW)
+    assert len(await _receipts()) == 1, "the days are the same"
+    for promise in (Promise(NOW + 2 * DAY, None), LATER):
+        await changes.change(token, DRAFT, promise, NOW)
+        assert await _receipts() == [(1, Status.SENT, NOW), (2, Status.SCHEDULED, NOW + HOUR)]
+    await letters.withdraw(token, NOW)
+    assert [status for _, status, _ in await _receipts()] == [Status.SENT, Status.CANCELLED]
 
 
 @pytest.mark.parametrize("occasion", list(Occasion)[:2])

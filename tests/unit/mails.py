@@ -99,6 +99,8 @@ LETTERS = {
 NOTICES = {
     "receipt-en": receipt(),
     "receipt-ko": receipt(KOREAN),
+    "renewed-en": receipt(renewed=True),
+    "renewed-ko": receipt(KOREAN, renewed=True),
     "refusal-en": refusal(),
     "refusal-ko": refusal(KOREAN),
     "untried-en": refusal(reason="", untried=True),

@@ -83,6 +83,8 @@ def test_a_letter_of_the_same_day_does_not_count_its_days() -> None:
         (replace(BARE, subject="   "), "A letter written on 7 November 2025"),
         (receipt(), "Your letter is posted"),
         (receipt(KOREAN), "편지를 잘 맡았습니다"),
+        (receipt(renewed=True), "Your letter comes on other days now"),
+        (receipt(KOREAN, renewed=True), "편지가 도착하는 날이 바뀌었습니다"),
         (refusal(), "We could not deliver your letter"),
         (refusal(KOREAN), "편지를 전해 드리지 못했습니다"),
     ],

@@ -13,6 +13,7 @@ from app.store.models import Delivery, Letter
 from app.wiring import Mailbox
 from tests.clock import FrozenClock
 from tests.web.asking import LETTER, asking, posted
+from tests.web.post_office import arrived, deliver, links_in, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +100,22 @@ async def test_a_change_that_comes_too_late_is_shown_again_and_not_taken(
     assert page.status_code == 409
     assert "The letter is sealed" in page.text
     assert BODY not in page.text
+
+
+async def test_a_writer_who_changed_the_days_gets_a_receipt_with_them(
+    client: httpx.AsyncClient, mailbox: Mailbox, clock: FrozenClock
+) -> None:
+    token = await posted(client, sender_email="jun@example.net")
+    assert "a receipt with the new ones" in (await client.get(f"/letters/{token}/change")).text
+    days = {"first_arrival": "date", "first_date": "2026-01-20", "second_arrival": "none"}
+    await client.post(f"/letters/{token}/change", data=CHANGED | days)
+    await deliver(client)
+    assert [mail["Subject"] for mail in arrived(mailbox, "jun@example.net")] == ["Your letter is posted"]
+    clock.advance(HOUR)
+    await deliver(client)
+    (mail,) = arrived(mailbox, "jun@example.net", "other days")
+    assert "First arrival: Tuesday, 20 January 2026, 18:30 (Seoul time)\n\n" in text_of(mail)
+    assert links_in(mail, "letters") == [f"/letters/{token}"]
 
 
 async def test_the_language_is_switched_in_the_middle_of_changing(client: httpx.AsyncClient) -> None:

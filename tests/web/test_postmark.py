@@ -40,6 +40,9 @@ async def test_a_refusal_is_told_in_plain_words_and_in_the_servers_own(mailbox: 
     assert "The mail server says that there is no such address." in page
     assert "550 5.1.1 nobody &lt;here&gt;" in page
     assert page.count("Its words:") == 1
+    assert "<h1>Your letter could not be delivered</h1>" in page
+    assert "Was the address wrong?" in page
+    assert f'<a class="button" href="/letters/{token}/address">' in page
 
 
 async def test_a_mail_server_took_a_letter_only_where_one_is_set(mailbox: Mailbox, client: httpx.AsyncClient) -> None:
@@ -48,7 +51,7 @@ async def test_a_mail_server_took_a_letter_only_where_one_is_set(mailbox: Mailbo
     page = (await client.get(f"/letters/{token}")).text
     assert "lies in the outbox here" in page
     assert "took it over" not in page
-    assert "call the letter back" not in page
+    assert "/withdraw" not in page
     settings = mailbox.settings.model_copy(update={"smtp_url": "smtp://127.0.0.1:9"})
     async with asking(mailbox, settings=settings) as served:
         page = (await served.get(f"/letters/{token}")).text
