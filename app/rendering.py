@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from babel import Locale
 from babel.dates import format_date, format_datetime, get_timezone_location
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes, select_autoescape
+from jinja2.visitor import NodeTransformer
 
 LANGUAGES = ("en", "ko")
 _ROOT = Path(__file__).parent
@@ -36,10 +38,37 @@ def _compiled(path: Path) -> Translations:
     return Translations(compiled)
 
 
+class _Said(NodeTransformer):
+    """Puts what needs no variable into the words of a language: a page asks for hundreds of them."""
+
+    def __init__(self, language: str) -> None:
+        self._gettext = translations(language).gettext
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 - jinja2 looks for it by this name
+        self.generic_visit(node)
+        match node:
+            case nodes.Call(node=nodes.Name(name="_"), args=[nodes.Const(value=str(text))], kwargs=[]):
+                return nodes.MarkSafeIfAutoescape(nodes.Const(self._gettext(text) % {}), lineno=node.lineno)
+        return node
+
+
+class _OneLanguage(Environment):
+    """Templates whose words are put in when they are compiled."""
+
+    def __init__(self, language: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._said = _Said(language)
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        template: nodes.Template = self._said.visit(super()._parse(source, name, filename))
+        return template
+
+
 @cache
 def environment(language: str) -> Environment:
     """Return the templates of a language. Everything but `.txt` is escaped."""
-    made = Environment(
+    made = _OneLanguage(
+        language,
         loader=FileSystemLoader(_ROOT.parent / "templates"),
         autoescape=select_autoescape(disabled_extensions=("txt",), default=True, default_for_string=True),
         undefined=StrictUndefined,
@@ -58,17 +87,23 @@ def render(template: str, language: str, **values: Any) -> str:
     return environment(language).get_template(template).render(**values)
 
 
+@cache
+def locale(language: str) -> Locale:
+    """Return what Babel knows of a language: parsing its name costs more than writing a date."""
+    return Locale.parse(language)
+
+
 def long_date(moment: datetime, zone: str, language: str) -> str:
     """Return a moment with its weekday as somebody in `zone` says it."""
-    return format_datetime(moment, _DATES[language], tzinfo=ZoneInfo(zone), locale=language)
+    return format_datetime(moment, _DATES[language], tzinfo=ZoneInfo(zone), locale=locale(language))
 
 
 def long_day(moment: datetime, zone: tzinfo, language: str) -> str:
     """Return a day with its weekday as somebody in `zone` says it."""
-    return format_date(moment.astimezone(zone), _DAYS[language], locale=language)
+    return format_date(moment.astimezone(zone), _DAYS[language], locale=locale(language))
 
 
 @cache
 def place_of(zone: str, language: str) -> str:
     """Return a time zone as people of that language say it: `Seoul`, `서울`."""
-    return str(get_timezone_location(zone, locale=language, return_city=True))
+    return str(get_timezone_location(zone, locale=locale(language), return_city=True))

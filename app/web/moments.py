@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_timedelta, parse_pattern
+
+from app.rendering import locale
 
 _PATTERNS = {"en": "EEE d MMM y, HH:mm", "ko": "y. M. d. (EEE) HH:mm"}
 _NOTABLE = timedelta(minutes=5)
@@ -27,16 +29,18 @@ class Moments:
 
     def date(self, moment: datetime) -> str:
         """Return a moment to the minute; the page names the zone once."""
-        return format_datetime(moment, _PATTERNS[self.language], tzinfo=self.zone, locale=self.language)
+        return self._written(moment, _PATTERNS[self.language])
 
     def second(self, moment: datetime) -> str:
         """Return a moment to the second, as one looks for it in a mail server's log."""
-        pattern = f"{_PATTERNS[self.language]}:ss"
-        return format_datetime(moment, pattern, tzinfo=self.zone, locale=self.language)
+        return self._written(moment, f"{_PATTERNS[self.language]}:ss")
 
     def hour(self, moment: datetime) -> str:
         """Return the time of day: `14:15`."""
-        return format_datetime(moment, "HH:mm", tzinfo=self.zone, locale=self.language)
+        return self._written(moment, "HH:mm")
+
+    def _written(self, moment: datetime, pattern: str) -> str:
+        return parse_pattern(pattern).apply(moment.astimezone(self.zone), locale(self.language))
 
     def distance(self, moment: datetime) -> str:
         """Return how far away a moment is: `in 7 days`, `3 minutes ago`."""
@@ -56,4 +60,4 @@ class Moments:
 def span(length: timedelta, language: str, *, add_direction: bool = False) -> str:
     """Return a span in one unit, of which there are at least two: `90 minutes`, `30 days`."""
     unit = next(unit for unit, least in _UNITS.items() if abs(length) >= least)
-    return format_timedelta(length, unit, threshold=float("inf"), add_direction=add_direction, locale=language)
+    return format_timedelta(length, unit, threshold=float("inf"), add_direction=add_direction, locale=locale(language))

@@ -8,6 +8,7 @@ from babel.dates import format_date, get_day_names
 from babel.numbers import format_compact_decimal, format_decimal
 from babel.units import format_unit
 
+from app.rendering import locale
 from app.web.moments import span
 
 _COMPACT = 10_000
@@ -22,17 +23,17 @@ class Numbers:
     language: str
 
     def full(self, number: int) -> str:
-        return format_decimal(number, locale=self.language)
+        return format_decimal(number, locale=locale(self.language))
 
     def short(self, number: int) -> str:
         """Return a number for a narrow place: `12.3K`, `1.2만`."""
         if number < _COMPACT:
             return self.full(number)
-        return format_compact_decimal(number, locale=self.language, fraction_digits=1)
+        return format_compact_decimal(number, locale=locale(self.language), fraction_digits=1)
 
     def share(self, share: float) -> str:
         """Return a share in per cent, rounded down: what is not all is not called so."""
-        return f"{format_decimal(floor(share * 1000) / 10, '#,##0.#', locale=self.language)} %".replace(
+        return f"{format_decimal(floor(share * 1000) / 10, '#,##0.#', locale=locale(self.language))} %".replace(
             " ", "" if self.language == "ko" else "\N{NARROW NO-BREAK SPACE}"
         )
 
@@ -45,20 +46,20 @@ class Numbers:
         return self._measured(round(seconds / 60), "minute")
 
     def _measured(self, amount: float, unit: str) -> str:
-        return format_unit(amount, f"duration-{unit}", length="short", locale=self.language)
+        return format_unit(amount, f"duration-{unit}", length="short", locale=locale(self.language))
 
     def span(self, seconds: float) -> str:
         return span(timedelta(seconds=seconds), self.language)
 
     def day(self, day: date) -> str:
-        return format_date(day, _DAYS[self.language], locale=self.language)
+        return format_date(day, _DAYS[self.language], locale=locale(self.language))
 
     def day_of_month(self, day: date, *, in_full: bool) -> str:
         """Return the day of the month, with the month `in_full` or where it begins."""
-        return format_date(day, _SHORT_DAYS[self.language] if in_full or day.day == 1 else "d", locale=self.language)
+        return format_date(day, _SHORT_DAYS[self.language] if in_full or day.day == 1 else "d", locale=locale(self.language))
 
     @property
     def weekdays(self) -> list[str]:
         """The names of the days from Monday on, short."""
-        names = get_day_names("abbreviated", locale=self.language)
+        names = get_day_names("abbreviated", locale=locale(self.language))
         return [names[number] for number in range(7)]
