@@ -2,8 +2,18 @@
 
 import logging
 import sys
+from collections.abc import Collection
+from itertools import islice
+from typing import Any
 
 import structlog
+
+MOST_LISTED = 100
+
+
+def listed(deliveries: Collection[int]) -> dict[str, Any]:
+    """Return what a line about several deliveries says of them: how many, and the ids of the first MOST_LISTED."""
+    return {"number": len(deliveries), "deliveries": list(islice(deliveries, MOST_LISTED))}
 
 
 def configure_logging() -> None:

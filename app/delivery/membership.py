@@ -9,6 +9,7 @@ import structlog
 from app.clock import Clock
 from app.delivery.answers import Answers
 from app.delivery.relief import Relief
+from app.log import listed
 from app.store import leases
 
 log = structlog.get_logger()
@@ -78,8 +79,8 @@ class Membership:
         returned = 0
         for worker, beat in self._watch.still(others, self._clock.monotonic()):
             taken = await self._relief.relieve(worker, beat)
-            log.warning("reclaimed", dead_worker=str(worker), claims=taken)
-            returned += taken
+            log.warning("reclaimed", dead_worker=str(worker), **listed(taken))
+            returned += len(taken)
         return returned
 
     async def leave(self) -> None:

@@ -15,6 +15,7 @@ from app.delivery.membership import Membership
 from app.delivery.window import Place, Window
 from app.domain.retry import Reply
 from app.domain.status import Status
+from app.log import listed
 from app.mail.envelope import TransportError
 from app.store import claims, settlements
 from app.store.claims import Claimed
@@ -109,7 +110,8 @@ class Records:
                 settled = await settlements.settle(group, self._membership.name)
             except Exception as error:
                 if is_unavailable(error):
-                    log.warning("the database is away; endings wait", endings=len(group), error=type(error).__name__)
+                    waiting = [ending.claimed.id for ending in group]
+                    log.warning("the database is away; endings wait", error=type(error).__name__, **listed(waiting))
                     await asyncio.sleep(_DATABASE_PAUSE)
                 elif len(group) > 1:
                     raise

@@ -30,16 +30,16 @@ class Relief:
         self._judge = judge
         self._clock = clock
 
-    async def relieve(self, worker: UUID, beat: int) -> int:
-        """End the claims of a worker whose beat stood still at `beat`. Returns how many those were."""
-        settled = 0
+    async def relieve(self, worker: UUID, beat: int) -> list[int]:
+        """End the claims of a worker whose beat stood still at `beat`. Returns which those were."""
+        settled: set[int] = set()
         if remains := read(self._folder, worker):
             left = await claims.handed_over_by(worker)
             endings = [ending for claimed in left if (ending := self._ending(claimed, remains))]
-            settled = len(await settlements.settle(endings, await leases.name_of(worker)))
+            settled = await settlements.settle(endings, await leases.name_of(worker))
         returned = await claims.reclaim(worker, beat, self._clock.now())
         discard(path_of(self._folder, worker))
-        return settled + returned
+        return [*settled, *returned]
 
     async def tidy(self, alive: Collection[UUID]) -> None:
         """Read the files of workers that others took for dead without them, and take them away."""

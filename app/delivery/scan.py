@@ -16,6 +16,7 @@ from app.delivery.flights import Flights
 from app.delivery.line import Line
 from app.delivery.membership import Membership
 from app.delivery.records import Records
+from app.log import listed
 from app.store import claims, confirming, deliveries, due
 from app.store.database import is_unavailable
 
@@ -126,9 +127,9 @@ class Scan:
         found = await due.look(self._clock.now())
         resent = found.uncertain and self._resends and await deliveries.resend_uncertain(self._clock.now())
         if resent:
-            log.warning("sending again what was never answered", deliveries=resent)
-        if found.unconfirmed and (count := await confirming.cancel_unconfirmed(self._clock.now())):
-            log.info("called off what nobody confirmed", deliveries=count)
+            log.warning("sending again what was never answered", **listed(resent))
+        if found.unconfirmed and (cancelled := await confirming.cancel_unconfirmed(self._clock.now())):
+            log.info("called off what nobody confirmed", **listed(cancelled))
         return bool(found.scheduled or resent)
 
     async def _look(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from app.domain.status import Occasion, Status
+from app.domain.status import HeldReason, Occasion, Status
 
 COMING = (Status.SCHEDULED, Status.CLAIMED, Status.HELD, Status.UNCERTAIN)
 ENDED = (Status.SENT, Status.FAILED, Status.CANCELLED)
@@ -44,12 +44,14 @@ class Selection:
 
     Every delivery has one place in time, its *moment*: when it is due while it is still to come, and
     when it ended once it has. `since` is the first moment that is meant, `until` the first that is
-    not. At most one of the macs is given, of `Vault.address_mac` or `domain_mac`: for whom it is,
-    which for a notice is the writer, if we know an address.
+    not. `reasons` narrow what is held, and nothing else. At most one of the macs is given, of
+    `Vault.address_mac` or `domain_mac`: for whom it is, which for a notice is the writer, if we know
+    an address.
     """
 
     states: frozenset[Status] = frozenset(Status)
     occasions: frozenset[Occasion] = frozenset(Occasion)
+    reasons: frozenset[HeldReason] = frozenset(HeldReason)
     since: datetime | None = None
     until: datetime | None = None
     address_mac: str = ""
@@ -63,10 +65,16 @@ class Selection:
 
     def query(self) -> list[tuple[str, str]]:
         """Return what `read_selection` makes the same selection of; it holds no address."""
+        every, held_for_any = set(Status), self.reasons == set(HeldReason)
         macs = (("address", self.address_mac), ("domain", self.domain_mac))
         return [
-            *(("state", each.value) for each in Status if each in self.states < set(Status)),
+            *(
+                ("state", each.value)
+                for each in Status
+                if each in self.states and (self.states < every or not held_for_any)
+            ),
             *(("occasion", each.value) for each in Occasion if each in self.occasions < set(Occasion)),
+            *(("reason", each.value) for each in HeldReason if each in self.reasons < set(HeldReason)),
             *((name, _written(moment)) for name, moment in (("since", self.since), ("until", self.until)) if moment),
             *(("to", f"{kind}-{mac}") for kind, mac in macs if mac),
             *([("message_id", self.message_id)] if self.message_id else []),
@@ -79,11 +87,16 @@ class Selection:
 def read_selection(query: Iterable[tuple[str, str]], zone: ZoneInfo) -> Selection:
     """Return what a query asks for; a time without an offset is one of `zone`. Other names are left alone.
 
+    Who asks for reasons and for no state means what is held.
+
     Raises Unselectable.
     """
     pairs = [(name, value.strip()) for name, value in query if value.strip()]
     last, flaws = dict(pairs), dict[str, Flaw]()
-    states = frozenset(_read(Status, "state", pairs, flaws)) or frozenset(Status)
+    reasons = frozenset(_read(HeldReason, "reason", pairs, flaws))
+    states = frozenset(_read(Status, "state", pairs, flaws)) or (
+        frozenset({Status.HELD}) if reasons else frozenset(Status)
+    )
     occasions = frozenset(_read(Occasion, "occasion", pairs, flaws)) or frozenset(Occasion)
     since, until = (_moment(name, last.get(name, ""), zone, flaws) for name in ("since", "until"))
     if since and until and until <= since:
@@ -97,7 +110,7 @@ def read_selection(query: Iterable[tuple[str, str]], zone: ZoneInfo) -> Selectio
     if flaws:
         raise Unselectable(flaws)
     macs = {f"{to[1]}_mac": to[2]} if to else {}
-    return Selection(states, occasions, since, until, message_id=message_id, **macs)
+    return Selection(states, occasions, reasons or frozenset(HeldReason), since, until, message_id=message_id, **macs)
 
 
 def _read(kind: type[_Kind], name: str, pairs: list[tuple[str, str]], flaws: dict[str, Flaw]) -> list[_Kind]:

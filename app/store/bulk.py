@@ -23,7 +23,7 @@ from app.store.models import Delivery
 from app.store.selecting import count, find, read_place
 from app.store.trail import Operator, record
 
-COUNT_LIMIT = 100_000
+COUNT_LIMIT = 50_000
 """What is asked about is counted up to here; above, it is one more than this."""
 
 

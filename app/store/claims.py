@@ -121,21 +121,21 @@ async def hand_over(claims: Sequence[Claimed], now: datetime) -> set[int]:
     return await write(statements().hand_over, rows)
 
 
-async def reclaim(worker: UUID, beat: int, now: datetime) -> int:
+async def reclaim(worker: UUID, beat: int, now: datetime) -> list[int]:
     """Take back the claims of a worker whose beat has stood still at `beat`, and strike it off.
 
     What it had not handed over is scheduled again, uncharged; what it had is uncertain. A worker
-    that has moved its beat since is left alone. Returns how many claims were taken back.
+    that has moved its beat since is left alone. Returns which were taken back.
     """
     async with transaction() as ours:
         locked = await ours.execute_query_dict(statements().lock_worker, [as_uuid(worker), beat])
         if not locked:
-            return 0
+            return []
         rows = await ours.execute_query_dict(statements().lock_claims, [as_uuid(worker)])
         await _take_back(rows, locked[0]["name"], now)
         await Lease.filter(worker_id=worker).update(worker_id=None)
         await Worker.filter(id=worker).delete()
-    return len(rows)
+    return [row["id"] for row in rows]
 
 
 async def _take_back(rows: Sequence[Row], worker_name: str, now: datetime) -> None:

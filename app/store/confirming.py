@@ -41,11 +41,13 @@ _GIVEN_UP = """
 _CANCEL = {
     "sqlite": f"""
         UPDATE deliveries SET status = 'cancelled', status_at = @1, held_reason = NULL WHERE id IN ({_GIVEN_UP})
+        RETURNING id
     """,  # noqa: S608 - of constants
     # An array, and what somebody confirms at this moment is skipped: see the claim in `statements`.
     "postgres": f"""
         UPDATE deliveries SET status = 'cancelled', status_at = @1, held_reason = NULL
         WHERE id = ANY (ARRAY ({_GIVEN_UP} FOR UPDATE SKIP LOCKED))
+        RETURNING id
     """,  # noqa: S608
 }
 
@@ -148,12 +150,12 @@ async def confirm(token: str, now: datetime) -> Link:
     return link
 
 
-async def cancel_unconfirmed(now: datetime) -> int:
-    """Cancel what waited for a link in vain. Returns how many deliveries that were, a batch at most."""
+async def cancel_unconfirmed(now: datetime) -> list[int]:
+    """Cancel what waited for a link in vain. Returns which deliveries, a batch at most."""
     client = connection()
     sql = numbered(_CANCEL[client.capabilities.dialect].format(limit=_BATCH))
-    cancelled, _ = await client.execute_query(sql, [as_parameter(now), as_parameter(now - LIFE)])
-    return cancelled
+    cancelled = await client.execute_query_dict(sql, [as_parameter(now), as_parameter(now - LIFE)])
+    return [row["id"] for row in cancelled]
 
 
 async def _by_token(token: str) -> Confirmation:

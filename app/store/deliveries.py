@@ -16,16 +16,16 @@ RESEND_LIMIT = 5
 """How often an unanswered delivery is sent again before it waits for the operator."""
 
 
-async def resend_uncertain(now: datetime) -> int:
+async def resend_uncertain(now: datetime) -> list[int]:
     """Schedule again what was handed over without an answer, under its own Message-ID.
 
     What its writer has called back meanwhile is not sent again. Each of these may double a
     letter, so after RESEND_LIMIT the delivery stays uncertain until
-    the operator decides. Returns how many.
+    the operator decides. Returns which.
     """
     moment = as_parameter(now)
-    resent, _ = await connection().execute_query(statements().resend, [moment, moment, RESEND_LIMIT])
-    return resent
+    resent = await connection().execute_query_dict(statements().resend, [moment, moment, RESEND_LIMIT])
+    return [row["id"] for row in resent]
 
 
 async def accepted_after_all(delivery: int, token: UUID, at: datetime, reply: Reply) -> bool:

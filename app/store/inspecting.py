@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from tortoise.expressions import RawSQL
+
 from app.domain.status import Outcome
 from app.store.listing import Row, masked_address, rows_of
 from app.store.models import Attempt, Delivery
+from app.store.said import SAID
 from app.store.vault import Vault
 
 _MOST_TRIES = 200
@@ -21,9 +24,7 @@ class TryView:
     handed_over_at: datetime | None
     ended_at: datetime
     outcome: Outcome
-    code: int | None
-    enhanced: str
-    answer: str
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ def _letter(vault: Vault, delivery: Delivery) -> LetterView:
 
 
 async def _tries(delivery_id: int) -> tuple[TryView, ...]:
-    names = ("worker_name", "started_at", "handed_over_at", "ended_at", "outcome", "code", "enhanced", "answer")
-    newest = await Attempt.filter(delivery_id=delivery_id).order_by("-id").limit(_MOST_TRIES).values(*names)
+    names = ("worker_name", "started_at", "handed_over_at", "ended_at", "outcome", "said")
+    tries = Attempt.filter(delivery_id=delivery_id).annotate(said=RawSQL(SAID))
+    newest = await tries.order_by("-id").limit(_MOST_TRIES).values(*names)
     return tuple(TryView(**each) for each in reversed(newest))

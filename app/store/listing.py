@@ -1,5 +1,6 @@
 """The list of deliveries on the desk. A page costs what it shows, not what is stored."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,20 +8,31 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from tortoise.expressions import Subquery
-from tortoise.functions import Max
-
 from app.domain.address import masked
 from app.domain.selection import ENDED, Selection
-from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.domain.status import HeldReason, Occasion, Status
 from app.errors import KeyMissing
-from app.store.models import Attempt, Delivery
+from app.store.database import as_moment, connection
+from app.store.said import SAID_OR_OUTCOME
 from app.store.selecting import Place, find, read_place
 from app.store.vault import Vault
 
 PAGE = 50
 """Rows of a page."""
 
+# The newest try is found by the index that begins with the delivery.
+_ROWS_OF = """
+    SELECT deliveries.id, letter_id, notice, occasion, status, held_reason, promised_at, due_at, status_at, attempts,
+           revision, recipient_email_sealed AS recipient, sender_email_sealed AS sender,
+           (SELECT CASE outcome WHEN 'accepted' THEN '' ELSE {said} END FROM attempts
+            WHERE delivery_id = deliveries.id ORDER BY attempts.id DESC LIMIT 1) AS last_error
+    FROM deliveries JOIN letters ON letters.id = letter_id
+    WHERE deliveries.id {ours}
+"""
+_ROWS = {
+    True: _ROWS_OF.format(said=SAID_OR_OUTCOME, ours="IN (SELECT value FROM json_each(?))"),
+    False: _ROWS_OF.format(said=SAID_OR_OUTCOME, ours="= ANY ($1::bigint[])"),
+}
 _CURSOR = re.compile(r"(after|before)-(.+)")
 
 
@@ -90,52 +102,33 @@ async def rows_of(vault: Vault, ids: Sequence[int]) -> tuple[Row, ...]:
     """Return these deliveries as the list shows them, in this order."""
     if not ids:
         return ()
-    found = await Delivery.filter(id__in=ids).values(
-        "id",
-        "letter_id",
-        "occasion",
-        "status",
-        "held_reason",
-        "promised_at",
-        "due_at",
-        "status_at",
-        "attempts",
-        revision="letter__revision",
-        recipient="letter__recipient_email_sealed",
-        sender="letter__sender_email_sealed",
-    )
-    by_id = {values["id"]: values for values in found}
-    errors = await _last_errors(ids)
-    return tuple(_row(vault, by_id[key], errors.get(key, "")) for key in ids)
+    sqlite = connection().capabilities.dialect == "sqlite"
+    found = await connection().execute_query_dict(_ROWS[sqlite], [json.dumps(ids) if sqlite else ids])
+    by_id = {values["id"]: _row(vault, values) for values in found}
+    return tuple(by_id[key] for key in ids)
 
 
-async def _last_errors(ids: Sequence[int]) -> dict[int, str]:
-    newest = Attempt.filter(delivery_id__in=ids).group_by("delivery_id").annotate(newest=Max("id")).values("newest")
-    tries = await Attempt.filter(id__in=Subquery(newest)).exclude(outcome=Outcome.ACCEPTED).values()
-    return {values["delivery_id"]: _error(values) for values in tries}
-
-
-def _row(vault: Vault, values: dict[str, Any], last_error: str) -> Row:
+def _row(vault: Vault, values: dict[str, Any]) -> Row:
     return Row(
         id=values["id"],
-        occasion=values["occasion"],
-        status=values["status"],
-        held_reason=values["held_reason"],
-        promised_at=values["promised_at"],
-        due_at=values["due_at"],
-        status_at=values["status_at"],
+        occasion=Occasion(values["occasion"]),
+        status=Status(values["status"]),
+        held_reason=HeldReason(values["held_reason"]) if values["held_reason"] else None,
+        promised_at=as_moment(values["promised_at"]),
+        due_at=as_moment(values["due_at"]),
+        status_at=as_moment(values["status_at"]),
         recipient=_recipient(vault, values),
         attempts=values["attempts"],
-        last_error=last_error,
+        last_error=values["last_error"] or "",
     )
 
 
 def _recipient(vault: Vault, values: dict[str, Any]) -> str | None:
     """A notice goes to the letter's writer, if we know an address."""
-    letter_id, revision = values["letter_id"], values["revision"]
-    writer = masked_address(vault, letter_id, revision, "sender_email", values["sender"])
-    reader = masked_address(vault, letter_id, revision, "recipient_email", values["recipient"])
-    return reader if writer == "" or not values["occasion"].is_notice else writer
+    letter = UUID(str(values["letter_id"])), values["revision"]
+    if values["notice"] and (writer := masked_address(vault, *letter, "sender_email", values["sender"])) != "":
+        return writer
+    return masked_address(vault, *letter, "recipient_email", values["recipient"])
 
 
 def masked_address(vault: Vault, letter_id: UUID, revision: int, column: str, sealed: bytes | None) -> str | None:
@@ -145,8 +138,3 @@ def masked_address(vault: Vault, letter_id: UUID, revision: int, column: str, se
     except KeyMissing:
         return None
     return masked(address) if address else ""
-
-
-def _error(values: dict[str, Any]) -> str:
-    said = (str(values["code"] or ""), values["enhanced"], values["answer"])
-    return " ".join(part for part in said if part) or str(values["outcome"])

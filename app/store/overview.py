@@ -11,6 +11,7 @@ from app.store.database import as_moment, as_parameter, connection
 from app.store.job_runs import SCAN, last_run
 from app.store.leases import SCHEDULER
 from app.store.models import JobRun, Lease, Worker
+from app.store.said import SAID_OR_OUTCOME
 from app.store.statements import numbered
 from app.store.tallies import QUARTER, WAITING, Count, count_all, count_spans, quarter_of
 
@@ -43,7 +44,7 @@ _DUE = """
             ORDER BY due_at LIMIT 1) AS oldest_notice
 """
 _LAST_REFUSALS = """
-    SELECT code, enhanced, answer, outcome, ended_at FROM attempts WHERE outcome <> 'accepted'
+    SELECT {said} AS said, ended_at FROM attempts WHERE outcome <> 'accepted'
     ORDER BY id DESC LIMIT {limit}
 """
 
@@ -185,11 +186,6 @@ def _by_step(counts: list[Count], kind: str) -> dict[float, int]:
 
 async def refusals(now: datetime) -> list[Refusal]:
     """Return what mail servers refused with within a day, grouped, the most frequent first; of the newest ones only."""
-    rows = await connection().execute_query_dict(_LAST_REFUSALS.format(limit=_REFUSALS))
-    said = [(_said(row), as_moment(row["ended_at"])) for row in rows]
+    rows = await connection().execute_query_dict(_LAST_REFUSALS.format(said=SAID_OR_OUTCOME, limit=_REFUSALS))
+    said = [(str(row["said"]), as_moment(row["ended_at"])) for row in rows]
     return grouped([(words, at) for words, at in said if now - at <= _LATELY], _KINDS_OF_REFUSALS)
-
-
-def _said(row: dict[str, object]) -> str:
-    words = (str(row["code"] or ""), str(row["enhanced"]), str(row["answer"]))
-    return " ".join(part for part in words if part) or str(row["outcome"])

@@ -56,9 +56,8 @@ async def progress(now: datetime) -> Progress | None:
 async def _counts(since: datetime, now: datetime) -> tuple[int, int]:
     """Return how many are gone since `since`, and how many are due and still wait."""
     end = _LONG_AGO + (quarter_of(now) + 1) * QUARTER
-    counts = await count_spans([WAITING, *_GONE], [(_LONG_AGO, end), (since, end)])
-    waiting = sum(each.number for each in counts if each.kind == WAITING and each.span == 0)
-    gone = sum(each.number for each in counts if each.kind != WAITING and each.span == 1)
+    waiting = sum(each.number for each in await count_spans([WAITING], [(_LONG_AGO, end)]))
+    gone = sum(each.number for each in await count_spans(_GONE, [(since, end)]))
     # The quarter of an hour that it is now holds some that are not due yet.
     not_yet = await count(Selection(frozenset({Status.SCHEDULED}), since=now, until=end), _MOST_LOOKED_AT)
     return gone, max(0, waiting - not_yet)

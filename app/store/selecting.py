@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.domain.selection import ENDED, Selection
-from app.domain.status import Status
+from app.domain.status import HeldReason, Status
 from app.store.database import as_moment, as_parameter, connection
 from app.store.statements import numbered
 
@@ -30,6 +30,8 @@ _STRAND = """
     ) AS strand
 """
 _KEYS = "SELECT moment, id FROM ({strands}) AS strands ORDER BY moment {order}, id {order} LIMIT {limit}"
+# The limit behind all strands ends the count as soon as it is reached.
+_NUMBER = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM ({strands}) AS strands LIMIT {limit}) AS counted"
 _FALLING = {"beyond": "<", "within": ">=", "order": "DESC"}
 _RISING = {"beyond": ">", "within": "<", "order": "ASC"}
 _FEW = {Status.CLAIMED: "claimed_by_id IS NOT NULL", Status.UNCERTAIN: "status = 'uncertain'"}
@@ -89,9 +91,10 @@ async def count(selection: Selection, limit: int) -> int:
     strands = " UNION ALL ".join(
         _STRAND.format(where=condition, moment=moment, limit=limit + 1, **_RISING) for condition, moment in where
     )
-    sql = f"SELECT COUNT(*) AS n FROM ({strands}) AS strands"  # noqa: S608 - all of it stands above
-    rows = await connection().execute_query_dict(numbered(sql), [*_range(selection, None, False), *values])
-    return min(int(rows[0]["n"]), limit + 1)
+    rows = await connection().execute_query_dict(
+        numbered(_NUMBER.format(strands=strands, limit=limit + 1)), [*_range(selection, None, False), *values]
+    )
+    return int(rows[0]["n"])
 
 
 def _range(selection: Selection, beyond: Place | None, falling: bool) -> list[Any]:
@@ -109,6 +112,8 @@ def _where(selection: Selection) -> tuple[list[tuple[str, str]], list[str]]:
     if selection.message_id or selection.address_mac:
         which = f"message_id = @{3 + len(values)}" if selection.message_id else "TRUE"
         of_kind = f"status IN ({_listed(selection.states)}) AND occasion IN ({_listed(selection.occasions)})"
+        if selection.reasons < set(HeldReason):
+            of_kind += f" AND (status <> 'held' OR held_reason IN ({_listed(selection.reasons)}))"
         return [(f"{which} AND {each} AND {of_kind}", _MOMENT) for each in whom], values
     return [(f"{whom[0]} AND {strand}", moment) for strand, moment in _by_time(selection)], values
 
@@ -119,5 +124,14 @@ def _by_time(selection: Selection) -> Iterator[tuple[str, str]]:
         if found := _FEW.get(status):
             yield f"{found} AND occasion IN ({_listed(selection.occasions)})", moment
         else:
-            for occasion in sorted(selection.occasions):
-                yield f"status = '{status}' AND occasion = '{occasion}'", moment
+            for kind in _kinds(selection, status):
+                for occasion in sorted(selection.occasions):
+                    yield f"{kind} AND occasion = '{occasion}'", moment
+
+
+def _kinds(selection: Selection, status: Status) -> list[str]:
+    """Return what is asked of a state; what is held for some reasons has an index that begins with them."""
+    state = f"status = '{status}'"
+    if status != Status.HELD or selection.reasons == set(HeldReason):
+        return [state]
+    return [f"{state} AND held_reason = '{reason}'" for reason in sorted(selection.reasons)]

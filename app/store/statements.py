@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from app.store.database import connection
+from app.store.said import SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,7 @@ _CLAIMED = """
                 ) THEN 'undeliverable'
             END AS barred,
             CASE WHEN deliveries.occasion = 'refusal' THEN (
-                SELECT TRIM(
-                    COALESCE(code || ' ', '') || CASE WHEN enhanced <> '' THEN enhanced || ' ' ELSE '' END || answer
-                )
-                FROM attempts JOIN deliveries AS first ON first.id = delivery_id
+                SELECT {said} FROM attempts JOIN deliveries AS first ON first.id = delivery_id
                 WHERE first.letter_id = letters.id AND first.occasion = 'first'
                 ORDER BY attempts.id DESC LIMIT 1
             ) END AS refusal,
@@ -85,7 +83,7 @@ SQLITE = Statements(
         )
         RETURNING id
     """,
-    open_claims=_CLAIMED.format(addressee=_ADDRESSEE, ours="IN (SELECT value FROM json_each(?))"),
+    open_claims=_CLAIMED.format(addressee=_ADDRESSEE, said=SAID, ours="IN (SELECT value FROM json_each(?))"),
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = ?, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = ? AND handed_over_at IS NULL
@@ -118,6 +116,7 @@ SQLITE = Statements(
                 SELECT 1 FROM deliveries AS sibling
                 WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled' AND NOT sibling.notice
             )
+        RETURNING id
     """,
 )
 
@@ -137,7 +136,7 @@ POSTGRES = Statements(
         ))
         RETURNING id
     """,
-    open_claims=_CLAIMED.format(addressee=_ADDRESSEE, ours="= ANY ($1::bigint[])"),
+    open_claims=_CLAIMED.format(addressee=_ADDRESSEE, said=SAID, ours="= ANY ($1::bigint[])"),
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = $1, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = $2 AND handed_over_at IS NULL
@@ -188,6 +187,7 @@ POSTGRES = Statements(
                 SELECT 1 FROM deliveries AS sibling
                 WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled' AND NOT sibling.notice
             )
+        RETURNING id
     """,
 )
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
-from uuid import uuid4
 
 from app.domain.status import HeldReason, Occasion, Status
 from tests.bench import ours
@@ -46,7 +45,8 @@ def tell(took: Took) -> None:
     ranked = sorted(took.items(), key=lambda each: -each[1][0])
     for name, (middle, worst) in ranked[:_SHOWN]:
         say(f"  {name:44} {middle:7.1f} {worst:7.1f}")
-    say(f"  worst of {len(took)} pages: {ranked[0][1][0]:.1f} in the middle; {max(w for _, w in took.values()):.1f} once")
+    middle, worst = ranked[0][1][0], max(worst for _, worst in took.values())
+    say(f"  worst of {len(took)} pages: {middle:.1f} in the middle, {worst:.1f} once")
 
 
 def look(port: int, letters: int) -> Took:
@@ -111,11 +111,16 @@ def _narrowed() -> Iterator[tuple[str, str]]:
     coming = [("state", each) for each in ("scheduled", "claimed", "held", "uncertain")]
     ended = [("state", each) for each in ("sent", "failed", "cancelled")]
     week = [("since", (datetime.now(UTC) - timedelta(days=7)).isoformat())]
-    choices = {"coming": coming, "ended": ended, "undecided": [("state", each) for each in ("held", "uncertain", "failed")]}
+    choices = {
+        "coming": coming,
+        "ended": ended,
+        "undecided": [("state", each) for each in ("held", "uncertain", "failed")],
+    }
     choices |= {str(each): [("state", each)] for each in Status}
     choices |= {str(each): [("occasion", each)] for each in Occasion}
     choices |= {"since a week": week, "sent, since a week": [*week, ("state", "sent")]}
     choices |= {"until a week ago": [("until", week[0][1])], "ended, earliest": [*ended, ("order", "earliest")]}
+    choices |= {f"held: {each}": [("reason", each)] for each in HeldReason}
     for name, choice in choices.items():
         yield f"list: {name}", f"{_LIST}?{urlencode(choice)}"
 

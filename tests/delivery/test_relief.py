@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.delivery.answers import path_of
 from app.domain.retry import Reply
@@ -54,7 +55,10 @@ async def test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_
             office.answers.answered((one.id, one.token), town.clock.now(), reply)
         answered_at = town.clock.now()
     async with town.office(server.port, HERE) as heir:
-        await _relieve(town, heir)
+        with capture_logs() as lines:
+            await _relieve(town, heir)
+    (line,) = [line for line in lines if line["event"] == "reclaimed"]
+    assert (line["number"], sorted(line["deliveries"])) == (5, sorted(one.id for one in claimed))
     sent, failed, put_off, doubtful, untouched = await firsts()
     assert (sent.status, sent.sent_at, sent.unanswered) == (Status.SENT, answered_at, 0)
     assert (failed.status, put_off.status, put_off.attempts) == (Status.FAILED, Status.SCHEDULED, 1)

@@ -9,7 +9,7 @@ import pytest
 from tortoise.transactions import in_transaction
 
 from app.domain.selection import COMING, ENDED, Selection
-from app.domain.status import Occasion, Outcome, Status
+from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.sealing import Finder, Sealer
 from app.store.database import connected, connection
 from app.store.listing import Page, list_deliveries
@@ -183,6 +183,19 @@ async def test_a_domain_is_read_from_its_indexes(
     reads = await _assert_indexed(_statement(caplog, "AS strands"), between)
     assert not [line for line in reads if line.startswith("SCAN")]
     assert any("_there" in line for line in reads)
+
+
+async def test_what_is_held_for_a_reason_is_read_from_its_index(
+    vault: Vault, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    await ledger.multiply(await ledger.add(Status.HELD, NOW), 3_000)
+    await connection().execute_script("ANALYZE")
+    overdue = Selection(frozenset({Status.HELD}), reasons=frozenset({HeldReason.OVERDUE}))
+    with caplog.at_level("DEBUG", "tortoise.db_client"):
+        await list_deliveries(vault, overdue, falling=False)
+    between = "'0001-01-01 00:00:00+00:00', 0, '9999-01-01 00:00:00+00:00'"
+    reads = await _assert_indexed(_statement(caplog, "AS strands"), between)
+    assert all("deliveries_held_for" in line for line in reads)
 
 
 def _statement(caplog: pytest.LogCaptureFixture, mark: str) -> str:

@@ -173,14 +173,14 @@ async def _settles(watched: Watched, first: Claimed, second: Claimed) -> None:
     assert await watched.by_index(settle([refused], "worker")) == {first.id}
     lost = unanswered(second, Try(NOW, NOW, NOW, None), NOW)
     assert await watched.by_index(settle([lost], "worker")) == {second.id}
-    assert await watched.by_index(resend_uncertain(NOW)) == 1
+    assert len(await watched.by_index(resend_uncertain(NOW))) == 1
 
 
 async def _takes_back(watched: Watched, dead: UUID) -> None:
     (claimed,) = await claim_due(dead, limit=1)
     await hand_over([claimed], NOW)
     assert not await watched.by_index(retire(dead))
-    assert await watched.by_index(reclaim(dead, 0, NOW)) == 1
+    assert len(await watched.by_index(reclaim(dead, 0, NOW))) == 1
     await _strikes_off_a_worker_by_index()
 
 

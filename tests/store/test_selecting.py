@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.domain.selection import Selection
-from app.domain.status import Occasion, Status
+from app.domain.status import HeldReason, Occasion, Status
 from app.store.listing import list_deliveries
 from app.store.models import Delivery, Letter
 from app.store.selecting import Place, count, find
@@ -92,6 +92,18 @@ async def test_a_message_id_finds_one_and_the_other_parts_must_agree(ledger: Led
     for parts in ({"address_mac": OTHER}, {"domain_mac": OTHER}, {"since": NOW + HOUR}):
         assert await _found(_only(**one, **parts)) == []
     assert await _found(_only(Status.HELD, **one)) == []
+
+
+async def test_what_is_held_is_told_apart_by_why(ledger: Ledger) -> None:
+    held = {reason: (await ledger.add(Status.HELD, NOW)).id for reason in (HeldReason.OVERDUE, HeldReason.BLOCKED)}
+    for reason, key in held.items():
+        await Delivery.filter(id=key).update(held_reason=reason)
+    failed = (await ledger.add(Status.FAILED, NOW)).id
+    overdue = frozenset({HeldReason.OVERDUE})
+    assert await _found(_only(Status.HELD, reasons=overdue)) == [held[HeldReason.OVERDUE]]
+    assert await _found(_only(Status.FAILED, Status.HELD, reasons=overdue)) == [held[HeldReason.OVERDUE], failed]
+    await Letter.all().update(recipient_mac=MAC)
+    assert await _found(_only(Status.HELD, reasons=overdue, address_mac=MAC)) == [held[HeldReason.OVERDUE]]
 
 
 async def test_a_count_stops_beyond_its_limit(ledger: Ledger) -> None:

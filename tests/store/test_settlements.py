@@ -226,7 +226,7 @@ async def test_a_slow_courier_whose_lease_has_run_out_cannot_settle_another_s_cl
     await ledger.add(Status.SCHEDULED, NOW)
     slow, quick = await new_worker(), await new_worker()
     (old,) = await claim_due(slow)
-    assert await reclaim(slow, 0, NOW) == 1
+    assert len(await reclaim(slow, 0, NOW)) == 1
     (new,) = await claim_due(quick)
     assert new.id == old.id
     assert await hand_over([old], NOW) == set(), "it must not write the letter any more"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.selection import COMING, ENDED, Flaw, Selection, Unselectable, read_selection
-from app.domain.status import Occasion, Status
+from app.domain.status import HeldReason, Occasion, Status
 
 SEOUL = ZoneInfo("Asia/Seoul")
 MAC = "0123456789abcdef" * 2
@@ -26,6 +26,7 @@ def _selections(draw: st.DrawFn) -> Selection:
     return Selection(
         frozenset(draw(st.sets(st.sampled_from(Status), min_size=1))),
         frozenset(draw(st.sets(st.sampled_from(Occasion), min_size=1))),
+        frozenset(draw(st.sets(st.sampled_from(HeldReason), min_size=1))),
         since,
         until,
         message_id=draw(st.sampled_from(["", "<Ab+c&d=%@slow.example.org>"])),
@@ -41,6 +42,17 @@ def test_a_selection_is_read_as_it_was_written(selection: Selection) -> None:
 def test_nothing_asked_for_means_everything() -> None:
     assert read_selection([], SEOUL) == read_selection([("state", ""), ("since", " ")], SEOUL) == Selection()
     assert str(Selection()) == ""
+
+
+def test_who_asks_for_a_reason_alone_means_what_is_held_for_it() -> None:
+    overdue = frozenset({HeldReason.OVERDUE})
+    assert read_selection([("reason", "overdue")], SEOUL) == Selection(frozenset({Status.HELD}), reasons=overdue)
+    both = frozenset({Status.HELD, Status.FAILED})
+    asked = [("state", "held"), ("reason", "overdue"), ("state", "failed")]
+    assert read_selection(asked, SEOUL) == Selection(both, reasons=overdue)
+
+
+def test_what_is_to_come_and_what_has_ended_is_everything() -> None:
     assert set(COMING) | set(ENDED) == set(Status)
 
 

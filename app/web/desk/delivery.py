@@ -9,7 +9,7 @@ from starlette.requests import Request
 from app.domain.actions import Action
 from app.store.inspecting import inspect
 from app.store.trail import touches
-from app.web.desk.frame import desk_page, signed_in, to_login
+from app.web.desk.frame import SignedIn, desk_page
 from app.web.pages import OpenMailbox
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
@@ -18,10 +18,7 @@ _LARGEST_ID = 2**63 - 1
 
 
 @router.get("/deliveries/{delivery_id:int}", name="admin delivery")
-async def delivery(request: Request, mailbox: OpenMailbox, delivery_id: int) -> Response:
-    account = await signed_in(request)
-    if account is None:
-        return to_login()
+async def delivery(request: Request, account: SignedIn, mailbox: OpenMailbox, delivery_id: int) -> Response:
     found = await inspect(mailbox.vault, delivery_id) if delivery_id <= _LARGEST_ID else None
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)

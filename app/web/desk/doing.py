@@ -11,7 +11,6 @@ from starlette.requests import Request
 from app.delivery.bulk import BulkActions
 from app.domain.actions import Action
 from app.domain.selection import Unselectable, read_selection
-from app.domain.status import Occasion, Status
 from app.store.bulk import COUNT_LIMIT, Meant, begin, count_meant, progress, step
 from app.web.bodies import FormValues
 from app.web.desk.frame import SignedIn, desk_page, operator_of
@@ -43,8 +42,6 @@ async def ask(request: Request, account: SignedIn, mailbox: OpenMailbox, action:
         asked=asked,
         beyond_counting=asked > COUNT_LIMIT,
         key=uuid4(),
-        every_state=list(Status),
-        every_occasion=list(Occasion),
     )
 
 

@@ -17,7 +17,7 @@ from app.store.selecting import Place, find
 from app.store.trail import record
 from app.store.vault import Vault
 from app.web.desk.finding import asked_for
-from app.web.desk.frame import operator_of, signed_in, to_login
+from app.web.desk.frame import SignedIn, operator_of
 from app.web.pages import OpenMailbox
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
@@ -43,10 +43,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @router.get("/deliveries.csv", name="admin export")
-async def export(request: Request, mailbox: OpenMailbox) -> Response:
-    account = await signed_in(request)
-    if account is None:
-        return to_login()
+async def export(request: Request, account: SignedIn, mailbox: OpenMailbox) -> Response:
     sought = asked_for(request.query_params.multi_items(), mailbox.settings.zone)
     if sought.selection is None:
         raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY)

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from app.domain.selection import COMING, ENDED, Flaw, Selection, Unselectable, read_selection
-from app.domain.status import Occasion, Status
+from app.domain.status import HeldReason, Occasion, Status
 from app.store.vault import Vault
 from app.web.forms import N_, Fault, read_address
 
@@ -24,6 +26,7 @@ _NOBODY = Fault(N_("This is neither an address nor a domain, such as name@exampl
 _FIELDS = ("since", "until", "whom", "to", "message_id", "order")
 _ORDERS = ("earliest", "latest")
 
+_Kind = TypeVar("_Kind", bound=StrEnum)
 Pairs = Iterable[tuple[str, str]]
 
 
@@ -34,6 +37,7 @@ class Sought:
     typed: dict[str, str]
     states: frozenset[str]
     occasions: frozenset[str]
+    reasons: frozenset[str]
     selection: Selection | None
     faults: dict[str, Fault]
 
@@ -75,6 +79,7 @@ def asked_for(query: Pairs, zone: ZoneInfo) -> Sought:
         typed=dict.fromkeys(_FIELDS, "") | written,
         states=_narrowed(selection.states, Status),
         occasions=_narrowed(selection.occasions, Occasion),
+        reasons=_narrowed(selection.reasons, HeldReason),
         selection=selection,
         faults={},
     )
@@ -103,12 +108,13 @@ def _refused(pairs: list[tuple[str, str]], faults: dict[str, Fault]) -> Sought:
         typed={name: values.get(name, "") for name in _FIELDS},
         states=frozenset(value for name, value in pairs if name == "state"),
         occasions=frozenset(value for name, value in pairs if name == "occasion"),
+        reasons=frozenset(value for name, value in pairs if name == "reason"),
         selection=None,
         faults=faults,
     )
 
 
-def _narrowed(chosen: frozenset[Status] | frozenset[Occasion], every: type[Status] | type[Occasion]) -> frozenset[str]:
+def _narrowed(chosen: frozenset[_Kind], every: type[_Kind]) -> frozenset[str]:
     """Return what is ticked: nothing means everything."""
     return frozenset(chosen) if len(chosen) < len(every) else frozenset()
 

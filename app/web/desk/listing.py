@@ -8,7 +8,6 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.requests import Request
 
 from app.domain.actions import Action
-from app.domain.status import Occasion, Status
 from app.store.accounts import AccountView
 from app.store.listing import list_deliveries
 from app.store.overview import COUNT_LIMIT
@@ -16,7 +15,7 @@ from app.store.progress import progress
 from app.store.selecting import count
 from app.web.bodies import FormPairs
 from app.web.desk.finding import PRESETS, Sought, asked_for, typed_in
-from app.web.desk.frame import desk_page, signed_in, to_login
+from app.web.desk.frame import SignedIn, desk_page
 from app.web.language import language_of
 from app.web.pages import OpenMailbox
 
@@ -24,10 +23,7 @@ router = APIRouter(prefix="/admin", include_in_schema=False)
 
 
 @router.get("/deliveries", name="admin list")
-async def deliveries(request: Request, mailbox: OpenMailbox, at: str = "") -> Response:
-    account = await signed_in(request)
-    if account is None:
-        return to_login()
+async def deliveries(request: Request, account: SignedIn, mailbox: OpenMailbox, at: str = "") -> Response:
     sought = asked_for(request.query_params.multi_items(), mailbox.settings.zone)
     if sought.selection is None:
         return _refused(request, account, sought)
@@ -42,11 +38,8 @@ async def deliveries(request: Request, mailbox: OpenMailbox, at: str = "") -> Re
 
 
 @router.post("/deliveries", name="admin find")
-async def find(request: Request, mailbox: OpenMailbox, form: FormPairs) -> Response:
+async def find(request: Request, account: SignedIn, mailbox: OpenMailbox, form: FormPairs) -> Response:
     """Lead to what was asked for. An address is posted, so that none ever stands in an address bar or a log."""
-    account = await signed_in(request)
-    if account is None:
-        return to_login()
     sought = typed_in(form, mailbox.settings.zone, mailbox.vault)
     if sought.selection is None:
         return _refused(request, account, sought)
@@ -67,8 +60,6 @@ def _listing(request: Request, account: AccountView, sought: Sought, **found: An
         sought=sought,
         errors={name: fault.words(language_of(request)) for name, fault in sought.faults.items()},
         preset_states=PRESETS,
-        every_state=list(Status),
-        every_occasion=list(Occasion),
         actions=[each for each in Action if sought.selection and each.begins_at & sought.selection.states],
         **found,
     )

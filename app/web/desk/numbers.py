@@ -56,7 +56,9 @@ class Numbers:
 
     def day_of_month(self, day: date, *, in_full: bool) -> str:
         """Return the day of the month, with the month `in_full` or where it begins."""
-        return format_date(day, _SHORT_DAYS[self.language] if in_full or day.day == 1 else "d", locale=locale(self.language))
+        return format_date(
+            day, _SHORT_DAYS[self.language] if in_full or day.day == 1 else "d", locale=locale(self.language)
+        )
 
     @property
     def weekdays(self) -> list[str]:

@@ -13,7 +13,7 @@ from app.domain.status import Status
 from app.store.listing import list_deliveries
 from app.store.overview import MONTH, Day, Figures, Overview, figures, overview, refusals
 from app.store.tallies import DURATION, LATENESS
-from app.web.desk.frame import desk_page, signed_in, to_login
+from app.web.desk.frame import SignedIn, desk_page
 from app.web.desk.numbers import Numbers
 from app.web.desk.plots import Bar, Cell, calendar, stacked
 from app.web.language import language_of
@@ -56,10 +56,7 @@ class Sight:
 
 
 @router.get("", name="admin")
-async def desk(request: Request, mailbox: OpenMailbox) -> Response:
-    account = await signed_in(request)
-    if account is None:
-        return to_login()
+async def desk(request: Request, account: SignedIn, mailbox: OpenMailbox) -> Response:
     now = mailbox.clock.now()
     stand = await overview(now)
     return desk_page(

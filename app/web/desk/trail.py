@@ -8,7 +8,6 @@ from starlette.requests import Request
 
 from app.domain.actions import Action, Deed
 from app.domain.selection import Selection, read_selection
-from app.domain.status import Occasion, Status
 from app.store.trail import PAGE, Entry, entries
 from app.web.desk.frame import SignedIn, desk_page
 from app.web.pages import OpenMailbox
@@ -28,8 +27,6 @@ async def trail(request: Request, account: SignedIn, mailbox: OpenMailbox, befor
         account,
         entries=[(entry, _meant(entry, mailbox)) for entry in shown],
         further=shown[-1].id if len(found) > PAGE else None,
-        every_state=list(Status),
-        every_occasion=list(Occasion),
     )
 
 

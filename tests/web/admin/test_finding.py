@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from app.domain.status import Status
+from app.domain.status import HeldReason, Status
 from app.store.models import Delivery, Letter
 from tests.clock import NEW_YEAR as NOW
 from tests.web.admin.desk import Desk
@@ -55,6 +55,25 @@ async def test_who_is_looked_for_is_posted_and_never_stands_in_a_url(
     text = (await operator.get(target)).text
     assert words in text
     assert text.count("data-state=") == shown
+
+
+async def test_what_is_held_is_found_by_why_and_today_leads_there(desk: Desk, operator: httpx.AsyncClient) -> None:
+    for reason in HeldReason:
+        held = await desk.ledger.add(Status.HELD, NOW)
+        unconfirmed = {"awaited_mac": "a" * 32} if reason == HeldReason.UNCONFIRMED else {}
+        await Delivery.filter(id=held.id).update(held_reason=reason, **unconfirmed)
+    today = (await operator.get("/admin")).text
+    for reason in HeldReason:
+        target = f"{LIST}?reason={reason}"
+        assert f'href="{target}"' in today
+        text = (await operator.get(target)).text
+        assert text.count("data-state=") == 1
+        assert f'value="{reason}" checked' in text
+    answer = await _find(operator, reason=["overdue", "unreadable"], order="latest")
+    text = (await operator.get(answer.headers["location"])).text
+    assert "later than the limit, no key opens it" in text
+    assert text.count("data-state=") == 2
+    assert "reason" not in text[text.index('class="choices"') : text.index("</nav>", text.index('class="choices"'))]
 
 
 async def test_what_was_looked_for_stays_until_it_is_taken_out(desk: Desk, operator: httpx.AsyncClient) -> None:
