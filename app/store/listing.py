@@ -1,6 +1,5 @@
 """The list of deliveries on the desk. A page costs what it shows, not what is stored."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from app.errors import KeyMissing
 from app.store.database import as_moment, connection
 from app.store.said import SAID_OR_OUTCOME
 from app.store.selecting import Place, find, read_place
+from app.store.statements import as_ids
 from app.store.vault import Vault
 
 PAGE = 50
@@ -29,10 +29,7 @@ _ROWS_OF = """
     FROM deliveries JOIN letters ON letters.id = letter_id
     WHERE deliveries.id {ours}
 """
-_ROWS = {
-    True: _ROWS_OF.format(said=SAID_OR_OUTCOME, ours="IN (SELECT value FROM json_each(?))"),
-    False: _ROWS_OF.format(said=SAID_OR_OUTCOME, ours="= ANY ($1::bigint[])"),
-}
+_OURS = {"sqlite": "IN (SELECT value FROM json_each(?))", "postgres": "= ANY ($1::bigint[])"}
 _CURSOR = re.compile(r"(after|before)-(.+)")
 
 
@@ -102,8 +99,8 @@ async def rows_of(vault: Vault, ids: Sequence[int]) -> tuple[Row, ...]:
     """Return these deliveries as the list shows them, in this order."""
     if not ids:
         return ()
-    sqlite = connection().capabilities.dialect == "sqlite"
-    found = await connection().execute_query_dict(_ROWS[sqlite], [json.dumps(ids) if sqlite else ids])
+    sql = _ROWS_OF.format(said=SAID_OR_OUTCOME, ours=_OURS[connection().capabilities.dialect])
+    found = await connection().execute_query_dict(sql, [as_ids(ids)])
     by_id = {values["id"]: _row(vault, values) for values in found}
     return tuple(by_id[key] for key in ids)
 

@@ -15,10 +15,11 @@ import asyncpg
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
 from app.sealing import Sealer, new_token, token_hash
-from app.store.database import as_text, connected, is_sqlite, sqlite_path
+from app.store.database import connected, is_sqlite, sqlite_path
 from app.store.letters import Letters
 from app.store.models import Delivery, Letter
 from app.store.row_ids import new_row_id
+from app.store.sqlite import as_text
 from app.store.vault import Vault, open_vault
 from tests.bench.databases import execute
 
