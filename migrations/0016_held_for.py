@@ -5,7 +5,7 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailbox", "0014_revisions")]  # noqa: RUF012 - the base class says so
+    dependencies = [("mailbox", "0015_renewed_receipts")]  # noqa: RUF012 - the base class says so
 
     operations = [  # noqa: RUF012
         RunSQL(
