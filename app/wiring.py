@@ -30,7 +30,6 @@ from app.delivery.station import Station
 from app.delivery.telling import ByMail, ByWebhook
 from app.delivery.verdict import Judge
 from app.delivery.watchman import Watchman, Words
-from app.delivery.window import Window
 from app.domain.address import domain_of
 from app.domain.alarms import Limits
 from app.errors import DatabaseError
@@ -151,7 +150,7 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     judge = Judge(packer, breaker, pace, random.random)
     answers = Answers(settings.answers_dir)
     membership = _membership(mailbox, answers, judge)
-    records = Records(membership, answers, Window(settings.smtp_connections, clock), clock)
+    records = Records(membership, answers, clock)
     line = Line(pace, clock, flights.seats)
     courier = Courier(
         packer=packer,

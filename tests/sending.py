@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 from app.clock import Clock
 from app.domain.retry import Reply
-from app.mail.conversation import Patience
 from app.mail.envelope import Envelope
 from app.mail.smtp import SmtpTransport
+from app.mail.terms import Patience
 from app.settings import Security, SmtpServer
 from tests.clock import FrozenClock
 

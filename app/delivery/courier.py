@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import datetime, timedelta
-from functools import partial
 
 import structlog
 
@@ -15,7 +14,7 @@ from app.delivery.verdict import Judge
 from app.domain.retry import Reply
 from app.domain.status import HeldReason
 from app.errors import KeyMissing
-from app.mail.envelope import Begun, Dropped, Envelope, Transport, TransportError
+from app.mail.envelope import Dropped, Envelope, Transport, TransportError
 from app.store import settlements
 from app.store.claims import Claimed
 from app.store.settlements import Ending, Try
@@ -87,33 +86,49 @@ class Courier:
 
     async def _send(self, claimed: Claimed, envelope: Envelope, started_at: datetime) -> Ending:
         """Hand one message over. The broadest catch: a delivery must never be left claimed."""
-        handed_over_at: datetime | None = None
-
-        def begun() -> None:
-            nonlocal handed_over_at
-            handed_over_at = self._clock.now()
-            self._records.begun(claimed)
-
-        def tried(reply: Reply | None = None, remark: str = "") -> Try:
-            return Try(started_at, handed_over_at, self._clock.now(), reply, remark)
-
+        carriage = _Carriage(claimed, started_at, self._records, self._clock)
         try:
             with self._breaker.crossing():
-                reply = await self._reply(claimed, envelope, begun)
-            return self._judge.replied(claimed, reply, tried(reply))
+                reply = await self._reply(envelope, carriage)
+            return self._judge.replied(claimed, reply, carriage.tried(reply))
         except TransportError as error:
-            return self._judge.without_reply(claimed, error, tried(remark=str(error)))
+            return self._judge.without_reply(claimed, error, carriage.tried(remark=str(error)))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            return self._judge.broken_off(claimed, error, tried(remark=type(error).__name__))
+            return self._judge.broken_off(claimed, error, carriage.tried(remark=type(error).__name__))
 
-    async def _reply(self, claimed: Claimed, envelope: Envelope, begun: Begun) -> Reply:
+    async def _reply(self, envelope: Envelope, carriage: "_Carriage") -> Reply:
         """Return what the server says.
 
         A connection that is lost early is tried anew at once: if the server is gone, that is an
         outage and nobody's fault; if it drops this letter again, it is the letter's.
         """
-        hand_over, answered = partial(self._records.hand_over, claimed), partial(self._records.answered, claimed)
         try:
-            return await self._transport.send(envelope, hand_over, answered, begun)
+            return await self._transport.send(envelope, carriage.hand_over, carriage.answered, carriage.begun)
         except Dropped:
-            return await self._transport.send(envelope, hand_over, answered, begun)
+            return await self._transport.send(envelope, carriage.hand_over, carriage.answered, carriage.begun)
+
+
+class _Carriage:
+    """What is put down of one try while it goes on."""
+
+    __slots__ = ("_claimed", "_clock", "_handed_over_at", "_records", "_started_at")
+
+    def __init__(self, claimed: Claimed, started_at: datetime, records: Records, clock: Clock) -> None:
+        self._claimed = claimed
+        self._started_at = started_at
+        self._handed_over_at: datetime | None = None
+        self._records = records
+        self._clock = clock
+
+    def hand_over(self) -> "asyncio.Future[bool]":
+        return self._records.hand_over(self._claimed)
+
+    def begun(self) -> None:
+        self._handed_over_at = self._clock.now()
+        self._records.begun(self._claimed)
+
+    def answered(self, reply: Reply) -> None:
+        self._records.answered(self._claimed, reply)
+
+    def tried(self, reply: Reply | None = None, remark: str = "") -> Try:
+        return Try(self._started_at, self._handed_over_at, self._clock.now(), reply, remark)

@@ -5,9 +5,14 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from app.mail.envelope import TransportError
 from app.store.database import is_unavailable
 
 T = TypeVar("T")
+
+
+class NotOnRecord(TransportError):
+    """Something could not be put on record, so what hangs on it must not be done."""
 
 
 class Group(Generic[T]):
@@ -34,14 +39,14 @@ class Group(Generic[T]):
         self._waiting: list[tuple[T, asyncio.Future[bool] | None]] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def add(self, item: T) -> bool:
-        """Have `item` written, and return whether it was. Raises what the statement raised.
+    def add(self, item: T) -> "asyncio.Future[bool]":
+        """Have `item` written, and return what tells whether it was. That raises NotOnRecord.
 
-        An item whose adder is cancelled is written all the same.
+        An item whose future is cancelled is written all the same.
         """
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._put(item, written)
-        return await written
+        return written
 
     def put(self, item: T) -> None:
         """Have `item` written without waiting for it; what the statement raises is nobody's."""
@@ -91,7 +96,7 @@ class Group(Generic[T]):
                     await self._write_one([one])
             else:
                 for written in _awaited(group):
-                    written.set_exception(error)
+                    written.set_exception(NotOnRecord(type(error).__name__))
             return
         for item, waiting in group:
             if waiting is not None and not waiting.done():

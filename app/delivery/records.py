@@ -12,11 +12,9 @@ from app.clock import Clock
 from app.delivery.answers import Answers
 from app.delivery.group import Group
 from app.delivery.membership import Membership
-from app.delivery.window import Place, Window
 from app.domain.retry import Reply
 from app.domain.status import Status
 from app.log import listed
-from app.mail.envelope import TransportError
 from app.store import claims, settlements
 from app.store.claims import Claimed
 from app.store.database import is_unavailable
@@ -29,57 +27,32 @@ _DATABASE_PAUSE = 1.0
 """Seconds between tries to record endings while the database is away."""
 
 
-class NotOnRecord(TransportError):
-    """The hand-over could not be put on record, so the message must not leave."""
-
-
 class Records:
     """Shared by all deliveries in flight of this process. `settled` counts how they ended."""
 
-    def __init__(self, membership: Membership, answers: Answers, window: Window, clock: Clock) -> None:
+    def __init__(self, membership: Membership, answers: Answers, clock: Clock) -> None:
         self._membership = membership
         self._answers = answers
-        self._window = window
-        self._places: dict[int, Place] = {}
         self._clock = clock
         self._hand_overs = Group(self._write_hand_overs, key=lambda claimed: claimed.id, limit=_GROUP)
         self._endings = Group(self._write_endings, lambda ending: ending.claimed.id, limit=_GROUP, pause=_ENDINGS_PAUSE)
         self.settled: Counter[Status] = Counter()
 
-    async def hand_over(self, claimed: Claimed) -> bool:
-        """Put on record that a message is about to leave, and wait for its turn.
-
-        False: the claim was lost. Raises NotOnRecord.
-        """
-        try:
-            ours = await self._hand_overs.add(claimed)
-        except Exception as error:
-            raise NotOnRecord(type(error).__name__) from error
-        if ours:
-            self._leave(claimed)  # where a connection was lost since, and this is the second try
-            self._places[claimed.id] = await self._window.enter()
-        return ours
+    def hand_over(self, claimed: Claimed) -> "asyncio.Future[bool]":
+        """Put on record that a message is about to leave. False: the claim was lost. Raises NotOnRecord."""
+        return self._hand_overs.add(claimed)
 
     def begun(self, claimed: Claimed) -> None:
         """Keep that a message's final dot is about to be written."""
         self._answers.begin((claimed.id, claimed.token))
-        if place := self._places.get(claimed.id):
-            place.since = self._clock.monotonic()
 
     def answered(self, claimed: Claimed, reply: Reply) -> None:
         """Keep what the server said, in case that we do not live to settle it."""
         self._answers.answered((claimed.id, claimed.token), self._clock.now(), reply)
-        if place := self._places.pop(claimed.id, None):
-            self._window.answered(place)
 
     def settle(self, ending: Ending) -> None:
         """Have it recorded how a delivery ended, and counted and logged once it is; nobody waits for that."""
-        self._leave(ending.claimed)
         self._endings.put(ending)
-
-    def _leave(self, claimed: Claimed) -> None:
-        if place := self._places.pop(claimed.id, None):
-            self._window.leave(place)
 
     def give_back(self, claimed: Claimed) -> None:
         """Have it recorded that a claim was never begun."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from app.clock import Clock
 from app.delivery.telling import ByWebhook, Channel, News, NotTold
 from app.doctor.findings import Finding, ok, problem, warning
-from app.mail.conversation import Patience
 from app.mail.envelope import Outage
 from app.mail.smtp import SmtpTransport
+from app.mail.terms import Patience
 from app.settings import Settings, SmtpServer
 from app.wiring import build_mail_channel, build_transport
 

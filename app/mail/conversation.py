@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from app.domain.retry import Reply, Stage
@@ -11,51 +9,21 @@ from app.mail.envelope import Dropped, Unanswered
 from app.mail.line import CLOSING, DOT, Asked, Line, said, stuffed
 from app.mail.passage import Passage
 from app.mail.replies import Answer, reply
+from app.mail.terms import Offers, Patience
+from app.mail.window import Place, Window
 
 _BAD_SEQUENCE = 503
 _GO_AHEAD = 354
+_UNHURRIED = 0.005  # seconds; a server that takes longer over a letter gives time enough for a commit
 _STAGES: tuple[Stage, Stage, Stage] = ("mail", "rcpt", "data")
-
-
-@dataclass(frozen=True, slots=True)
-class Offers:
-    """What the server said it can do (EHLO), and how the way there is secured.
-
-    `size` is the most octets it takes (RFC 1870): 0 where it named no limit, None where it does
-    not offer SIZE. `tls` is the version, or empty; `certified_until` when its certificate runs out.
-    """
-
-    pipelining: bool
-    size: int | None
-    tls: str = ""
-    certified_until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How many seconds we wait (RFC 5321 §4.5.3.2 for `command` and `answer`)."""
-
-    connect: float = 60.0
-    """For all that comes before the first letter: connecting, greeting, TLS, login."""
-    command: float = 300.0
-    """For the answer to a command."""
-    answer: float = 600.0
-    """For the answer to the final dot: giving up on it earlier doubles letters (RFC 1047)."""
-    behind: float = 5.0
-    """For the answer to the letter before: then the one behind it goes over another connection."""
-    quit: float = 5.0
-    idle: float = 60.0
-    """How long a connection is kept without a letter."""
-
-
-DEFAULT_PATIENCE = Patience()
 
 
 class Source(Protocol):
     """Where the next letter comes from, and where one goes that has lost its connection."""
 
-    recording: float
+    window: Window
 
+    def record(self, passage: Passage) -> None: ...
     def follower(self, conversation: "Conversation") -> Passage | None: ...
     def rest(self, conversation: "Conversation") -> None: ...
     def admit(self, passage: Passage) -> None: ...
@@ -83,6 +51,7 @@ class Conversation(Line):
         self._mail_open = False
         self._reader_taken = False
         self._text_wanted = self._text_ahead = False
+        self._place: Place | None = None  # among those who may be past their final dot
         self._text_written_at = 0.0
         self._answer_took = 0.0
         self._leaving = self._sender_refused = False
@@ -114,8 +83,8 @@ class Conversation(Line):
 
     def go_on(self, passage: Passage) -> None:
         """See Carrier."""
-        if passage is self._current and self._text_wanted:
-            self._write_text(passage)
+        if passage is self._current and self._text_wanted and not self._place:
+            self._finish(passage)
 
     def withdraw(self, passage: Passage) -> None:
         """See Carrier. The letter before it is still to be answered."""
@@ -146,10 +115,10 @@ class Conversation(Line):
         elif not self._text_wanted:
             self._say_next()
         elif passage.recorded:
-            self._write_text(passage)
-        elif not self._text_ahead:
+            self._finish(passage)
+        else:
             self._write_ahead(passage)
-            passage.record()
+            self._source.record(passage)
 
     def _say_next(self) -> None:
         asked, command = self._unsaid.popleft()
@@ -176,8 +145,19 @@ class Conversation(Line):
         self._text_ahead = True
         self._transport.write(stuffed(passage.envelope.message)[: -len(DOT)])
 
-    def _write_text(self, passage: Passage) -> None:
+    def _finish(self, passage: Passage) -> None:
+        """Write the rest of a text, its hand-over being on record, when it is its turn."""
+        self._place = self._source.window.enter(self._write_text)
+        if self._place.inside:
+            self._write_text()
+        elif not self._text_ahead:
+            self._write_ahead(passage)
+
+    def _write_text(self) -> None:
         """Write a letter's text, or what is left of it, and, behind it, what offers the next one."""
+        passage = self._current
+        if passage is None:
+            raise RuntimeError("a turn to write, and no letter")
         text = DOT if self._text_ahead else stuffed(passage.envelope.message)
         self._text_wanted, self._text_ahead, passage.written = False, False, True
         passage.begun()
@@ -187,8 +167,8 @@ class Conversation(Line):
             self._behind = behind
             commands = b"".join(self._commands(behind))
             self.write(text + commands, "body", *_STAGES, seconds=min(patience.behind, patience.answer))
-            if self._answer_took > self._source.recording:
-                behind.record()  # or the server would have to wait for the database
+            if self._answer_took > _UNHURRIED:
+                self._source.record(behind)  # or the server would have to wait for the database
         else:
             self.write(text, "body", seconds=patience.answer)
 
@@ -247,6 +227,9 @@ class Conversation(Line):
             return
         last_word = reply(answer, "body")
         passage.answered(last_word)  # before anything else, see Answered
+        if self._place:
+            self._source.window.answered(self._place)
+            self._place = None
         passage.end(last_word)
         now = self._loop.time()
         self._answer_took = now - self._text_written_at
@@ -276,8 +259,10 @@ class Conversation(Line):
             self._awaited.pop()
 
     def lost(self) -> None:
-        current, behind = self._current, self._behind
-        self._current = self._behind = None
+        current, behind, place = self._current, self._behind, self._place
+        self._current = self._behind = self._place = None
+        if place:
+            self._source.window.leave(place)
         if current and not current.ended:
             self._lose(current)
         if behind:

@@ -6,7 +6,8 @@ from collections import deque
 from app.clock import Clock
 from app.mail.conversation import Conversation
 from app.mail.envelope import Outage
-from app.mail.passage import Passage, Step
+from app.mail.passage import Passage
+from app.mail.window import Window
 
 
 class Pool:
@@ -17,8 +18,7 @@ class Pool:
     """
 
     def __init__(self, *, connections: int, messages_per_connection: int, idle_time: float, clock: Clock) -> None:
-        self.recording = 0.0
-        """Seconds it took of late to put a hand-over on record."""
+        self.window = Window(connections, clock)
         self._connections = self._free = connections
         self._messages = messages_per_connection
         self._idle_time = idle_time
@@ -56,11 +56,8 @@ class Pool:
 
     def withdraw(self, passage: Passage) -> None:
         """Forget a letter whose sender waits no more."""
-        passage.withdrawn = True
-        if passage.step is Step.CONNECT:
+        if passage.withdraw():
             self.leave_seat()
-        elif passage.carrier:
-            passage.carrier.withdraw(passage)
 
     def not_connected(self, passage: Passage, outage: Outage) -> None:
         """Say what becomes of a letter, and of those that wait, where no connection could be had for it.
@@ -125,6 +122,18 @@ class Pool:
                 self._sweep = asyncio.get_running_loop().call_later(self._idle_time, self._take_leave)
         else:
             conversation.leave()
+
+    def record(self, passage: Passage) -> None:
+        """Have a hand-over put on record, and in the same statement those of the letters that wait.
+
+        A commit for each would cost more than all else. A letter that is on record and never
+        begun is in no doubt: its worker's journal says so.
+        """
+        passage.record()
+        for waiting in reversed(self._waiting):
+            if waiting.recording:  # and so are all before it
+                break
+            waiting.record()
 
     def follower(self, conversation: Conversation) -> Passage | None:
         """Take the next letter that this connection is to carry out of those that wait."""

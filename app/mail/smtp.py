@@ -10,11 +10,12 @@ import aiosmtplib
 
 from app.clock import Clock
 from app.domain.retry import Reply
-from app.mail.conversation import DEFAULT_PATIENCE, Conversation, Offers, Patience
-from app.mail.envelope import Answered, Begun, ClaimLost, Envelope, HandOver, Outage, unheard
-from app.mail.passage import Passage, Step
+from app.mail.conversation import Conversation
+from app.mail.envelope import Answered, Begun, Envelope, HandOver, Outage, unheard
+from app.mail.passage import Passage
 from app.mail.pool import Pool
 from app.mail.replies import shown
+from app.mail.terms import DEFAULT_PATIENCE, Offers, Patience
 from app.settings import SmtpServer
 
 _ADDRESS = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # printable ASCII that cannot leave its angle brackets
@@ -53,15 +54,11 @@ class SmtpTransport:
         """See Transport.send. Waits for a connection as long as all of them are in use."""
         if not _ADDRESS.fullmatch(envelope.recipient):
             return Reply(553, "5.1.3", "no address that can be written to", "rcpt")
-        passage = Passage(envelope, begun, answered)
+        passage = Passage(envelope, hand_over, begun, answered)
         self._pool.admit(passage)
         try:
-            while not passage.ended:
-                step = await passage.next_step()
-                if step is Step.CONNECT:
-                    await self._connect_for(passage)
-                elif step is Step.RECORD:
-                    await self._record(passage, hand_over)
+            while await passage.wants_connection():
+                await self._connect_for(passage)
         except BaseException:
             self._pool.withdraw(passage)
             raise
@@ -77,13 +74,6 @@ class SmtpTransport:
             raise
         else:
             self._pool.start(conversation, passage)
-
-    async def _record(self, passage: Passage, hand_over: HandOver) -> None:
-        began = asyncio.get_running_loop().time()
-        if not await hand_over():
-            raise ClaimLost("another worker has taken this delivery over")
-        self._pool.recording = asyncio.get_running_loop().time() - began
-        passage.on_record()
 
     async def try_out(self) -> Offers:
         """Connect, secure and log in as for a letter, and return what the server offers. Raises Outage."""

@@ -24,7 +24,6 @@ from app.delivery.scan import Scan
 from app.delivery.scheduler import Scheduler
 from app.delivery.station import Station
 from app.delivery.verdict import Judge
-from app.delivery.window import Window
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
 from app.domain.status import Occasion
@@ -76,7 +75,7 @@ class Office:
         self.answers = Answers(choices.answers_dir)
         relief = Relief(choices.answers_dir, judge, clock)
         self.membership = Membership(name, choices.lease, clock, self.answers, relief)
-        self.records = Records(self.membership, self.answers, Window(choices.seats, clock), clock)
+        self.records = Records(self.membership, self.answers, clock)
         self.courier = Courier(
             packer=packer,
             transport=transport,

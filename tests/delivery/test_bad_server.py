@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 
 from app.domain.status import Outcome, Status
-from app.mail.conversation import DEFAULT_PATIENCE
+from app.mail.terms import DEFAULT_PATIENCE
 from app.store import claims
 from app.store.edges import cancel
 from app.store.models import Attempt, Delivery

@@ -8,9 +8,9 @@ from types import ModuleType
 
 import pytest
 
-from app.delivery import breaker, line, pace, window
+from app.delivery import breaker, line, pace
 from app.domain.status import Status
-from app.mail import conversation, pool
+from app.mail import conversation, pool, window
 from app.store import claims
 from app.store.models import Delivery, Worker
 from tests.clock import FrozenClock

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from app.clock import Clock
 
@@ -12,12 +12,16 @@ _CREEP = 0.01  # how far each answer may lift that time, so that a server that g
 _STUCK = 1.0  # seconds without an answer; after them, others do not wait for it any more
 
 
-@dataclass(slots=True)
 class Place:
-    """Where one message stands: since when its answer is awaited, and in which round."""
+    """Where one message stands: `inside` since when, and in which round, or waiting for its turn."""
 
-    since: float
-    round: int
+    __slots__ = ("go", "inside", "round", "since")
+
+    def __init__(self, go: Callable[[], None]) -> None:
+        self.go = go
+        self.inside = False
+        self.since = 0.0
+        self.round = 0
 
 
 class Window:
@@ -35,16 +39,19 @@ class Window:
         self._inside = 0
         self._round = self._left = 0
         self._undisturbed = float("inf")
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[Place] = deque()
         self._alarm: asyncio.TimerHandle | None = None
 
-    async def enter(self) -> Place:
-        """Wait for a place."""
+    def enter(self, go: Callable[[], None]) -> Place:
+        """Return a place, which is inside; or is not yet, and then `go` is called once it is."""
+        place = Place(go)
         if self._inside >= int(self.size) or self._waiting:
-            await self._wait()
+            self._waiting.append(place)
+            if self._alarm is None:
+                self._watch()
         else:
-            self._inside += 1
-        return Place(self._clock.monotonic(), self._round)
+            self._let(place)
+        return place
 
     def answered(self, place: Place) -> None:
         """Leave, because the answer was read, and learn from how long that took."""
@@ -57,30 +64,24 @@ class Window:
         self.leave(place)
 
     def leave(self, place: Place) -> None:
-        """Leave without an answer."""
+        """Leave without an answer, or before one's turn."""
+        if not place.inside:
+            self._waiting.remove(place)
+            return
         self._left += 1
         if place.round == self._round:
             self._inside -= 1
         self._let_in()
 
-    async def _wait(self) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        if self._alarm is None:
-            self._watch()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.leave(Place(0.0, self._round))
-            raise
+    def _let(self, place: Place) -> None:
+        self._inside += 1
+        place.inside, place.since, place.round = True, self._clock.monotonic(), self._round
 
     def _let_in(self) -> None:
         while self._waiting and self._inside < int(self.size):
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self._inside += 1
-                turn.set_result(None)
+            place = self._waiting.popleft()
+            self._let(place)
+            place.go()
 
     def _watch(self) -> None:
         self._alarm = asyncio.get_running_loop().call_later(_STUCK, self._ring, self._left)
