@@ -24,11 +24,11 @@ class MailServer:
 
 
 @contextlib.contextmanager
-def mail_server(folder: Path) -> Iterator[MailServer]:
-    """Run the server until the block ends."""
+def mail_server(folder: Path, port: int = 0) -> Iterator[MailServer]:
+    """Run the server until the block ends, on any free port where none is named."""
     log = folder / "accepted.log"
     log.touch()
-    command = (sys.executable, "-m", "tests.smtp_server", "--log", str(log))
+    command = (sys.executable, "-m", "tests.smtp_server", "--log", str(log), "--port", str(port))
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout

@@ -83,7 +83,8 @@ def test_a_restored_backup_sends_nothing_twice(kind: str, request: pytest.Fixtur
         assert len(gone_out) < LETTERS
 
         restored = _program(tmp_path, backup.restore(), mails)
-        assert restored.run("migrate").returncode == restored.run("pause").returncode == 0
+        assert restored.run("migrate").returncode == 0
+        _pause(restored, kind)
         with restored.serve():  # the pages are back, and nothing leaves
             since = (datetime.now(UTC) - timedelta(days=8)).isoformat()
             assert _report(restored, "hold", "--due-since", since)["held"] > LETTERS - len(gone_out)
@@ -92,11 +93,26 @@ def test_a_restored_backup_sends_nothing_twice(kind: str, request: pytest.Fixtur
             assert (settled["unknown"], settled["left"]) == (0, {})
             _report(restored, "release")
             assert mails.arrived() == gone_out
-        assert restored.run("resume").returncode == 0
+        _resume(restored, kind)
         assert restored.run("scan").returncode == 0
         assert set(mails.arrived().values()) == {1}
         assert len(mails.arrived()) == LETTERS
         assert restored.audit()["by_status"]["sent"] == LETTERS
+
+
+def _pause(program: Program, kind: str) -> None:
+    """Keep every process from sending: by the setting on one database, by the command on the other."""
+    if kind == "sqlite":
+        program.environment["MAILBOX_PAUSED"] = "on"
+    else:
+        assert program.run("pause").returncode == 0
+
+
+def _resume(program: Program, kind: str) -> None:
+    if kind == "sqlite":
+        del program.environment["MAILBOX_PAUSED"]
+    else:
+        assert program.run("resume").returncode == 0
 
 
 def _program(folder: Path, url: str, mails: MailServer) -> Program:

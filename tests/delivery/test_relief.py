@@ -96,6 +96,30 @@ async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_fi
     await by_status()
 
 
+async def test_who_dies_in_the_middle_of_relieving_another_does_no_harm(
+    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has settled what was answered, and not yet taken back the rest."""
+    async with _killed(town, server, 3) as (dead, claimed):
+        for one in claimed[:2]:
+            dead.answers.begin((one.id, one.token))
+        dead.answers.answered((claimed[0].id, claimed[0].token), town.clock.now(), TAKEN)
+    async with town.office(server.port, HERE) as heir, town.office(server.port, HERE) as next_heir:
+        with monkeypatch.context() as patch:
+            patch.setattr(claims, "reclaim", _gone)
+            with pytest.raises(ConnectionError):
+                await _relieve(town, heir)
+        assert [each.status for each in await firsts()] == [Status.SENT, Status.CLAIMED, Status.CLAIMED]
+        await _relieve(town, next_heir)
+    assert [each.status for each in await firsts()] == [Status.SENT, Status.UNCERTAIN, Status.SCHEDULED]
+    assert [each.unanswered for each in await firsts()] == [0, 1, 0]
+    await by_status()
+
+
+async def _gone(*_: object) -> int:
+    raise ConnectionError("killed at this moment")
+
+
 async def test_a_process_that_only_stood_still_is_not_believed_to_have_begun_nothing(
     town: Town, server: MailServer
 ) -> None:
