@@ -99,7 +99,7 @@ async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_fi
 async def test_who_dies_in_the_middle_of_relieving_another_does_no_harm(
     town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has settled what was answered, and not yet taken back the rest."""
+    """It has settled what is known, and not yet taken back the rest."""
     async with _killed(town, server, 3) as (dead, claimed):
         for one in claimed[:2]:
             dead.answers.begin((one.id, one.token))
@@ -109,7 +109,7 @@ async def test_who_dies_in_the_middle_of_relieving_another_does_no_harm(
             patch.setattr(claims, "reclaim", _gone)
             with pytest.raises(ConnectionError):
                 await _relieve(town, heir)
-        assert [each.status for each in await firsts()] == [Status.SENT, Status.CLAIMED, Status.CLAIMED]
+        assert [each.status for each in await firsts()] == [Status.SENT, Status.CLAIMED, Status.SCHEDULED]
         await _relieve(town, next_heir)
     assert [each.status for each in await firsts()] == [Status.SENT, Status.UNCERTAIN, Status.SCHEDULED]
     assert [each.unanswered for each in await firsts()] == [0, 1, 0]
