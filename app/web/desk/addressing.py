@@ -14,7 +14,7 @@ from app.store.database import transaction
 from app.store.inspecting import Inspection, inspect
 from app.store.trail import record, record_touches
 from app.web.bodies import FormValues
-from app.web.desk.frame import SignedIn, desk_page, operator_of
+from app.web.desk.frame import DeliveryId, SignedIn, desk_page, operator_of
 from app.web.forms import N_, Fault, read_address
 from app.web.language import language_of
 from app.web.pages import OpenMailbox
@@ -33,14 +33,14 @@ _TROUBLES: dict[type[Exception], str] = {
 }
 
 
-@router.get("/{delivery_id:int}/address", name="ask for another address")
-async def ask(request: Request, account: SignedIn, mailbox: OpenMailbox, delivery_id: int) -> Response:
+@router.get("/{delivery_id}/address", name="ask for another address")
+async def ask(request: Request, account: SignedIn, mailbox: OpenMailbox, delivery_id: DeliveryId) -> Response:
     return _form(request, account, await _found(mailbox, delivery_id))
 
 
-@router.post("/{delivery_id:int}/address", name="correct the address at the desk")
+@router.post("/{delivery_id}/address", name="correct the address at the desk")
 async def correct(
-    request: Request, account: SignedIn, mailbox: OpenMailbox, delivery_id: int, form: FormValues
+    request: Request, account: SignedIn, mailbox: OpenMailbox, delivery_id: DeliveryId, form: FormValues
 ) -> Response:
     found, typed = await _found(mailbox, delivery_id), form.get("recipient_email", "")
     address = read_address(typed) or _MISSING
@@ -60,7 +60,7 @@ async def correct(
 
 
 async def _found(mailbox: Mailbox, delivery_id: int) -> Inspection:
-    found = await inspect(mailbox.vault, delivery_id) if delivery_id < 2**63 else None
+    found = await inspect(mailbox.vault, delivery_id)
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return found

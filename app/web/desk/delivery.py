@@ -9,17 +9,15 @@ from starlette.requests import Request
 from app.domain.actions import Action
 from app.store.inspecting import inspect
 from app.store.trail import touches
-from app.web.desk.frame import SignedIn, desk_page
+from app.web.desk.frame import DeliveryId, SignedIn, desk_page
 from app.web.pages import OpenMailbox
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
-_LARGEST_ID = 2**63 - 1
 
-
-@router.get("/deliveries/{delivery_id:int}", name="admin delivery")
-async def delivery(request: Request, account: SignedIn, mailbox: OpenMailbox, delivery_id: int) -> Response:
-    found = await inspect(mailbox.vault, delivery_id) if delivery_id <= _LARGEST_ID else None
+@router.get("/deliveries/{delivery_id}", name="admin delivery")
+async def delivery(request: Request, account: SignedIn, mailbox: OpenMailbox, delivery_id: DeliveryId) -> Response:
+    found = await inspect(mailbox.vault, delivery_id)
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return desk_page(

@@ -13,14 +13,13 @@ from app.domain.actions import Action
 from app.domain.selection import Unselectable, read_selection
 from app.store.bulk import COUNT_LIMIT, Meant, begin, count_meant, progress, step
 from app.web.bodies import FormValues
-from app.web.desk.frame import SignedIn, desk_page, operator_of
+from app.web.desk.frame import SignedIn, desk_page, operator_of, read_id
 from app.web.pages import OpenMailbox
 from app.wiring import Mailbox
 
 router = APIRouter(prefix="/admin/actions", include_in_schema=False)
 
 _MOST_CHOSEN = 200
-_LARGEST_ID = 2**63 - 1
 
 
 @router.get("/ask", name="ask before an action")
@@ -54,10 +53,8 @@ async def act(request: Request, account: SignedIn, mailbox: OpenMailbox, form: F
     which = (
         Meant(chosen=_ids(chosen.split(","))) if chosen else _selection(parse_qsl(form.get("selection", "")), mailbox)
     )
-    asked = form.get("asked", "")
-    if not asked.isdecimal() or int(asked) > COUNT_LIMIT + 1:
-        raise HTTPException(HTTPStatus.BAD_REQUEST)
-    await begin(key, action, which, int(asked), operator_of(request, account), now)
+    asked = _asked(form.get("asked", ""))
+    await begin(key, action, which, asked, operator_of(request, account), now)
     if await step(key, now):
         bulk.start()
     else:
@@ -99,7 +96,21 @@ def _key(text: str) -> UUID:
         raise HTTPException(HTTPStatus.NOT_FOUND) from None
 
 
-def _ids(texts: list[str]) -> tuple[int, ...]:
-    if len(texts) > _MOST_CHOSEN or not all(text.isascii() and text.isdecimal() and len(text) < 20 for text in texts):
+def _asked(text: str) -> int:
+    try:
+        asked = read_id(text)
+    except ValueError:
+        raise HTTPException(HTTPStatus.BAD_REQUEST) from None
+    if asked > COUNT_LIMIT + 1:
         raise HTTPException(HTTPStatus.BAD_REQUEST)
-    return tuple(sorted({min(int(text), _LARGEST_ID) for text in texts}))
+    return asked
+
+
+def _ids(texts: list[str]) -> tuple[int, ...]:
+    try:
+        ids = {read_id(text) for text in texts}
+    except ValueError:
+        raise HTTPException(HTTPStatus.BAD_REQUEST) from None
+    if len(texts) > _MOST_CHOSEN:
+        raise HTTPException(HTTPStatus.BAD_REQUEST)
+    return tuple(sorted(ids))

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import Depends, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.requests import Request
 
@@ -18,6 +18,8 @@ from app.web.pages import mailbox_of, page
 from app.web.throttle import client_of
 
 _WITHOUT_SECOND_FACTOR = ("/admin/account", "/admin/login", "/admin/logout")
+
+_DIGITS = 19  # as many as 2**63 has, and one more than any id will
 
 
 class MustEnrol(Exception):
@@ -55,6 +57,23 @@ async def admit(request: Request) -> AccountView:
 
 
 SignedIn = Annotated[AccountView, Depends(admit)]
+
+
+def read_id(text: str) -> int:
+    """Return a row's id. Raises ValueError where no row can have it: both databases count to 2**63."""
+    if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS):
+        raise ValueError("this is no id")
+    return int(text)
+
+
+async def _delivery_of_path(delivery_id: str) -> int:
+    try:
+        return read_id(delivery_id)
+    except ValueError:
+        raise HTTPException(HTTPStatus.NOT_FOUND) from None
+
+
+DeliveryId = Annotated[int, Depends(_delivery_of_path)]
 
 
 def operator_of(request: Request, account: AccountView) -> Operator:

@@ -52,7 +52,9 @@ async def test_a_purged_letter_still_has_its_dates(desk: Desk, operator: httpx.A
     assert "Text and addresses deleted" in text
 
 
-@pytest.mark.parametrize("number", ["0", "999", str(2**63), "9" * 99, "one", "00000000-0000-4000-8000-000000000000"])
+@pytest.mark.parametrize(
+    "number", ["0", "999", str(2**63), "9" * 5000, "٣", "one", "00000000-0000-4000-8000-000000000000"]
+)
 async def test_there_is_no_page_for_no_delivery(operator: httpx.AsyncClient, number: str) -> None:
     assert (await operator.get(f"/admin/deliveries/{number}")).status_code == 404
 

@@ -99,6 +99,7 @@ async def test_what_changed_since_the_question_is_told(desk: Desk, operator: htt
         {"action": "explode"},
         {"asked": "-1"},
         {"asked": "many"},
+        {"asked": "9" * 5000},
         {"chosen": "1,x"},
         {"chosen": "1" * 30},
         {"chosen": "", "selection": "state=nowhere"},
