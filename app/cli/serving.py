@@ -43,6 +43,7 @@ def serve(
         workers=workers,
         access_log=False,  # it writes paths, and ours hold tokens
         log_config=None,
+        http="app.web.protocol:BoundedProtocol",
         server_header=False,
         proxy_headers=False,  # the application reads them itself, under any server
         timeout_graceful_shutdown=_GRACE,

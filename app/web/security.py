@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.settings import Settings
@@ -30,7 +31,7 @@ CONTENT_SECURITY_POLICY = (
 )
 # `strict-origin`, not `no-referrer`: no path, and so no token, ever leaves; but under
 # `no-referrer` browsers send `Origin: null` with our own forms, which then look forged.
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin",
@@ -48,13 +49,13 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._headers = dict(_HEADERS)
+        self._headers = dict(HEADERS)
         if urlsplit(settings.origin).scheme == "https":
             self._headers["Strict-Transport-Security"] = _TWO_YEARS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
@@ -74,6 +75,9 @@ class Gate:
         self._body_time = settings.body_time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # there is none here; what answers by itself does so without headers
+            await Response(status_code=HTTPStatus.NOT_FOUND)(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -88,6 +92,8 @@ class Gate:
             return HTTPStatus.BAD_REQUEST
         if request.method not in _SAFE and not is_one_click(request) and is_forged(request, self._netloc):
             return HTTPStatus.FORBIDDEN
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE
         length = request.headers.get("content-length", "0")
         if not length.isdecimal():
             return HTTPStatus.BAD_REQUEST

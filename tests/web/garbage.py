@@ -60,3 +60,14 @@ HALVES = (
     b"GET /\r\nHost: localhost\r\n\r\n",
     b"\0" * 5000,
 )
+_UPGRADE = (
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+NO_REQUESTS = (
+    (b"GET /\r\n\r\n", b"400"),
+    (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),
+    (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + _UPGRADE, b"404"),
+    (b"GET / HTTP/1.1\r\nHost: evil.example\r\n" + _UPGRADE, b"404"),
+)
+"""What is not even a request to the application, and the status it gets."""

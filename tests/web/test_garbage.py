@@ -2,6 +2,7 @@
 
 import random
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from app.web.forms import FIELDS
 from tests.acceptance.servers import Program, Server, post_letter
-from tests.web.garbage import GARBAGE, HALVES, KINDS, PATHS
+from tests.web.garbage import GARBAGE, HALVES, KINDS, NO_REQUESTS, PATHS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -110,6 +111,31 @@ def test_half_open_and_broken_connections_keep_nobody_waiting(server: Server) ->
         for half in halves:
             with closing(half):
                 half.settimeout(0)
+
+
+def test_a_head_that_does_not_end_is_refused(server: Server) -> None:
+    """By its first 100 MB the process would have grown as much; httptools knows no limit."""
+    address = urlsplit(server.base)
+    with closing(socket.create_connection((address.hostname or "", address.port or 0))) as client:
+        client.settimeout(5)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
+        for _ in range(100):
+            if select.select([client], [], [], 0.02)[0]:
+                break
+            client.sendall(b"a" * 16_000)
+        answer = client.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"content-security-policy: default-src 'none'" in answer.lower()
+
+
+@pytest.mark.parametrize(("sent", "status"), NO_REQUESTS)
+def test_what_is_no_request_of_ours_is_answered_with_our_headers(server: Server, sent: bytes, status: bytes) -> None:
+    address = urlsplit(server.base)
+    with closing(socket.create_connection((address.hostname or "", address.port or 0))) as client:
+        client.sendall(sent)
+        answer = client.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"content-security-policy: default-src 'none'" in answer.lower()
 
 
 def test_the_interface_is_what_its_document_says(server: Server, tmp_path: Path) -> None:

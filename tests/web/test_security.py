@@ -190,6 +190,12 @@ async def test_a_store_that_takes_nothing_loses_nothing_typed(client: httpx.Asyn
     assert "Nothing is lost" in answer.text
 
 
+async def test_a_body_that_is_packed_is_not_taken_for_one_that_is_not(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/letters", data=LETTER, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+    assert not await Letter.exists()
+
+
 async def test_head_is_get_without_its_body(client: httpx.AsyncClient) -> None:
     answer = await client.head("/")
     assert answer.status_code == 200
