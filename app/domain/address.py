@@ -4,6 +4,7 @@ import re
 
 _WORD = re.compile(r"[^\s<>]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,}")
+_GMAIL = ("gmail.com", "googlemail.com")
 
 
 def normalised(address: str) -> str:
@@ -11,10 +12,12 @@ def normalised(address: str) -> str:
 
     The domain is an A-label already (the form saw to it). Case is folded and a `+tag` taken off:
     nearly every mail server treats these as one mailbox, and counting them apart would let one
-    person be written to without limit.
+    person be written to without limit. Gmail leaves out dots as well, and has two names
+    (https://support.google.com/mail/answer/7436150).
     """
-    local, _, domain = address.rpartition("@")
-    return f"{local.partition('+')[0] or local}@{domain}".casefold()
+    local, _, domain = address.casefold().rpartition("@")
+    mailbox = local.partition("+")[0] or local
+    return f"{mailbox.replace('.', '')}@{_GMAIL[0]}" if domain in _GMAIL else f"{mailbox}@{domain}"
 
 
 def is_tagged(address: str) -> bool:

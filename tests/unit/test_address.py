@@ -18,8 +18,16 @@ def test_spellings_of_one_mailbox_are_one(spelling: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "spelling", ["minji.kim@gmail.com", "m.i.n.jikim@gmail.com", "MinjiKim@GoogleMail.com", "minji.kim+a.b@gmail.com"]
+)
+def test_gmail_leaves_out_dots_and_has_two_names(spelling: str) -> None:
+    assert normalised(spelling) == "minjikim@gmail.com"
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
+        ("minji@gmail.com", "minji@mail.gmail.com"),
         ("minji@example.org", "minji@example.com"),
         ("minji@example.org", "min.ji@example.org"),
         ("+a@example.org", "+b@example.org"),
