@@ -12,6 +12,7 @@ from argon2.exceptions import VerificationError
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
 
+from app.domain.password import is_guessable
 from app.errors import AccountError
 from app.sealing import new_token, token_hash
 from app.store.models import Account, Session
@@ -82,7 +83,7 @@ async def reset_password(username: str, password: str) -> None:
     account = await _find(username)
     if account is None:
         raise AccountError(f"there is no account {username!r}")
-    hashed = await _hashed(_good_password(password))
+    hashed = await _hashed(_good_password(password, username))
     await Account.filter(id=account.id).update(password_hash=hashed)
     await Session.filter(account_id=account.id).delete()
 
@@ -141,7 +142,7 @@ async def change_password(username: str, password: str, token: str) -> None:
 
     Raises AccountError where it is not good enough.
     """
-    hashed = await _hashed(_good_password(password))
+    hashed = await _hashed(_good_password(password, username))
     await Account.filter(username=username).update(password_hash=hashed)
     await end_other_sessions(username, token)
 
@@ -199,7 +200,7 @@ async def _rehash(account: Account, password: str) -> None:
 async def _new_account(username: str, password: str, now: datetime) -> Account:
     if not _good_name(username):
         raise AccountError(f"{username!r} is no name for an account: 1 to {_NAME_LIMIT} characters, all visible")
-    return Account(username=username, password_hash=await _hashed(_good_password(password)), created_at=now)
+    return Account(username=username, password_hash=await _hashed(_good_password(password, username)), created_at=now)
 
 
 async def _find(username: str) -> Account | None:
@@ -211,9 +212,11 @@ def _good_name(username: str) -> bool:
     return 0 < len(username) <= _NAME_LIMIT and username.isprintable() and username == username.strip()
 
 
-def _good_password(password: str) -> str:
+def _good_password(password: str, username: str) -> str:
     if not SHORTEST <= len(password) <= LONGEST:
         raise AccountError(f"a password has {SHORTEST} to {LONGEST} characters, and this one has {len(password)}")
+    if is_guessable(password, username):
+        raise AccountError("this password is among the first that are guessed; take other words, or random signs")
     return password
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import unicodedata
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -98,9 +99,18 @@ async def test_a_name_is_taken_once() -> None:
 
 
 async def test_a_password_of_128_characters_in_any_script_and_either_unicode_form() -> None:
-    composed, decomposed = "\ud55c" * 128, "\u1112\u1161\u11ab" * 128
+    composed = ("바다는 조용하고 봄은 멀다. " * 10)[:128]
     await create_account("admin", composed, NOW)
-    assert await sign_in("admin", decomposed, NOW)
+    assert await sign_in("admin", unicodedata.normalize("NFD", composed), NOW)
+
+
+async def test_a_password_that_everybody_tries_is_refused() -> None:
+    for create in (create_account, ensure_first_account):
+        with pytest.raises(AccountError, match="first that are guessed"):
+            await create("admin", "password1234", NOW)
+    await create_account("jihye", PASSWORD, NOW)
+    with pytest.raises(AccountError, match="first that are guessed"):
+        await reset_password("jihye", "Jihye Jihye 2026")
 
 
 async def test_only_name_and_password_together_open(token: str) -> None:

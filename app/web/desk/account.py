@@ -9,6 +9,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 
 from app.domain.actions import Deed
+from app.domain.password import is_guessable
 from app.errors import AccountError
 from app.rendering import translations
 from app.store.accounts import (
@@ -34,6 +35,7 @@ router = APIRouter(prefix="/admin/account", include_in_schema=False)
 
 _WRONG_PASSWORD = N_("This is not your password.")
 _BAD_PASSWORD = N_("A password has 12 to 128 characters.")
+_GUESSABLE = N_("This is among the first passwords that are guessed. Please take other words, or random signs.")
 _WRONG_CODE = N_("This code is not right, or was used before. Please wait for the next one.")
 _TOO_OFTEN = N_("That was tried too often. Please wait a few minutes.")
 _HOME = "/admin/account"
@@ -54,6 +56,8 @@ async def password(request: Request, account: SignedIn, mailbox: OpenMailbox, fo
     chosen = form.get("new", "")
     if not SHORTEST <= len(chosen) <= LONGEST:
         return await _home(request, account, {"new": _BAD_PASSWORD})
+    if is_guessable(chosen, account.username):
+        return await _home(request, account, {"new": _GUESSABLE})
     await change_password(account.username, chosen, _token(request))
     await record(operator_of(request, account), Deed.CHANGE_PASSWORD, mailbox.clock.now())
     return RedirectResponse(_HOME, HTTPStatus.SEE_OTHER)

@@ -117,6 +117,8 @@ async def test_another_password_ends_the_other_sessions(desk: Desk, operator: ht
         assert "This is not your password." in wrong.text
         short = await operator.post(path, data={"current": PASSWORD, "new": "short"})
         assert "12 to 128" in short.text
+        guessed = await operator.post(path, data={"current": PASSWORD, "new": "password1234"})
+        assert "first passwords that are guessed" in guessed.text
         assert (await other.get("/admin")).status_code == 200
         await operator.post(path, data={"current": PASSWORD, "new": "another horse battery"})
         assert (await other.get("/admin")).headers["location"] == "/admin/login"
