@@ -81,7 +81,7 @@ async def change_or_show_again(request: Request, mailbox: OpenMailbox, token: st
     if "language" in typed:
         switch(request, typed)
         answer = form_page(request, typed, letter=letter)
-        remember_switch(answer, typed)
+        remember_switch(request, answer, typed)
         return answer
     language = language_of(request)
     try:

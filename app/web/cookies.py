@@ -1,11 +1,11 @@
-"""The admin page's cookies: the session, and that a browser has signed in before."""
+"""The cookies: a session of the desk, that a browser has signed in there before, and a language."""
 
 import hashlib
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from itsdangerous import BadSignature, URLSafeSerializer
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from app.sealing import new_token
@@ -19,7 +19,7 @@ _PROOF_LASTS = timedelta(minutes=5)
 _HALF_A_YEAR = 180 * 24 * 3600  # seconds
 
 
-def read_cookie(request: Request, settings: Settings, name: str) -> str:
+def read_cookie(request: HTTPConnection, settings: Settings, name: str) -> str:
     return request.cookies.get(_full_name(settings, name), "")
 
 

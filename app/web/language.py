@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection, Request
 from app.domain.schedule import Delay
 from app.rendering import LANGUAGES
 from app.web.bodies import FormValues
+from app.web.cookies import read_cookie, set_cookie
 
 COOKIE = "language"
 _SWITCHED = "switched_language"
@@ -28,7 +29,7 @@ router = APIRouter(include_in_schema=False)
 
 def language_of(connection: HTTPConnection) -> str:
     """Return one of LANGUAGES for this request: what it switches to, or the cookie's, or the browser's."""
-    chosen = connection.scope.get(_SWITCHED) or connection.cookies.get(COOKIE, "")
+    chosen = connection.scope.get(_SWITCHED) or read_cookie(connection, connection.app.state.settings, COOKIE)
     return chosen if chosen in LANGUAGES else preferred(connection.headers.get("accept-language", ""))
 
 
@@ -45,9 +46,9 @@ def switch(connection: HTTPConnection, form: Mapping[str, str]) -> None:
         connection.scope[_SWITCHED] = form["language"]
 
 
-def remember(answer: Response, language: str) -> None:
+def remember(request: Request, answer: Response, language: str) -> None:
     """Have the browser ask for this language from now on."""
-    answer.set_cookie(COOKIE, language, max_age=_YEAR, httponly=True, samesite="lax")
+    set_cookie(answer, request.app.state.settings, COOKIE, language, _YEAR)
 
 
 def preferred(accepted: str) -> str:
@@ -76,10 +77,10 @@ def safe_return(target: str) -> str:
 
 
 @router.post("/language", name="language")
-async def choose(form: FormValues) -> RedirectResponse:
+async def choose(request: Request, form: FormValues) -> RedirectResponse:
     """Remember a language in a cookie and go back."""
     answer = RedirectResponse(safe_return(form.get("next", "/")), HTTPStatus.SEE_OTHER)
     language = form.get("language", "")
     if language in LANGUAGES:
-        remember(answer, language)
+        remember(request, answer, language)
     return answer

@@ -45,7 +45,7 @@ async def look(request: Request, mailbox: OpenMailbox, typed: FormValues) -> HTM
         place = place_of(draft.timezone, language)
         answer = page(request, "pages/look.html", mail=seen, kept=kept, draft=draft, promise=promise, place=place)
         answer.headers["Content-Security-Policy"] = _policy(seen.html)
-    remember_switch(answer, typed)
+    remember_switch(request, answer, typed)
     return answer
 
 

@@ -40,13 +40,13 @@ async def go_on(request: Request, typed: FormValues) -> HTMLResponse:
     """Show the form with what was typed, in the language that was switched to, if one was."""
     switch(request, typed)
     answer = form_page(request, typed)
-    remember_switch(answer, typed)
+    remember_switch(request, answer, typed)
     return answer
 
 
-def remember_switch(answer: HTMLResponse, typed: Mapping[str, str]) -> None:
+def remember_switch(request: Request, answer: HTMLResponse, typed: Mapping[str, str]) -> None:
     if typed.get("language", "") in LANGUAGES:
-        remember(answer, typed["language"])
+        remember(request, answer, typed["language"])
 
 
 def form_page(

@@ -5,7 +5,8 @@ import pytest
 
 from app.domain.schedule import Delay
 from app.web.language import delay_words, preferred, safe_return
-from tests.web.asking import posted
+from app.wiring import Mailbox
+from tests.web.asking import asking, posted
 
 
 @pytest.fixture
@@ -97,3 +98,17 @@ async def test_an_unknown_language_is_not_remembered(client: httpx.AsyncClient) 
     answer = await client.post("/language", data={"language": "../../x", "next": "//evil.example"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.anyio
+async def test_behind_tls_the_cookie_is_this_host_s_and_travels_by_tls_alone(mailbox: Mailbox) -> None:
+    base = "https://letters.example.org"
+    settings = mailbox.settings.model_copy(update={"base_url": base})
+    async with asking(mailbox, base, settings=settings) as client:
+        answer = await client.post("/language", data={"language": "ko"})
+        cookie = answer.headers["set-cookie"]
+        assert cookie.startswith("__Host-language=ko;")
+        assert "Secure" in cookie
+        assert "Path=/;" in cookie
+        assert "Domain" not in cookie
+        assert '<html lang="ko">' in (await client.get("/")).text
