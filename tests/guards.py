@@ -106,6 +106,13 @@ GUARDS = (
         "tests/web/admin/test_throttle.py::test_each_try_after_the_free_ones_waits_twice_as_long",
     ),
     Guard(
+        "P6",
+        "app/store/accounts.py",
+        "if is_guessable(password, username):",
+        "if False:",
+        "tests/store/test_accounts.py::test_a_password_that_everybody_tries_is_refused",
+    ),
+    Guard(
         "P7",
         "app/web/security.py",
         "headers.setdefault(name, value)",
@@ -135,10 +142,17 @@ GUARDS = (
     ),
     Guard(
         "P9",
-        "app/web/app.py",
-        "trusted_hosts=list(settings.trusted_proxies)",
-        'trusted_hosts="*"',
+        "app/web/proxies.py",
+        "_believing(settings.trusted_proxies, app)",
+        '_believing("*", app)',
         "tests/web/test_proxies.py::test_nobody_else_names_the_client",
+    ),
+    Guard(
+        "P9",
+        "app/web/proxies.py",
+        'scope["client"] = _LOOPBACK',
+        "pass",
+        "tests/web/test_proxies.py::test_plain_uvicorn_trusts_nobody_whom_the_setting_does_not_name",
     ),
     Guard(
         "P10",
@@ -202,6 +216,13 @@ GUARDS = (
         "raise _closing(HTTPStatus.REQUEST_TIMEOUT) from None",
         "raise RuntimeError from None",
         "tests/web/test_security.py::test_a_body_that_never_ends_is_given_up",
+    ),
+    Guard(
+        "P15",
+        "app/web/protocol.py",
+        "if self._head > HEAD_LIMIT:",
+        "if False:",
+        "tests/web/test_garbage.py::test_a_head_that_does_not_end_is_refused",
     ),
 )
 
