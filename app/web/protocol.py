@@ -19,11 +19,11 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_head = _began = False
     _head = 0
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, received: bytes) -> None:
         self._began = False
-        super().data_received(data)
+        super().data_received(received)
         if self._in_head and not self._began:  # then all of it belongs to one head
-            self._head += len(data)
+            self._head += len(received)
             if self._head > HEAD_LIMIT:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers of this request do not end.")
 
