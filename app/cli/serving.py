@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from uvicorn.loops.auto import auto_loop_factory
 
 from app.cli.asking import PAUSED, say_if_paused
 from app.clock import SystemClock
@@ -79,7 +80,8 @@ def scan() -> None:
     settings = load_settings()
     if settings.paused:
         typer.echo(PAUSED, err=True)
-    report = asyncio.run(_scan(settings))
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:  # what uvicorn runs on
+        report = runner.run(_scan(settings))
     typer.echo(json.dumps(report))
     raise typer.Exit(int(any(report[status] for status in (Status.FAILED, Status.UNCERTAIN, Status.SCHEDULED))))
 

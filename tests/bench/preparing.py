@@ -156,7 +156,10 @@ def _write_sqlite(url: str, copies: Iterator[Copy], further: Sequence[str]) -> N
                 values = (tuple(map(_as_text, row.values())) for row in rows)
                 database.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", values)
             database.commit()
-        for statement in (*further, "COMMIT", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"):
+        for statement in further:
+            database.execute(statement)
+        database.commit()
+        for statement in ("ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"):
             database.execute(statement)
 
 
