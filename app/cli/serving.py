@@ -14,7 +14,7 @@ from app.clock import SystemClock
 from app.domain.status import Status
 from app.settings import Settings, load_settings
 from app.store.database import migrate as apply_migrations
-from app.web.lifespan import greet
+from app.web.greeting import greet
 from app.wiring import build_station, open_mailbox
 
 _GRACE = 30  # seconds uvicorn gives open requests
