@@ -12,7 +12,7 @@ from tests.bench.report import quantile, say
 from tests.bench.scheduling import Schedule
 
 _SCANS = 200
-_GUESS = 120e-6  # seconds to write a delivery, before the first ones told
+_GUESS = 60e-6  # seconds to write a delivery, before the first ones told
 
 
 def scanning(bench: Bench) -> None:
