@@ -6,9 +6,13 @@ from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
+import httpx
+
 from app.domain.status import HeldReason, Occasion, Status
+from tests.acceptance.servers import Server
 from tests.bench import ours
 from tests.bench.bench import Bench
+from tests.bench.children import memory
 from tests.bench.preparing import fill_with_a_past
 from tests.bench.report import quantile, say
 from tests.bench.visitors import ask, get, header, post
@@ -33,7 +37,10 @@ def desking(bench: Bench) -> None:
         program = ours.program(bench.folder / "ours", url, 1, ADMIN_PASSWORD=_PASSWORD, PAUSED="on")
         with program.serve() as server:
             say(f"\nThe desk over {letters:,} letters on {kind}: ms in the middle and at worst, of {_TIMES}")
-            tell(look(urlsplit(server.base).port or 0, letters))
+            port = urlsplit(server.base).port or 0
+            session = signed_in(port)
+            tell(look(port, session, letters))
+            save(server, session)
         bench.databases.drop(url)
 
 
@@ -49,11 +56,29 @@ def tell(took: Took) -> None:
     say(f"  worst of {len(took)} pages: {middle:.1f} in the middle, {worst:.1f} once")
 
 
-def look(port: int, letters: int) -> Took:
+def save(server: Server, session: str) -> None:
+    """Save the whole list as a table, and print how the server's memory grew meanwhile."""
+    sizes, rows, begun = [memory(server.pid, "VmRSS")], -1, time.monotonic()
+    with httpx.stream("GET", f"{server.base}{_LIST}.csv", headers={"Cookie": session}, timeout=60) as answer:
+        for part in answer.iter_bytes(2**20):
+            rows += part.count(b"\n")
+            sizes.append(memory(server.pid, "VmRSS"))
+    took, middle = time.monotonic() - begun, sizes[len(sizes) // 2]
+    say(
+        f"  {rows:,} rows saved in {took:.0f} s; MiB before, in the middle and at most: "
+        f"{sizes[0]:.0f}, {middle:.0f}, {max(sizes):.0f}"
+    )
+
+
+def signed_in(port: int) -> str:
+    """Return the cookies of an operator's session."""
+    who = {"username": "admin", "password": _PASSWORD}
+    return _cookies(ask(port, post("/admin/login", who, Origin=f"http://127.0.0.1:{port}")))
+
+
+def look(port: int, session: str, letters: int) -> Took:
     """Return the milliseconds that each page takes, by its name: in the middle, and at worst."""
     home = f"http://127.0.0.1:{port}"
-    who = {"username": "admin", "password": _PASSWORD}
-    session = _cookies(ask(port, post("/admin/login", who, Origin=home)))
     found = {
         name: header(ask(port, post(_LIST, form, Cookie=session, Origin=home)), "location")
         for name, form in _searches(letters).items()
