@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.domain.selection import ENDED, Selection
-from app.domain.status import HeldReason, Status
+from app.domain.status import HeldReason, Occasion, Status
 from app.store.database import as_moment, as_parameter, connection
 from app.store.statements import numbered
 
@@ -28,6 +28,10 @@ _STRAND = """
         WHERE {where} AND ({moment}, id) {beyond} (@1, @2) AND {moment} {within} @3
         ORDER BY {moment} {order}, id {order} LIMIT {limit}
     ) AS strand
+"""
+# PostgreSQL takes longer to plan thirty strands than to read them; of these it plans one for all occasions.
+_STRANDS = """
+    SELECT strand.moment, strand.id FROM (VALUES {occasions}) AS kind (name) CROSS JOIN LATERAL ({strand}) AS strand
 """
 _KEYS = "SELECT moment, id FROM ({strands}) AS strands ORDER BY moment {order}, id {order} LIMIT {limit}"
 # The limit behind all strands ends the count as soon as it is reached.
@@ -76,10 +80,7 @@ async def find(selection: Selection, beyond: Place | None, limit: int, *, fallin
     They rise, or fall, in time. None for `beyond`: from the first, or the last, on.
     """
     direction = _FALLING if falling else _RISING
-    where, values = _where(selection)
-    strands = " UNION ALL ".join(
-        _STRAND.format(where=condition, moment=moment, limit=limit, **direction) for condition, moment in where
-    )
+    strands, values = _strands(selection, direction, limit)
     sql = _KEYS.format(strands=strands, order=direction["order"], limit=limit)
     rows = await connection().execute_query_dict(numbered(sql), [*_range(selection, beyond, falling), *values])
     return [Place(as_moment(row["moment"]), row["id"]) for row in rows]
@@ -87,10 +88,7 @@ async def find(selection: Selection, beyond: Place | None, limit: int, *, fallin
 
 async def count(selection: Selection, limit: int) -> int:
     """Return how many deliveries are meant; above `limit`: one more than that."""
-    where, values = _where(selection)
-    strands = " UNION ALL ".join(
-        _STRAND.format(where=condition, moment=moment, limit=limit + 1, **_RISING) for condition, moment in where
-    )
+    strands, values = _strands(selection, _RISING, limit + 1)
     rows = await connection().execute_query_dict(
         numbered(_NUMBER.format(strands=strands, limit=limit + 1)), [*_range(selection, None, False), *values]
     )
@@ -105,28 +103,40 @@ def _range(selection: Selection, beyond: Place | None, falling: bool) -> list[An
     return [as_parameter(start.moment), start.id, as_parameter(stop)]
 
 
-def _where(selection: Selection) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return a condition for each strand, with what its moment is, and the values from @4 on."""
+def _strands(selection: Selection, direction: dict[str, str], limit: int) -> tuple[str, list[str]]:
+    """Return the strands of a question, and the values from @4 on."""
     values = [each for each in (selection.address_mac or selection.domain_mac, selection.message_id) if each]
+    how = {"limit": limit, **direction}
     whom = _FOR_ADDRESS if selection.address_mac else ("domain_mac = @4",) if selection.domain_mac else ("TRUE",)
     if selection.message_id or selection.address_mac:
         which = f"message_id = @{3 + len(values)}" if selection.message_id else "TRUE"
         of_kind = f"status IN ({_listed(selection.states)}) AND occasion IN ({_listed(selection.occasions)})"
         if selection.reasons < set(HeldReason):
             of_kind += f" AND (status <> 'held' OR held_reason IN ({_listed(selection.reasons)}))"
-        return [(f"{which} AND {each} AND {of_kind}", _MOMENT) for each in whom], values
-    return [(f"{whom[0]} AND {strand}", moment) for strand, moment in _by_time(selection)], values
+        found = [_STRAND.format(where=f"{which} AND {each} AND {of_kind}", moment=_MOMENT, **how) for each in whom]
+    else:
+        found = list(_by_time(selection, whom[0], how))
+    return " UNION ALL ".join(found), values
 
 
-def _by_time(selection: Selection) -> Iterator[tuple[str, str]]:
+def _by_time(selection: Selection, whom: str, how: dict[str, Any]) -> Iterator[str]:
     for status in sorted(selection.states):
         moment = "status_at" if status in ENDED else "due_at"
-        if found := _FEW.get(status):
-            yield f"{found} AND occasion IN ({_listed(selection.occasions)})", moment
+        if few := _FEW.get(status):
+            among = f"occasion IN ({_listed(selection.occasions)})"
+            yield _STRAND.format(where=f"{whom} AND {few} AND {among}", moment=moment, **how)
         else:
             for kind in _kinds(selection, status):
-                for occasion in sorted(selection.occasions):
-                    yield f"{kind} AND occasion = '{occasion}'", moment
+                yield from _by_occasion(f"{whom} AND {kind}", sorted(selection.occasions), {"moment": moment, **how})
+
+
+def _by_occasion(where: str, occasions: list[Occasion], how: dict[str, Any]) -> Iterator[str]:
+    """An index begins with the occasion, so that each is a strand of its own."""
+    if connection().capabilities.dialect == "postgres":
+        strand = _STRAND.format(where=f"{where} AND occasion = kind.name", **how)
+        yield _STRANDS.format(occasions=", ".join(f"('{each}')" for each in occasions), strand=strand)
+    else:
+        yield from (_STRAND.format(where=f"{where} AND occasion = '{each}'", **how) for each in occasions)
 
 
 def _kinds(selection: Selection, status: Status) -> list[str]:
