@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Literal
 from uuid import UUID
 
@@ -79,7 +80,7 @@ async def handed_over_by(worker: UUID) -> list[Claimed]:
 async def _open(ids: Sequence[Any]) -> list[Claimed]:
     """Return claims with their letters, the oldest first."""
     _, rows = await connection().execute_query(statements().open_claims, [as_ids(ids)])
-    claims = [_claimed(row) for row in rows]
+    claims = sorted(map(_claimed, rows), key=attrgetter("due_at", "id"))
     for at, claimed in enumerate(claims):
         if claimed.occasion is Occasion.LINKS:
             claims[at] = replace(claimed, others=await letters_of(claimed.letter["sender_mac"]))

@@ -58,7 +58,7 @@ def _run(driver: Connection, query: str, values: Sequence[Any]) -> tuple[int, Se
 
 def as_text(moment: datetime) -> str:
     """Return a moment as SQLite keeps it, and as Tortoise writes it: in UTC, so that texts sort as the moments do."""
-    return moment.astimezone(UTC).isoformat(" ")
+    return (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat(" ")
 
 
 _KEPT_AS: Mapping[type, Callable[[Any], str]] = {datetime: as_text, UUID: str}

@@ -33,6 +33,7 @@ _ATTEMPT = (
 )
 _ADDRESSEE = "CASE WHEN notice THEN COALESCE(sender_mac, recipient_mac) ELSE recipient_mac END"
 # All that is known of claimed deliveries, with their letters; `{ours}` are their ids. The id of a row is its letter's.
+# In no order: SQLite would carry whole letters through its sorter, which costs as much as finding them.
 _CLAIMED = """
         SELECT letters.*, deliveries.id AS delivery_id, deliveries.occasion, deliveries.edition, deliveries.message_id,
             deliveries.due_at, deliveries.attempts, deliveries.first_refused_at, deliveries.domain_mac,
@@ -57,7 +58,6 @@ _CLAIMED = """
             ) AS untried
         FROM deliveries JOIN letters ON letters.id = deliveries.letter_id
         WHERE deliveries.id {ours}
-        ORDER BY deliveries.due_at, deliveries.id
 """
 
 # What an ending writes; `{new}` stands before each of its values, and the claim is over.
