@@ -21,7 +21,13 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 _AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
-_RUN = "axe.run({rules: {'target-size': {enabled: true}}, resultTypes: ['violations']})"
+_ALL_RULES = "axe.run({rules: {'target-size': {enabled: true}}, resultTypes: ['violations']})"
+_RULES_OF_LOOKS = "axe.run({runOnly: ['color-contrast', 'target-size'], resultTypes: ['violations']})"
+_IS_TOO_WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+_WIDTHS = (320, 360, 1280)
+
+LOOKS = [("en", "light", 1280), ("ko", "dark", 360)]
+"""In what to look at a page: every value of each once, for `findings` turns the page into the others by itself."""
 
 
 class Opener(Protocol):
@@ -37,17 +43,35 @@ class Opener(Protocol):
 
 
 async def findings(page: Page) -> list[str]:
-    """Return what axe finds wrong, WCAG 2.2 AA and good habits alike, and whether the page needs sideways scrolling."""
+    """Return what axe finds wrong, WCAG 2.2 AA and good habits alike, and where the page needs sideways scrolling.
+
+    All rules are asked in the look that the page has; in the other scheme, at the other end of the
+    widths, those whose answer a stylesheet can change.
+    """
     await page.evaluate(_AXE)
-    violations: list[dict[str, Any]] = (await page.evaluate(_RUN))["violations"]
-    found = [
+    found = await _violations(page, _ALL_RULES)
+    size = page.viewport_size
+    assert size
+    is_dark = await page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    for width in _WIDTHS:
+        await page.set_viewport_size({"width": width, "height": size["height"]})
+        if await page.evaluate(_IS_TOO_WIDE):
+            found.append(f"it is wider than a window of {width} px")
+        if width == (360 if size["width"] == 1280 else 1280):
+            await page.emulate_media(color_scheme="light" if is_dark else "dark")
+            found += await _violations(page, _RULES_OF_LOOKS)
+            await page.emulate_media(color_scheme="dark" if is_dark else "light")
+    await page.set_viewport_size(size)
+    return found
+
+
+async def _violations(page: Page, question: str) -> list[str]:
+    violations: list[dict[str, Any]] = (await page.evaluate(question))["violations"]
+    return [
         f"{violation['id']}: {node['html'][:200]} {node['failureSummary']}"
         for violation in violations
         for node in violation["nodes"]
     ]
-    if await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-        found.append("it is wider than the window")
-    return found
 
 
 async def write(page: Page, **fields: str) -> None:

@@ -5,13 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Page
 
-from tests.browser.reading import Opener, drop_it_in_the_box, findings, write
+from tests.browser.reading import LOOKS, Opener, drop_it_in_the_box, findings, write
 
 pytestmark = pytest.mark.anyio
-
-LOOKS = [
-    (language, scheme, width) for language in ("en", "ko") for scheme in ("light", "dark") for width in (360, 1280)
-] + [("en", "light", 320), ("ko", "dark", 320)]
 
 
 @pytest.mark.parametrize(("language", "scheme", "width"), LOOKS)

@@ -15,8 +15,7 @@ from app.store.database import connected
 from app.store.vault import open_vault
 from app.web.throttle import FREE_TRIES
 from tests.acceptance.servers import Program
-from tests.browser.reading import Opener, findings
-from tests.browser.test_accessibility import LOOKS
+from tests.browser.reading import LOOKS, Opener, findings
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger
 

@@ -42,9 +42,7 @@ HEADINGS = {
 }
 LOOKS = [
     ("en", "light", 1280, True),
-    ("en", "dark", 360, False),
-    ("ko", "light", 360, True),
-    ("ko", "dark", 1280, False),
+    ("ko", "dark", 360, False),
 ]
 
 

@@ -20,10 +20,8 @@ WORDS = {
     "ko": ("다시 보내지 않기", "그래도 다시 받기", "이 주소로는 보내지 않기", "편지 다시 받기"),
 }
 LOOKS = [
-    ("en", "light", 1280, True),
-    ("en", "dark", 360, False),
-    ("ko", "light", 360, True),
-    ("ko", "dark", 1280, True),
+    ("en", "light", 1280, False),
+    ("ko", "dark", 360, True),
 ]
 
 

@@ -15,13 +15,11 @@ from app.store.models import Attempt, Tally
 from app.store.tallies import LATENESS, quarter_of
 from app.store.vault import open_vault
 from tests.acceptance.servers import Program
-from tests.browser.reading import Opener, findings
+from tests.browser.reading import LOOKS, Opener, findings
 from tests.browser.test_admin import KEY, PASSWORD, sign_in
 from tests.ledger import Ledger
 
 pytestmark = pytest.mark.anyio
-
-LOOKS = [("en", "light", 1280), ("ko", "dark", 1280), ("ko", "light", 360), ("en", "dark", 320)]
 
 
 @pytest.fixture(scope="module")
