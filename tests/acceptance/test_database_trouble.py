@@ -33,7 +33,8 @@ def _send_through(trouble: Trouble, program: Program, mails: MailServer, moments
             with trouble():
                 eventually(lambda: server.log.count(_AWAY) > seen)  # noqa: B023
         assert post_letter(server.base).status_code == 303  # the next request works, without a restart of ours
-        eventually(lambda: _settled(program), within=60)
+        eventually(lambda: len(mails.arrived()) >= LETTERS, within=60)
+        eventually(lambda: _settled(program))
     assert set(mails.arrived().values()) == {1}
     assert len(mails.arrived()) == LETTERS
 

@@ -35,6 +35,7 @@ def test_an_outage_is_told_costs_nothing_and_ends_by_itself(postgres_url: str, t
         eventually(lambda: "The mail server cannot be used by" in operator.get("/admin").text)
         assert program.audit()["by_status"]["scheduled"] == 2 * LETTERS
         with mail_server(tmp_path, port) as mails:
+            eventually(lambda: len(mails.arrived()) == LETTERS)
             eventually(lambda: program.audit()["by_status"]["sent"] == LETTERS)
             assert set(mails.arrived().values()) == {1}
             readers = [line.split("\t")[1] for line in mails.log.read_text().splitlines()]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.acceptance.seeding import KEY
-from tests.acceptance.servers import Program, Server, eventually, post_letter
+from tests.acceptance.servers import PLAIN, Program, Server, eventually, post_letter
 from tests.smtp_server import MailServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -86,7 +86,7 @@ def _pages(server: Server, token: str, other: str) -> Iterator[bytes]:
         ("GET", "/outbox"),
         ("POST", f"{other}/withdraw"),
     ):
-        answer = httpx.request(method, server.base + path)
+        answer = httpx.request(method, server.base + path, **PLAIN)
         yield answer.content + repr(answer.headers).encode()
 
 

@@ -59,7 +59,7 @@ def test_a_second_signal_stops_at_once_and_the_ledger_recovers(database_url: str
             os.kill(server.pid, signal.SIGTERM)
             eventually(lambda: not server.is_up())  # it drains, and would do so for half a minute
             os.kill(server.pid, signal.SIGTERM)
-            eventually(lambda: server.exit_code is not None, within=5)
+            eventually(lambda: server.exit_code is not None, within=20)  # less than it would drain
         with program.serve():
             eventually(partial(_stands, program, "uncertain"))
 

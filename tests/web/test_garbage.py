@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.web.forms import FIELDS
-from tests.acceptance.servers import Program, Server, post_letter
+from tests.acceptance.servers import PLAIN, Program, Server, post_letter
 from tests.web.garbage import GARBAGE, HALVES, KINDS, NO_REQUESTS, PATHS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -47,7 +47,7 @@ def server(program: Program) -> Iterator[Server]:
 @contextmanager
 def _still_serving(server: Server) -> Iterator[None]:
     yield
-    assert httpx.get(server.base, timeout=20).status_code == 200
+    assert httpx.get(server.base, **PLAIN).status_code == 200
 
 
 @pytest.mark.parametrize("name", GARBAGE)
@@ -56,7 +56,7 @@ def test_garbage_gets_one_clear_answer(server: Server, name: str) -> None:
     statuses = Counter[int]()
     with _still_serving(server):
         for path in PATHS:
-            answer = httpx.post(server.base + path, content=content, headers={"Content-Type": kind}, timeout=30)
+            answer = httpx.post(server.base + path, content=content, headers={"Content-Type": kind}, **PLAIN)
             assert answer.status_code < 500, f"{path}: {answer.text}"
             assert "Traceback" not in answer.text
             statuses[answer.status_code] += 1
@@ -85,7 +85,7 @@ def test_whatever_is_posted_never_breaks(
         content = body
     query = quote(draw.draw(anything), safe="", errors="surrogatepass")
     headers = {"Content-Type": kind} if kind else {}
-    answer = httpx.post(f"{server.base}{path}?{query}", content=content, headers=headers, timeout=20)
+    answer = httpx.post(f"{server.base}{path}?{query}", content=content, headers=headers, **PLAIN)
     assert answer.status_code < 500
     assert answer.status_code in {303, 400, 403, 404, 413, 415, 422}
 
@@ -95,7 +95,7 @@ def test_whatever_is_posted_never_breaks(
 def test_whatever_address_is_asked_for_never_breaks(server: Server, path: str) -> None:
     safe = "%/" if path.isascii() else ""
     for before in ("/", "/letters/", "/api/letters/", "/outbox/", "/static/"):
-        answer = httpx.get(server.base + before + quote(path, safe=safe, errors="surrogatepass"), timeout=20)
+        answer = httpx.get(server.base + before + quote(path, safe=safe, errors="surrogatepass"), **PLAIN)
         assert answer.status_code in {200, 303, 307, 400, 404, 405}
         assert not re.search(r"\n(set-cookie|bcc)", "\n".join(answer.headers).lower())
 
