@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+from collections.abc import Coroutine
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,8 +82,13 @@ async def write(page: Page, **fields: str) -> None:
 
 
 async def drop_it_in_the_box(page: Page) -> None:
-    await page.click("#post")
-    await page.wait_for_load_state()
+    await follow(page, page.click("#post"))
+
+
+async def follow(page: Page, action: Coroutine[Any, Any, None]) -> None:
+    """Do what leads to another page, and wait until it is there; the one that is left has been loaded long ago."""
+    async with page.expect_navigation():
+        await action
 
 
 def arrived(folder: Path) -> list[EmailMessage]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Page
 
-from tests.browser.reading import LOOKS, Opener, drop_it_in_the_box, findings, write
+from tests.browser.reading import LOOKS, Opener, drop_it_in_the_box, findings, follow, write
 
 pytestmark = pytest.mark.anyio
 
@@ -26,8 +26,7 @@ async def visit_all(page: Page, base: str) -> AsyncIterator[str]:
         yield name
     await page.goto(f"{page.url}/withdraw")
     yield "withdraw"
-    await page.click("main button")
-    await page.wait_for_load_state()
+    await follow(page, page.click("main button"))
     yield "cancelled"
     for path, name in _OTHERS.items():
         await page.goto(f"{base}{path}")
@@ -55,14 +54,12 @@ async def _write_and_post(page: Page, base: str) -> AsyncIterator[str]:
     await drop_it_in_the_box(page)
     yield "wrong days"
     await page.click("label[for=second_arrival-none]")
-    await page.click("[formaction='/letters/look']")
-    await page.wait_for_load_state()
+    await follow(page, page.click("[formaction='/letters/look']"))
     yield "look"
     await drop_it_in_the_box(page)
     yield "letter"
     letter = page.url
-    await page.click(".still-open .button")
-    await page.wait_for_load_state()
+    await follow(page, page.click(".still-open .button"))
     yield "change"
     await write(page, subject="s" * 300)
     await drop_it_in_the_box(page)

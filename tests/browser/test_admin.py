@@ -15,7 +15,7 @@ from app.store.database import connected
 from app.store.vault import open_vault
 from app.web.throttle import FREE_TRIES
 from tests.acceptance.servers import Program
-from tests.browser.reading import LOOKS, Opener, findings
+from tests.browser.reading import LOOKS, Opener, findings, follow
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger
 
@@ -49,8 +49,7 @@ async def _fill(ledger: Ledger) -> None:
 async def sign_in(page: Page, password: str = PASSWORD) -> None:
     await page.fill("#username", "admin")
     await page.fill("#password", password)
-    await page.press("#password", "Enter")
-    await page.wait_for_load_state()
+    await follow(page, page.press("#password", "Enter"))
 
 
 async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener, admin: str) -> None:

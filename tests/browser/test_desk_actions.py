@@ -15,7 +15,7 @@ from app.store.accounts import create_account
 from app.store.database import connected
 from app.store.vault import open_vault
 from tests.acceptance.servers import Program
-from tests.browser.reading import Opener, findings
+from tests.browser.reading import Opener, findings, follow
 from tests.ledger import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -50,8 +50,7 @@ async def _sign_in(page: Page, admin: str, username: str = "admin") -> None:
     await page.goto(f"{admin}/login")
     await page.fill("#username", username)
     await page.fill("#password", PASSWORD)
-    await page.press("#password", "Enter")
-    await page.wait_for_load_state()
+    await follow(page, page.press("#password", "Enter"))
 
 
 @pytest.mark.parametrize(("language", "scripts"), [("en", False), ("ko", True)])
