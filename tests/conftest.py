@@ -30,6 +30,11 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return half as many again as there are cores: many tests wait for other processes."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
@@ -56,12 +61,16 @@ def local_postgres() -> Iterator[LocalPostgres]:
     server.remove()
 
 
+@pytest.fixture(scope="session")
+def local_template(local_postgres: LocalPostgres) -> str:
+    """Migrate one database; copying it is many times quicker than migrating anew."""
+    return _template(local_postgres.url("postgres"))
+
+
 @pytest.fixture
-def local_postgres_url(local_postgres: LocalPostgres) -> Iterator[str]:
+def local_postgres_url(local_postgres: LocalPostgres, local_template: str) -> Iterator[str]:
     """Make a migrated database on the server that a test may stop."""
-    for url in _postgres_database(local_postgres.url("postgres"), "template0"):
-        asyncio.run(migrate(url))
-        yield url
+    yield from _postgres_database(local_postgres.url("postgres"), local_template)
 
 
 @pytest.fixture(scope="session")
@@ -74,11 +83,12 @@ def postgres_admin_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_admin_url: str) -> Iterator[str]:
-    """Migrate one database; copying it is many times quicker than migrating anew."""
-    name = f"slow_mailbox_test_{os.getpid()}"
-    _execute(postgres_admin_url, f"CREATE DATABASE {name}")
-    asyncio.run(migrate(_with_database(postgres_admin_url, name)))
+def postgres_template(request: pytest.FixtureRequest, postgres_admin_url: str) -> Iterator[str]:
+    """Name a migrated database beside that from which others may be made."""
+    if EXTERNAL not in os.environ:
+        yield request.getfixturevalue("local_template")
+        return
+    name = _template(postgres_admin_url)
     yield name
     _execute(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -126,6 +136,13 @@ def empty_database_url(request: pytest.FixtureRequest) -> str:
     """Make a database without a table, one of each kind in turn."""
     url: str = request.getfixturevalue(f"empty_{request.param}_url")
     return url
+
+
+def _template(admin_url: str) -> str:
+    name = f"slow_mailbox_test_{os.getpid()}"
+    _execute(admin_url, f"CREATE DATABASE {name}")
+    asyncio.run(migrate(_with_database(admin_url, name)))
+    return name
 
 
 def _postgres_database(admin_url: str, template: str) -> Iterator[str]:

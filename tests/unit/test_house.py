@@ -1,10 +1,9 @@
 """The rules of the house that ruff, mypy and import-linter cannot hold."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 APP = sorted((ROOT / "app").rglob("*.py"))
@@ -19,41 +18,49 @@ FORCED = {"data_received"}  # asyncio's own name
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 40
 
-each_file = pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(ROOT)))
-each_of_the_app = pytest.mark.parametrize("path", APP, ids=lambda path: str(path.relative_to(ROOT)))
+
+def test_only_the_clock_reads_the_time() -> None:
+    assert _wrong(APP, lambda path: path.name != "clock.py" and CLOCKS & set(_dotted(path))) == {}
 
 
-@each_of_the_app
-def test_only_the_clock_reads_the_time(path: Path) -> None:
-    if path.name != "clock.py":
-        assert not CLOCKS & set(_dotted(path))
+def test_only_the_settings_read_the_environment() -> None:
+    assert _wrong(APP, lambda path: path.parent.name != "settings" and ENVIRONMENT & set(_dotted(path))) == {}
 
 
-@each_of_the_app
-def test_only_the_settings_read_the_environment(path: Path) -> None:
-    if path.parent.name != "settings":
-        assert not ENVIRONMENT & set(_dotted(path))
+def test_names_say_something() -> None:
+    assert _wrong(APP, _empty_names) == {}
 
 
-@each_of_the_app
-def test_names_say_something(path: Path) -> None:
+def test_a_file_can_be_read_at_once() -> None:
+    assert _wrong(OURS, lambda path: len(path.read_text().splitlines()) > MOST_LINES_OF_A_FILE) == {}
+
+
+def test_a_function_can_be_read_at_once() -> None:
+    assert _wrong(OURS, _long_functions) == {}
+
+
+def _wrong(paths: Iterable[Path], look: Callable[[Path], object]) -> dict[str, object]:
+    """Return what a look finds, by file."""
+    return {str(path.relative_to(ROOT)): found for path in paths if (found := look(path))}
+
+
+def _empty_names(path: Path) -> list[str]:
     names = set(_defined(path)) - FORCED
-    assert [name for name in names if UNUSED_WORDS & set(name.lower().strip("_").split("_"))] == []
+    return [name for name in names if UNUSED_WORDS & set(name.lower().strip("_").split("_"))]
 
 
-@each_file
-def test_a_file_and_its_functions_can_be_read_at_once(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MOST_LINES_OF_A_FILE
-    assert [name for name, lines in _functions(path) if lines > MOST_LINES_OF_A_FUNCTION] == []
+def _long_functions(path: Path) -> list[str]:
+    return [name for name, lines in _functions(path) if lines > MOST_LINES_OF_A_FUNCTION]
 
 
-def _nodes(path: Path) -> Iterator[ast.AST]:
-    return ast.walk(ast.parse(path.read_text()))
+@cache
+def _nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
 
 
 def _dotted(path: Path) -> Iterator[str]:
     """Yield the last two parts of everything read with a dot, and of what is imported from a module."""
-    nodes = list(_nodes(path))
+    nodes = _nodes(path)
     written = {node.value for node in nodes if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)}
     for node in nodes:
         if isinstance(node, ast.Attribute) and node not in written:
