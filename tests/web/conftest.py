@@ -5,11 +5,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from app.settings import Settings
 from app.wiring import Mailbox, open_mailbox
 from tests.clock import FrozenClock
 from tests.web.asking import BASE, asking
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a password cost next to nothing; what it must cost is tested where it is stored."""
+    monkeypatch.setattr("app.store.accounts._hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @pytest.fixture
