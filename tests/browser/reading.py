@@ -66,6 +66,13 @@ async def findings(page: Page) -> list[str]:
     return found
 
 
+async def findings_through(eye: Page, page: Page) -> list[str]:
+    """Return the findings at a page's address: axe is a script, so that another window looks where none run."""
+    if eye is not page:
+        await eye.goto(page.url)
+    return await findings(eye)
+
+
 async def _violations(page: Page, question: str) -> list[str]:
     violations: list[dict[str, Any]] = (await page.evaluate(question))["violations"]
     return [

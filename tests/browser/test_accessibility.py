@@ -17,20 +17,33 @@ async def test_every_page_is_for_everybody(
     page = await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
     found = {name: await findings(page) async for name in visit_all(page, base)}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
-    assert len(found) == 14
+    assert len(found) == 22
 
 
 async def visit_all(page: Page, base: str) -> AsyncIterator[str]:
-    """Lead a page through every state that a writer may see."""
+    """Lead a page through every state that a writer may see on the day of writing.
+
+    What comes later is looked at in `test_later_life` and `test_readers`.
+    """
     async for name in _write_and_post(page, base):
         yield name
-    await page.goto(f"{page.url}/withdraw")
-    yield "withdraw"
-    await follow(page, page.click("main button"))
-    yield "cancelled"
+    letter = page.url
+    async for name in _correct(page):
+        yield name
+    for question, answered in (("withdraw", "cancelled"), ("erase", "erased")):
+        await page.goto(f"{letter}/{question}")
+        yield question
+        await follow(page, page.click("main button"))
+        yield answered
     for path, name in _OTHERS.items():
         await page.goto(f"{base}{path}")
         yield name
+    await page.goto(f"{base}/links")
+    yield "links"
+    for address, answered in (("a@b@c", "errors of links"), ("jun@example.net", "asked")):
+        await write(page, sender_email=address)
+        await follow(page, page.click("main button"))
+        yield answered
 
 
 _OTHERS = {
@@ -65,3 +78,23 @@ async def _write_and_post(page: Page, base: str) -> AsyncIterator[str]:
     await drop_it_in_the_box(page)
     yield "errors of a change"
     await page.goto(letter)
+
+
+async def _correct(page: Page) -> AsyncIterator[str]:
+    await page.goto(f"{page.url}/address")
+    yield "address"
+    for address, answered in (("a@b@c", "errors of an address"), ("b" * 60 + "@example.org", "another address")):
+        await write(page, recipient_email=address)
+        await follow(page, page.click("main button"))
+        yield answered
+
+
+async def test_what_is_read_by_night_is_printed_by_day(open_browser: Opener, base: str) -> None:
+    page = await (await open_browser(scheme="dark")).new_page()
+    await page.goto(base)
+    colour = "getComputedStyle(document.querySelector('h1')).color"
+    assert await page.evaluate(colour) == "rgb(236, 228, 214)"
+    await page.emulate_media(media="print")
+    assert await page.evaluate(colour) == "rgb(0, 0, 0)"
+    red = "getComputedStyle(document.documentElement).getPropertyValue('--red')"
+    assert await page.evaluate(red) == "#ad2a1f"
