@@ -22,6 +22,7 @@ SOMEBODY = "'00000000-0000-4000-8000-000000000000'"
 # The constraint, the state of the row it is tried on, and what breaks it (and nothing else).
 CHECKS = [
     ("letters_arrive_later", Status.SCHEDULED, "send_at = written_at"),
+    ("letters_revision", Status.SCHEDULED, "revision = -1"),
     ("letters_second_after_first", Status.SCHEDULED, "second_send_at = send_at"),
     ("letters_sealed_until_purged", Status.SCHEDULED, f"purged_at = {AT}"),
     *(("letters_sealed_until_purged", Status.SCHEDULED, f"{column}_sealed = NULL") for column in LETTER_COLUMNS),
