@@ -10,7 +10,7 @@ from app.domain.letter import Draft
 from app.domain.schedule import Promise
 from app.domain.status import Occasion, Status
 from app.errors import LetterNotFound, Sealed
-from app.sealing import new_token, token_hash
+from app.sealing import token_hash
 from app.store.database import transaction
 from app.store.models import Delivery, Letter
 from app.store.new_deliveries import new_delivery
@@ -95,18 +95,16 @@ class Changes:
 
     def _like(self, first: Delivery, arrives: datetime, now: datetime) -> Delivery:
         """Return a second delivery, which waits for whatever the first waits for."""
-        return Delivery(
-            letter_id=first.letter_id,
-            occasion=Occasion.SECOND,
-            status=first.status,
-            status_at=now,
-            promised_at=arrives,
-            due_at=arrives,
-            message_id=f"<{new_token()}@{self.message_domain}>",
+        second = new_delivery(
+            first.letter_id,
+            Occasion.SECOND,
+            arrives,
+            now,
             domain_mac=first.domain_mac,
-            held_reason=first.held_reason,
-            awaited_mac=first.awaited_mac,
+            message_domain=self.message_domain,
         )
+        second.status, second.held_reason, second.awaited_mac = first.status, first.held_reason, first.awaited_mac
+        return second
 
 
 async def _move(letter_id: UUID, occasion: Occasion, arrives: datetime) -> None:
