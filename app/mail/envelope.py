@@ -85,8 +85,8 @@ class Transport(Protocol):
         """Hand over one envelope and return the server's last word about it.
 
         `hand_over` is awaited at most once, before the final dot is written: when the server is ready
-        for it, or already while a slow one thinks about the letter before; then this one may still
-        be refused or given up. `begun` is called once, when the text's final dot is written next.
+        for it, or already while the letter waits behind another; then it may still be refused or
+        given up. `begun` is called once, when the text's final dot is written next.
         `answered` is called exactly once where the handed-over message was answered, in the very
         moment of reading: what a killed process had not read is what arrives twice.
 
