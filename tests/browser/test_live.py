@@ -4,6 +4,7 @@ import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from playwright.async_api import expect
@@ -12,6 +13,7 @@ from app.domain.status import Status
 from app.sealing import Sealer
 from app.store.database import connected
 from app.store.job_runs import SCAN, job_began, job_ended
+from app.store.leases import SCHEDULER, register, take
 from app.store.models import Delivery
 from app.store.vault import open_vault
 from tests.acceptance.servers import Program
@@ -24,16 +26,21 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def desk(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[str]:
-    """The list's address, beside a ledger in which a scan has begun with three letters; the test moves them."""
+    """The list's address, beside a ledger in which another host's scan has begun with three letters.
+
+    The test moves them: the lease is that host's for an hour, so the program itself never scans.
+    """
     shutil.copyfile(sqlite_template, tmp_path / "mailbox.db")
     url = f"sqlite://{tmp_path / 'mailbox.db'}"
-    program = Program(tmp_path, DATABASE_URL=url, SECRET_KEY=KEY, ADMIN_PASSWORD=PASSWORD, PAUSED="on")
-    with program.uvicorn() as server:
-        async with connected(url):
-            ledger, now = Ledger(await open_vault(Sealer([KEY]))), datetime.now(UTC)
-            for second in range(3):
-                await ledger.add(Status.SCHEDULED, now - timedelta(seconds=9 - second))
-            await job_began(SCAN, "worker", now, now + timedelta(seconds=45))
+    program = Program(tmp_path, DATABASE_URL=url, SECRET_KEY=KEY, ADMIN_PASSWORD=PASSWORD, LEASE="PT1H")
+    async with connected(url):
+        ledger, now, elsewhere = Ledger(await open_vault(Sealer([KEY]))), datetime.now(UTC), uuid4()
+        await register(elsewhere, "elsewhere", now)
+        assert await take(SCHEDULER, elsewhere, now)
+        for second in range(3):
+            await ledger.add(Status.SCHEDULED, now - timedelta(seconds=9 - second))
+        await job_began(SCAN, "elsewhere", now, now + timedelta(minutes=5))
+        with program.uvicorn() as server:
             yield f"{server.base}/admin/deliveries"
 
 
