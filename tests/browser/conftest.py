@@ -59,9 +59,15 @@ def quick_program(sqlite_url: str, tmp_path: Path) -> Program:
 
 
 @pytest.fixture(scope="module")
-def base(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a program with the usual settings, shared by the tests of a module."""
+def folder(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for one program of a module's own, with an empty ledger in `mailbox.db`."""
     folder = tmp_path_factory.mktemp("program")
     shutil.copyfile(sqlite_template, folder / "mailbox.db")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(folder: Path) -> Iterator[str]:
+    """The address of a program with the usual settings, shared by the tests of a module."""
     with Program(folder, DATABASE_URL=f"sqlite://{folder / 'mailbox.db'}").uvicorn() as server:
         yield server.base

@@ -1,7 +1,6 @@
 """The admin page in Chromium: signing in, reading and turning the lists, signing out; and for everybody (W1)."""
 
 import re
-import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,10 +24,8 @@ KEY, PASSWORD = "k" * 32, "correct horse battery"
 
 
 @pytest.fixture(scope="module")
-async def admin(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def admin(folder: Path) -> AsyncIterator[str]:
     """The admin page's address, with a delivery in every state and two pages of scheduled ones; nothing is sent."""
-    folder = tmp_path_factory.mktemp("program")
-    shutil.copyfile(sqlite_template, folder / "mailbox.db")
     url = f"sqlite://{folder / 'mailbox.db'}"
     async with connected(url):
         await _fill(Ledger(await open_vault(Sealer([KEY]))))

@@ -1,6 +1,5 @@
 """Acting at the desk in Chromium, in both languages: on one, some and all; pausing; the second factor."""
 
-import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,10 +29,8 @@ WORDS = {
 
 
 @pytest.fixture(scope="module")
-async def admin(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def admin(folder: Path) -> AsyncIterator[str]:
     """The admin page's address: some that are held, many that are scheduled for later; an account for each test."""
-    folder = tmp_path_factory.mktemp("program")
-    shutil.copyfile(sqlite_template, folder / "mailbox.db")
     url = f"sqlite://{folder / 'mailbox.db'}"
     async with connected(url):
         ledger = Ledger(await open_vault(Sealer([KEY])))

@@ -4,7 +4,6 @@ English and Korean take turns, so that each meets every action and every number 
 """
 
 import re
-import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,10 +42,8 @@ def _list(action: Action) -> str:
 
 
 @pytest.fixture(scope="module")
-async def admin(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def admin(folder: Path) -> AsyncIterator[str]:
     """The admin page's address: for each action six deliveries, at a domain of their own."""
-    folder = tmp_path_factory.mktemp("program")
-    shutil.copyfile(sqlite_template, folder / "mailbox.db")
     url = f"sqlite://{folder / 'mailbox.db'}"
     async with connected(url):
         ledger = Ledger(await open_vault(Sealer([KEY])))

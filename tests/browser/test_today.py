@@ -1,6 +1,5 @@
 """The page of today in Chromium, full of figures: what it says, what it draws, and for everybody (W1)."""
 
-import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,10 +22,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
-async def today(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def today(folder: Path) -> AsyncIterator[str]:
     """The desk's address; behind it a month of sendings in all degrees of lateness, and a month to come."""
-    folder = tmp_path_factory.mktemp("program")
-    shutil.copyfile(sqlite_template, folder / "mailbox.db")
     url = f"sqlite://{folder / 'mailbox.db'}"
     async with connected(url):
         await _fill(Ledger(await open_vault(Sealer([KEY]))), datetime.now(UTC))
