@@ -122,13 +122,13 @@ def _row(vault: Vault, values: dict[str, Any]) -> Row:
 
 def _recipient(vault: Vault, values: dict[str, Any]) -> str | None:
     """A notice goes to the letter's writer, if we know an address."""
-    letter = UUID(str(values["letter_id"])), values["revision"]
+    letter = values["letter_id"], values["revision"]
     if values["notice"] and (writer := masked_address(vault, *letter, "sender_email", values["sender"])) != "":
         return writer
     return masked_address(vault, *letter, "recipient_email", values["recipient"])
 
 
-def masked_address(vault: Vault, letter_id: UUID, revision: int, column: str, sealed: bytes | None) -> str | None:
+def masked_address(vault: Vault, letter_id: UUID | str, revision: int, column: str, sealed: bytes | None) -> str | None:
     """Return an address of a letter, masked: empty where it is kept no longer, None where no key opens it."""
     try:
         address = vault.open_column(letter_id, revision, column, sealed)

@@ -88,3 +88,8 @@ def memory(pid: int, which: str) -> float:
             if line.startswith(which):
                 return int(line.split()[1]) / _MIB
     return 0.0
+
+
+def forget_peak(pid: int) -> None:
+    """Let `VmHWM` of a process begin again with what it uses now (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")

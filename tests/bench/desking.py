@@ -6,15 +6,12 @@ from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
-import httpx
-
 from app.domain.status import HeldReason, Occasion, Status
-from tests.acceptance.servers import Server
 from tests.bench import ours
 from tests.bench.bench import Bench
-from tests.bench.children import memory
 from tests.bench.preparing import fill_with_a_past
 from tests.bench.report import quantile, say
+from tests.bench.saving import saving
 from tests.bench.visitors import ask, get, header, post
 
 _PASSWORD = "correct horse battery staple"
@@ -30,7 +27,7 @@ def desking(bench: Bench) -> None:
     """Measure each page as often as an impatient operator would ask for it."""
     letters = bench.sizes.stored
     for kind in ("postgres", "sqlite"):
-        if not bench.bound.allows(letters * _WRITE * 1.5 + 60, f"the desk on {kind}"):
+        if not bench.bound.allows(letters * _WRITE * 1.5 + 150, f"the desk on {kind}"):
             continue
         url = bench.databases.new(kind)
         fill_with_a_past(url, letters, body=_SHORT)
@@ -40,7 +37,7 @@ def desking(bench: Bench) -> None:
             port = urlsplit(server.base).port or 0
             session = signed_in(port)
             tell(look(port, session, letters))
-            save(server, session)
+            saving(server, session)
         bench.databases.drop(url)
 
 
@@ -54,20 +51,6 @@ def tell(took: Took) -> None:
         say(f"  {name:44} {middle:7.1f} {worst:7.1f}")
     middle, worst = ranked[0][1][0], max(worst for _, worst in took.values())
     say(f"  worst of {len(took)} pages: {middle:.1f} in the middle, {worst:.1f} once")
-
-
-def save(server: Server, session: str) -> None:
-    """Save the whole list as a table, and print how the server's memory grew meanwhile."""
-    sizes, rows, begun = [memory(server.pid, "VmRSS")], -1, time.monotonic()
-    with httpx.stream("GET", f"{server.base}{_LIST}.csv", headers={"Cookie": session}, timeout=60) as answer:
-        for part in answer.iter_bytes(2**20):
-            rows += part.count(b"\n")
-            sizes.append(memory(server.pid, "VmRSS"))
-    took, middle = time.monotonic() - begun, sizes[len(sizes) // 2]
-    say(
-        f"  {rows:,} rows saved in {took:.0f} s; MiB before, in the middle and at most: "
-        f"{sizes[0]:.0f}, {middle:.0f}, {max(sizes):.0f}"
-    )
 
 
 def signed_in(port: int) -> str:

@@ -68,15 +68,25 @@ async def _written(vault: Vault, selection: Selection, falling: bool) -> AsyncIt
         beyond = places[-1]
 
 
-def _cells(row: Row) -> list[str]:
-    return [defused(_text(getattr(row, column))) for column in _COLUMNS]
+def _cells(row: Row) -> tuple[object, ...]:
+    """Return a row's cells, as `_COLUMNS` names them; only the address and the answer are other people's words."""
+    return (
+        row.id,
+        row.status,
+        row.held_reason,
+        row.occasion,
+        _moment(row.promised_at),
+        _moment(row.due_at),
+        _moment(row.status_at),
+        defused(row.recipient or ""),
+        row.attempts,
+        defused(row.last_error),
+    )
 
 
-def _text(value: object) -> str:
-    """Return a value as spreadsheets read it; moments are in UTC (ISO 8601)."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    return "" if value is None else str(value)
+def _moment(moment: datetime) -> str:
+    """Return a moment as spreadsheets read it, in UTC (ISO 8601)."""
+    return f"{moment.astimezone(UTC).isoformat(' ')[:19]}Z"
 
 
 def defused(text: str) -> str:
@@ -84,7 +94,7 @@ def defused(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _lines(rows: Iterable[Sequence[str]]) -> str:
+def _lines(rows: Iterable[Sequence[object]]) -> str:
     """Return lines of CSV (RFC 4180)."""
     written = io.StringIO()
     csv.writer(written).writerows(rows)

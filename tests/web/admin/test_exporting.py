@@ -1,16 +1,19 @@
 """The list as a table: all of it, whatever it holds, safe to open."""
 
 import csv
+import gc
 import io
 from datetime import timedelta
 
 import httpx
 import pytest
 
+from app.domain.selection import Selection
 from app.domain.status import Occasion, Outcome, Status
+from app.store.listing import Row
 from app.store.models import Delivery
 from app.store.trail import entries
-from app.web.desk.exporting import defused
+from app.web.desk.exporting import _BATCH, _written, defused
 from tests.clock import NEW_YEAR as NOW
 from tests.web.admin.desk import Desk
 
@@ -34,6 +37,16 @@ async def test_the_table_holds_every_row_of_the_list_in_its_order(desk: Desk, op
     assert len(ids) == len(set(ids)) == 1_102
     assert ids[:-1] == sorted(ids[:-1], reverse=True)
     assert rows[-1]["due_at"] == "2026-01-01 08:30:00Z"
+
+
+async def test_no_more_rows_are_in_memory_than_a_batch(desk: Desk) -> None:
+    await desk.ledger.multiply(await desk.ledger.add(Status.SCHEDULED, NOW), 2_499)
+    written, alive = 0, []
+    async for part in _written(desk.vault, Selection(), falling=True):
+        written += part.count("\r\n")
+        alive.append(sum(type(each) is Row for each in gc.get_objects()))
+    assert written == 2_501
+    assert max(alive) == _BATCH
 
 
 async def test_a_row_is_an_envelope_with_a_masked_address(desk: Desk, operator: httpx.AsyncClient) -> None:
