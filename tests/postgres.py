@@ -61,13 +61,15 @@ class LocalPostgres:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free, and stays so until it is used.
+    """Return a port of 127.0.0.1 that is free, and that nobody else is given while this process lives.
 
-    It is below those that the kernel gives to whoever asks for any (ip_local_port_range), and
-    other processes count from elsewhere.
+    It is below those that the kernel gives to whoever asks for any (ip_local_port_range). Other
+    processes that run tests are kept away by the UDP port of the same number.
     """
     for port in _ports:
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), socket.socket() as probe, socket.socket(type=socket.SOCK_DGRAM) as ours:
             probe.bind(("127.0.0.1", port))
+            ours.bind(("127.0.0.1", port))
+            ours.detach()  # it stays open to the end
             return port
     raise AssertionError("no port is free")

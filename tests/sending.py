@@ -14,7 +14,7 @@ from app.settings import Security, SmtpServer
 from tests.clock import FrozenClock
 
 TAKEN = Reply(250, "2.0.0", "taken", "body")
-PATIENT = Patience(connect=20, command=20, answer=20, quit=2, idle=600)
+PATIENT = Patience(connect=60, command=60, answer=60, quit=2, idle=600)
 
 
 def letter(name: str = "reader", text: bytes = b"Subject: hello\r\n\r\nhello\r\n") -> Envelope:

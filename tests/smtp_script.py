@@ -29,6 +29,7 @@ class Wire:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.heard: list[str] = []
         self.texts: list[bytes] = []
+        self.fell_silent = asyncio.Event()
         self._reader = reader
         self._writer = writer
 
@@ -95,6 +96,7 @@ class Wire:
 
     async def silence(self) -> None:
         """Say nothing until the client hangs up."""
+        self.fell_silent.set()
         await self._reader.read()
 
     def drop(self) -> None:
@@ -158,6 +160,12 @@ class ScriptedServer:
         await self._server.wait_closed()
         if self._failures and kind is None:
             raise self._failures[0]
+
+    async def silence(self, connection: int = 0) -> None:
+        """Wait until the script of a connection that has been made says nothing any more."""
+        while len(self.wires) <= connection:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await self.wires[connection].fell_silent.wait()
 
     async def all_ended(self) -> None:
         """Wait until every connection so far has ended, by its script or by the client."""

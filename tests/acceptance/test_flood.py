@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.acceptance.servers import Program, Server, eventually, post_letter
+from tests.acceptance.servers import PATIENCE, PLAIN, Program, Server, eventually, post_letter
 from tests.web.garbage import GARBAGE, HALVES, PATHS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -53,7 +53,7 @@ def _post_garbage(server: Server, posts: int) -> Counter[int]:
     def post(client: httpx.Client, path: str, kind: str, content: bytes) -> int:
         return client.post(server.base + path, content=content, headers={"Content-Type": kind}).status_code
 
-    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(AT_ONCE) as threads:
+    with httpx.Client(**PLAIN) as client, ThreadPoolExecutor(AT_ONCE) as threads:
         return Counter(threads.map(lambda each: post(client, *each), wanted))
 
 
@@ -83,7 +83,7 @@ def test_500_clients_that_trickle_do_not_keep_out_a_writer(server: Server) -> No
         assert post_letter(server.base).status_code == 303
         print(f"a letter beside {LORISES} slow clients took {time.monotonic() - began:.2f} s")  # noqa: T201
         for loris in lorises[::2]:
-            loris.settimeout(60)
+            loris.settimeout(PATIENCE)
             assert loris.recv(1000).startswith(b"HTTP/1.1 408 ")
             eventually(lambda loris=loris: not loris.recv(100_000))  # type: ignore[misc]
         assert post_letter(server.base).status_code == 303

@@ -17,7 +17,7 @@ from app.store.leases import SCHEDULER
 from app.store.models import Lease, Worker
 from tests.acceptance.mailserver import mail_server
 from tests.acceptance.seeding import KEY, seed
-from tests.acceptance.servers import PLAIN, Program, Server, copy_of_the_source, eventually, post_letter
+from tests.acceptance.servers import PATIENCE, PLAIN, Program, Server, copy_of_the_source, eventually, post_letter
 
 pytestmark = pytest.mark.slow
 STARTED, STOPPED = "scheduler started", "scheduler stopped"
@@ -80,7 +80,7 @@ def test_reload_never_runs_two_and_hands_over_at_once(tmp_path: Path) -> None:
 
 
 def test_four_workers_run_one_and_relieve_it(tmp_path: Path, database_url: str) -> None:
-    program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT3S")
+    program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT6S")
     with program.serve("--workers", "4") as server:
         eventually(lambda: _all_have_looked(database_url, 4))
         (leader,) = _leaders(server.log)
@@ -93,7 +93,7 @@ def test_four_workers_run_one_and_relieve_it(tmp_path: Path, database_url: str) 
 
 
 def test_two_servers_on_one_database_run_one(tmp_path: Path, database_url: str) -> None:
-    program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT3S")
+    program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT6S")
     with program.serve() as one, program.serve() as other:
         eventually(lambda: _all_have_looked(database_url, 2))
         assert _running(one.log, other.log) == 1
@@ -117,7 +117,7 @@ def test_two_that_scan_at_once_send_each_letter_once(tmp_path: Path, database_ur
     with mail_server(tmp_path) as mails:
         program = Program(tmp_path, DATABASE_URL=database_url, SMTP_URL=mails.url, SECRET_KEY=KEY)
         with program.start("scan") as one, program.start("scan") as other:
-            assert (one.wait(120), other.wait(120)) == (0, 0)
+            assert (one.wait(PATIENCE), other.wait(PATIENCE)) == (0, 0)
         assert set(mails.arrived().values()) == {1}
         assert len(mails.arrived()) == 2000
     assert program.audit()["by_status"]["sent"] == 2000

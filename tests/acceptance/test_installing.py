@@ -14,7 +14,7 @@ from app.cli import serving
 from app.delivery import station
 from app.settings import load_settings
 from tests.acceptance.seeding import KEY
-from tests.acceptance.servers import ROOT, Program, eventually
+from tests.acceptance.servers import PATIENCE, ROOT, Program, eventually
 from tests.certificates import Authority
 from tests.postgres import free_port
 
@@ -83,7 +83,7 @@ def outside(sqlite_url: str, tmp_path: Path) -> Iterator[httpx.Client]:
         with subprocess.Popen((nginx, "-c", str(config))) as process:
             try:
                 context = authority.client_context()
-                with httpx.Client(base_url=f"https://localhost:{port}", verify=context) as client:
+                with httpx.Client(base_url=f"https://localhost:{port}", verify=context, timeout=PATIENCE) as client:
                     eventually(lambda: _answers(client))
                     yield client
             finally:

@@ -23,7 +23,7 @@ from app.store.letters import Letters
 from app.store.models import Attempt, Delivery
 from app.store.vault import open_vault
 from tests.acceptance.killed import POINTS
-from tests.acceptance.servers import Program
+from tests.acceptance.servers import PATIENCE, Program
 from tests.smtp_server import MailServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -106,7 +106,7 @@ def _arrivals(server: MailServer) -> Counter[str]:
 async def _at_rest(policy: Literal["resend", "hold"]) -> None:
     """Wait until nothing is on its way any more: another process does it, so there is nothing but asking."""
     moving = [Status.SCHEDULED, Status.CLAIMED, *([Status.UNCERTAIN] if policy == "resend" else [])]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while await Delivery.filter(occasion=Occasion.FIRST, status__in=moving).exists():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
@@ -119,7 +119,7 @@ async def test_killed_at_every_edge(database_url: str, tmp_path: Path, policy: L
             DATABASE_URL=database_url,
             SMTP_URL=f"smtp://127.0.0.1:{server.port}",
             SECRET_KEY=KEY,
-            LEASE="PT1S",
+            LEASE="PT1H",  # the next victim leaves alone what the one before it left
             SCAN_INTERVAL="PT1S",
             ON_UNCERTAIN=policy,
             ADMIN_PASSWORD="correct horse battery staple",
@@ -129,6 +129,7 @@ async def test_killed_at_every_edge(database_url: str, tmp_path: Path, policy: L
             vault, first_delay=Delay(days=7), second_delay=Delay(days=30), message_domain="localhost.localdomain"
         )
         left = await _leave_one_at_each_point(program, letters, server)
+        program.environment["MAILBOX_LEASE"] = "PT1S"
         heir = program.serve()
         await asyncio.to_thread(heir.__enter__)
         try:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.mailserver import mail_server
 from tests.acceptance.seeding import KEY, seed
-from tests.acceptance.servers import Program, eventually
+from tests.acceptance.servers import PLAIN, Program, eventually
 from tests.postgres import free_port
 
 pytestmark = pytest.mark.slow
@@ -48,6 +48,6 @@ def test_an_outage_is_told_costs_nothing_and_ends_by_itself(postgres_url: str, t
 
 @contextlib.contextmanager
 def _operator(base: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=base, headers={"Sec-Fetch-Site": "same-origin"}) as operator:
+    with httpx.Client(base_url=base, headers={"Sec-Fetch-Site": "same-origin"}, **PLAIN) as operator:
         operator.post("/admin/login", data={"username": "admin", "password": PASSWORD})
         yield operator

@@ -15,7 +15,7 @@ from tests.acceptance.seeding import KEY
 from tests.acceptance.servers import PLAIN, Program, Server, eventually, post_letter
 from tests.smtp_server import MailServer
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PASSWORD = "correct horse battery"
 LETTER = {
@@ -52,7 +52,7 @@ def _live(program: Program, database_url: str) -> None:
     with program.serve() as server:
         token = post_letter(server.base, **LETTER).headers["location"].rpartition("/")[2]
         other = post_letter(server.base, recipient_email="other@example.org").headers["location"]
-        with httpx.Client(base_url=server.base, headers={"Sec-Fetch-Site": "same-origin"}) as operator:
+        with httpx.Client(base_url=server.base, headers={"Sec-Fetch-Site": "same-origin"}, **PLAIN) as operator:
             operator.post("/admin/login", data={"username": "admin", "password": PASSWORD})
             eventually(lambda: "try later" in operator.get("/admin").text)
             pages = b"".join([*_desk(operator), *_pages(server, token, other)])

@@ -6,10 +6,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from tests.acceptance.servers import Program
 from tests.browser.reading import ARGUMENTS, CHROMIUM, Opener
+
+PATIENCE = 60_000  # milliseconds; a page that waits for a busy machine is not wrong
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +48,7 @@ async def open_browser(browser: Browser) -> AsyncIterator[Opener]:
                 java_script_enabled=scripts,
                 timezone_id=zone,
             )
-            context.set_default_timeout(10_000)
+            context.set_default_timeout(PATIENCE)
             stack.push_async_callback(context.close)
             return context
 

@@ -18,6 +18,7 @@ from app.store import claims
 from app.store.edges import cancel
 from app.store.models import Attempt, Delivery
 from tests.delivery.office import Choices, Office, Town, by_status, firsts
+from tests.hours import Hours
 from tests.smtp_script import USUAL, Script, ScriptedServer, Wire, after, greeting
 
 pytestmark = pytest.mark.anyio
@@ -67,19 +68,6 @@ TOLD_TO_GO = BROKEN_OFF | {
     **dict.fromkeys(("MAIL", "RCPT", "DATA"), CLOSED),
     ".": End(Status.SCHEDULED, Outcome.TRANSIENT, 421, handed_over=True, put_off=True, server_rests=True),
 }
-
-
-class Hours:
-    """The event loop's clock, which can be set forward: every time limit ends sooner."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._ahead = 0.0
-        loop = asyncio.get_running_loop()
-        time = loop.time
-        monkeypatch.setattr(loop, "time", lambda: time() + self._ahead)
-
-    def pass_by(self, seconds: float) -> None:
-        self._ahead += seconds
 
 
 def _failing(at: str, how: Script) -> Script:

@@ -159,7 +159,7 @@ async def test_the_leader_looks_at_its_start_and_every_hour() -> None:
     kathmandu = ZoneInfo("Asia/Kathmandu")
     scheduler = Scheduler(_NoScans(), timedelta(minutes=1), clock, "office", [daily], kathmandu)
     scheduler.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while daily._background is None:  # noqa: ASYNC110 - APScheduler says nothing when it does
             await asyncio.sleep(0)
     await daily.ended()

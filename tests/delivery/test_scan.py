@@ -102,10 +102,10 @@ async def test_a_stuck_letter_holds_up_neither_this_scan_nor_the_next(town: Town
     server.policy = policy = Stalling("stuck.test")
     await town.post_and_wait("a@stuck.test", "minji@x.test")
     async with town.office(server.port) as office:
-        await asyncio.wait_for(office.scan.run(), 20)
+        await asyncio.wait_for(office.scan.run(), 60)
         await policy.begun.wait()
         await town.post_and_wait("jun@x.test")
-        await asyncio.wait_for(office.scan.run(), 20)
+        await asyncio.wait_for(office.scan.run(), 60)
         await server.has_accepted(2)
         assert office.flights.free <= 9
     assert _arrived(server) == ["minji@x.test", "jun@x.test"]

@@ -125,7 +125,10 @@ async def test_claims_of_a_dead_worker_are_sent_by_another(town: Town, server: M
 async def test_it_ends_without_a_database_too_and_the_others_find_out(
     town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    answered = asyncio.Event()
+
     async def away(*_: object) -> set[int]:
+        answered.set()
         raise OperationalError("the database is away")
 
     monkeypatch.setattr(flights, "_LAST_WORDS", 0.01)
@@ -135,7 +138,7 @@ async def test_it_ends_without_a_database_too_and_the_others_find_out(
         with monkeypatch.context() as patch:
             patch.setattr(settlements, "settle", away)
             async with office.station:
-                await server.has_accepted(1)
+                await answered.wait()
     left = await only()
     assert (left.status, left.handed_over_at) == (Status.CLAIMED, town.clock.now())
     async with town.office(server.port, Choices(leads=False, on_uncertain="hold")) as heir:

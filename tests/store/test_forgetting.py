@@ -106,7 +106,7 @@ async def test_what_is_begun_anew_at_this_moment_is_not_forgotten(letters: Lette
     if connection().capabilities.dialect == "sqlite":
         pytest.skip("SQLite lets one transaction write at a time")
     outside = copy_context()
-    async with transaction(), asyncio.timeout(30):
+    async with transaction(), asyncio.timeout(60):
         await Delivery.filter(occasion=Occasion.FIRST).update(status=Status.SCHEDULED, status_at=LATER)
         purging = asyncio.create_task(_purge(LATER), context=outside)
         while not await _waits_for_a_lock():  # noqa: ASYNC110 - the database says nothing when it does

@@ -153,7 +153,7 @@ async def _in_the_way(outsider: asyncpg.Connection, lock: str) -> AsyncIterator[
 
 async def _waiting(outsider: asyncpg.Connection, number: int) -> None:
     """Wait until so many statements wait for somebody's lock."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             await outsider.execute("SELECT pg_stat_clear_snapshot()")  # or the transaction sees the same for ever
             count = await outsider.fetchval(
@@ -257,6 +257,6 @@ async def test_a_beat_that_comes_first_saves_its_worker(outsider: asyncpg.Connec
 async def test_claims_pass_by_what_another_is_claiming(outsider: asyncpg.Connection, bare: Ledger) -> None:
     oldest, next_ = [await bare.add(Status.SCHEDULED, NOW - timedelta(minutes=each)) for each in (2, 1)]
     async with _in_the_way(outsider, f"SELECT 1 FROM deliveries WHERE id = {oldest.id} FOR UPDATE"):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             claimed = await claim(await new_worker(), uuid4(), NOW, 1, notices=False)
         assert [one.id for one in claimed] == [next_.id]

@@ -78,7 +78,7 @@ def test_no_address_is_left_whatever_stands_around_it(before: str, address: str,
 
 
 def test_a_long_answer_takes_no_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     redacted("x" * 200_000)
     redacted("x" * 200_000 + "@")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

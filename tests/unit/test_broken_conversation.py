@@ -6,13 +6,16 @@ from dataclasses import replace
 import pytest
 
 from app.mail.envelope import ClaimLost, Dropped, Unanswered
+from tests.hours import Hours
 from tests.sending import PATIENT, TAKEN, HandOver, WaitingHandOver, letter, transport_to
 from tests.smtp_script import ScriptedServer, Wire, after, greeting, usual
 
 pytestmark = pytest.mark.anyio
 
 each_way = pytest.mark.parametrize("offers", [("PIPELINING",), ()], ids=["pipelined", "one-by-one"])
-QUICK_TO_GIVE_UP = replace(PATIENT, command=0.05, answer=0.05)
+QUICK_TO_GIVE_UP = replace(PATIENT, command=0.05)
+UNFINISHED = ("", "25")
+"""After which nothing but the time limit tells that nothing will follow."""
 
 
 @each_way
@@ -23,13 +26,17 @@ QUICK_TO_GIVE_UP = replace(PATIENT, command=0.05, answer=0.05)
     ids=["dropped", "silent", "half", "garbage", "two codes", "no code", "no end", "endless"],
 )
 async def test_no_answer_is_dropped_before_the_hand_over_and_unanswered_after(
-    offers: tuple[str, ...], commands: int, then: str | None
+    offers: tuple[str, ...], commands: int, then: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripts = after(*offers, commands=commands, then=then), greeting(*offers)
-    hand_over = HandOver()
-    async with ScriptedServer(*scripts) as server, transport_to(server.port, patience=QUICK_TO_GIVE_UP) as transport:
+    hand_over, hours = HandOver(), Hours(monkeypatch)
+    async with ScriptedServer(*scripts) as server, transport_to(server.port) as transport:
+        sending = asyncio.ensure_future(transport.send(letter(), hand_over))
+        if then in UNFINISHED:
+            await server.silence()
+            hours.pass_by(PATIENT.answer if commands == 3 else PATIENT.command)
         with pytest.raises(Unanswered if commands == 3 else Dropped):
-            await transport.send(letter(), hand_over)
+            await sending
         assert hand_over.times == (commands == 3)
         assert await transport.send(letter(), HandOver()) == TAKEN
     assert len(server.wires) == 2
@@ -127,33 +134,36 @@ async def test_a_byte_at_a_time_does_not_stretch_the_time_limit() -> None:
             await transport.send(letter(), HandOver())
 
 
-async def test_the_answer_to_the_final_dot_has_a_time_limit_of_its_own() -> None:
-    patience = replace(PATIENT, command=0.05, answer=0.2)
+async def test_the_answer_to_the_final_dot_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    hours, patience = Hours(monkeypatch), replace(PATIENT, answer=PATIENT.command + 600)
     async with (
         ScriptedServer(after(commands=3, then="")) as server,
         transport_to(server.port, patience=patience) as transport,
     ):
-        began = asyncio.get_running_loop().time()
+        sending = asyncio.ensure_future(transport.send(letter(), HandOver()))
+        await server.silence()
+        hours.pass_by(PATIENT.command)
+        await asyncio.wait([sending], timeout=0.01)
+        assert not sending.done()
+        hours.pass_by(600)
         with pytest.raises(Unanswered):
-            await transport.send(letter(), HandOver())
-        assert asyncio.get_running_loop().time() - began > 0.19
+            await sending
 
 
 # The hand-over
 
 
-async def test_no_time_limit_runs_during_the_hand_over() -> None:
+async def test_no_time_limit_runs_during_the_hand_over(monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = greeting("PIPELINING"), after("PIPELINING", commands=0, then="")
-    patience = replace(PATIENT, command=0.05)
-    async with (
-        ScriptedServer(*scripts) as server,
-        transport_to(server.port, connections=2, patience=patience) as transport,
-    ):
-        hand_over = WaitingHandOver()
+    hand_over, hours = WaitingHandOver(), Hours(monkeypatch)
+    async with ScriptedServer(*scripts) as server, transport_to(server.port, connections=2) as transport:
         sending = asyncio.ensure_future(transport.send(letter(), hand_over))
         await hand_over.begun.wait()
+        other = asyncio.ensure_future(transport.send(letter(), HandOver()))
+        await server.silence(1)
+        hours.pass_by(PATIENT.command)
         with pytest.raises(Dropped):  # after a time limit that began later than the first letter's
-            await transport.send(letter(), HandOver())
+            await other
         hand_over.go_on.set()
         assert await sending == TAKEN
 

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +11,6 @@ from app.domain.retry import Reply, Stage
 from app.mail.envelope import Dropped, Envelope, TransportError, Unanswered
 from tests.sending import transport_to
 from tests.smtp_script import ScriptedServer, Wire
-
-pytestmark = pytest.mark.timeout(60)
 
 STAGES: tuple[Stage, ...] = ("mail", "rcpt", "data", "body")
 GOOD = ("250", "250", "354", "250")

@@ -177,8 +177,9 @@ async def test_closing_says_quit_on_each_connection_and_waits_for_nobody_long() 
         for hand_over in waiting:
             hand_over.go_on.set()
         await letters
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await transport.close()
+        await server.all_ended()
         assert [wire.heard[-1] for wire in server.wires] == ["QUIT"] * 3
 
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.web.forms import FIELDS
-from tests.acceptance.servers import Program, post_letter
+from tests.acceptance.servers import PLAIN, Program, post_letter
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 EXAMPLES = 60
 PASSWORD = "correct horse battery"
@@ -46,7 +46,10 @@ in_path = st.sampled_from([quote(each, safe="", errors="surrogatepass") for each
 
 def test_whatever_is_asked_of_the_desk_never_breaks(database_url: str, tmp_path: Path) -> None:
     program = Program(tmp_path, DATABASE_URL=database_url, RATE_LIMITS="off", PAUSED="on", ADMIN_PASSWORD=PASSWORD)
-    with program.serve() as server, httpx.Client(base_url=server.base, headers={"Origin": server.base}) as client:
+    with (
+        program.serve() as server,
+        httpx.Client(base_url=server.base, headers={"Origin": server.base}, **PLAIN) as client,
+    ):
         token = post_letter(server.base).headers["location"].removeprefix("/letters/")
         answer = client.post("/admin/login", data={"username": "admin", "password": PASSWORD})
         assert answer.headers["location"] == "/admin"

@@ -7,7 +7,7 @@ import pytest
 
 from app.sealing import new_token
 from app.wiring import Mailbox
-from tests.acceptance.servers import Program
+from tests.acceptance.servers import PATIENCE, Program
 from tests.web.asking import asking
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +61,7 @@ async def test_without_the_setting_no_header_is_believed(mailbox: Mailbox) -> No
 
 def _from(host: str, base: str, forwarded: str) -> list[int]:
     """Miss links from an address of this machine; only 127.0.0.1 is uvicorn's own idea of a proxy."""
-    with httpx.Client(base_url=base, transport=httpx.HTTPTransport(local_address=host)) as client:
+    with httpx.Client(base_url=base, transport=httpx.HTTPTransport(local_address=host), timeout=PATIENCE) as client:
         return [
             client.get(f"/letters/{new_token()}", headers={"X-Forwarded-For": forwarded.format(number)}).status_code
             for number in range(1, MISSES + 2)
