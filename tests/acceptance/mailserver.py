@@ -1,13 +1,14 @@
 """The test suite's SMTP server as a process of its own, which outlives the programs that are killed."""
 
 import contextlib
-import subprocess
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.acceptance.servers import ROOT
+from tests.acceptance.forking import MAIL_SERVER, fork
+from tests.acceptance.servers import PATIENCE
 
 
 class MailServer:
@@ -28,10 +29,12 @@ def mail_server(folder: Path, port: int = 0) -> Iterator[MailServer]:
     """Run the server until the block ends, on any free port where none is named."""
     log = folder / "accepted.log"
     log.touch()
-    command = (sys.executable, "-m", "tests.smtp_server", "--log", str(log), "--port", str(port))
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as said, os.fdopen(writing, "w") as output:
+        process = fork(MAIL_SERVER, ("--log", str(log), "--port", str(port)), folder, os.environ, output, sys.stderr)
+        output.close()
         try:
-            assert process.stdout
-            yield MailServer(int(process.stdout.readline().rpartition(":")[2]), log)
+            yield MailServer(int(said.readline().rpartition(":")[2]), log)
         finally:
             process.kill()
+            process.wait(PATIENCE)

@@ -7,30 +7,40 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 import httpx
 
+from tests.acceptance.forking import PROGRAM, ROOT, UVICORN, fork
 from tests.postgres import free_port
 
-ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 PLAIN: dict[str, Any] = {"verify": False, "timeout": 120}
 """How to ask with httpx: else every call reads a hundred certificates first, which plain HTTP never asks for."""
-_ENTRY: tuple[str, ...] = (sys.executable, "-c", "from app.cli import main; main()")
 _numbers = count(1)
 PATIENCE = 120.0
 """Seconds for what takes one: a machine that is busy with something else is no fault of the program's."""
 
 
+class Process(Protocol):
+    """What a test may do with a process, whoever started it: as with one of `subprocess`."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float) -> int: ...
+    def kill(self) -> None: ...
+
+
 class Server:
     """A serving process with its children, in a process group of their own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], base: str, log: Path) -> None:
+    def __init__(self, process: Process, base: str, log: Path) -> None:
         self._process = process
         self._log = log
         self.base = base
@@ -56,7 +66,7 @@ class Server:
 
     def terminate(self, within: float = PATIENCE) -> int:
         """Ask the process to stop, as a service manager does; return its exit code."""
-        self._process.send_signal(signal.SIGTERM)
+        os.kill(self.pid, signal.SIGTERM)
         return self._process.wait(within)
 
     def kill(self) -> None:
@@ -85,44 +95,30 @@ class Program:
     def __init__(self, folder: Path, source: Path = ROOT, /, **settings: str) -> None:
         self.folder = folder
         self.source = source
-        self.entry = _ENTRY
-        """What stands for `slow-mailbox` on a command line."""
+        self.entry: tuple[str, ...] = ()
+        """What stands for `slow-mailbox` on a command line, where it is not the program as it is."""
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAILBOX_", "PYTHON"))}
         chosen = {f"MAILBOX_{name}": value for name, value in settings.items()}
         self.environment = outside | {"PYTHONPATH": str(source), "PYTHONUNBUFFERED": "1"} | chosen
 
     def run(self, *args: str, within: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run `slow-mailbox` with these arguments to its end; the caller looks at the exit code."""
-        return subprocess.run(
-            (*self.entry, *args),
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=within,
-            check=False,
-        )
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            ended = self._begin(args, output, errors).wait(within)
+            for file in (output, errors):
+                file.seek(0)
+            return subprocess.CompletedProcess(args, ended, output.read(), errors.read())
 
     @contextlib.contextmanager
-    def start(self, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+    def start(self, *args: str) -> Iterator[Process]:
         """Run `slow-mailbox` with these arguments beside the test, until the block ends."""
-        log = self.folder / f"command-{next(_numbers)}.log"
-        with (
-            log.open("wb") as output,
-            subprocess.Popen(
-                (*self.entry, *args),
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            ) as process,
-        ):
-            try:
-                yield process
-            finally:
-                process.kill()
+        with (self.folder / f"command-{next(_numbers)}.log").open("wb") as output:
+            process = self._begin(args, output)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(PATIENCE)
 
     def audit(self) -> dict[str, Any]:
         """Return the ledger's sums, which must add up."""
@@ -135,7 +131,7 @@ class Program:
     def serve(self, *options: str) -> Iterator[Server]:
         """Run `slow-mailbox serve` until the block ends; it is entered once /healthz answers."""
         port = free_port()
-        with self._started(port, *self.entry, "serve", "--port", str(port), *options) as server:
+        with self._serving(port, PROGRAM, ("serve", "--port", str(port), *options)) as server:
             yield server
 
     @contextlib.contextmanager
@@ -143,28 +139,36 @@ class Program:
         """Run the same under plain `uvicorn`."""
         port = free_port()
         factory = ("--factory", "app.web.app:create_app", "--port", str(port))
-        with self._started(port, sys.executable, "-m", "uvicorn", *factory, *options) as server:
+        with self._serving(port, UVICORN, (*factory, *options)) as server:
             yield server
 
     @contextlib.contextmanager
-    def _started(self, port: int, *command: str) -> Iterator[Server]:
+    def _serving(self, port: int, what: str, args: tuple[str, ...]) -> Iterator[Server]:
         log = self.folder / f"server-{next(_numbers)}.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=self.environment | {"MAILBOX_PORT": str(port)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = self._begin(args, output, what=what, MAILBOX_PORT=str(port))
         server = Server(process, f"http://127.0.0.1:{port}", log)
         try:
             eventually(server.is_up)
             yield server
         finally:
             server.kill()
+
+    def _begin(self, args: tuple[str, ...], *output: IO[Any], what: str = PROGRAM, **more: str) -> Process:
+        """Start a process: forked, unless it is to run from another source or has another entry."""
+        environment = self.environment | more
+        if self.source == ROOT and not self.entry:
+            return fork(what, args, self.folder, environment, *output)
+        module = what.partition(":")[0]
+        return subprocess.Popen(
+            (*(self.entry or (sys.executable, "-c", f"from {module} import main; main()")), *args),
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output[0],
+            stderr=output[-1],
+            start_new_session=True,
+        )
 
 
 def post_letter(base: str, **fields: str) -> httpx.Response:

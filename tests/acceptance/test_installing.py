@@ -13,8 +13,9 @@ import pytest
 from app.cli import serving
 from app.delivery import station
 from app.settings import load_settings
+from tests.acceptance.forking import ROOT
 from tests.acceptance.seeding import KEY
-from tests.acceptance.servers import PATIENCE, ROOT, Program, eventually
+from tests.acceptance.servers import PATIENCE, Program, eventually
 from tests.certificates import Authority
 from tests.postgres import free_port
 
