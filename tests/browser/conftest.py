@@ -1,8 +1,8 @@
 """A real Chromium in front of the real program."""
 
+import contextlib
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -28,10 +28,10 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
-async def open_browser(browser: Browser) -> AsyncIterator[Opener]:
+@contextlib.asynccontextmanager
+async def opener(browser: Browser) -> AsyncIterator[Opener]:
     """Open windows of a browser as different people have it; they are closed at the end."""
-    async with AsyncExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
 
         async def opened(
             *,
@@ -52,6 +52,12 @@ async def open_browser(browser: Browser) -> AsyncIterator[Opener]:
             stack.push_async_callback(context.close)
             return context
 
+        yield opened
+
+
+@pytest.fixture
+async def open_browser(browser: Browser) -> AsyncIterator[Opener]:
+    async with opener(browser) as opened:
         yield opened
 
 
