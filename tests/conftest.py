@@ -1,4 +1,4 @@
-"""What tests everywhere ask for: a clock, and migrated databases of both kinds, a new one each."""
+"""What tests everywhere ask for: a clock, and migrated databases of both kinds, each as good as new."""
 
 import asyncio
 import os
@@ -15,7 +15,9 @@ from hypothesis import settings
 
 from app.store.database import migrate
 from tests.clock import FrozenClock
+from tests.emptied import EmptiedDatabase
 from tests.postgres import LocalPostgres
+from tests.spreading import spread
 
 settings.register_profile("ours", deadline=None)  # a busy machine is no fault of the example's
 settings.load_profile("ours")
@@ -33,6 +35,11 @@ def pytest_configure() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Return half as many again as there are cores: many tests wait for other processes."""
     return (os.cpu_count() or 1) * 3 // 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, where several workers share the tests."""
+    items[:] = spread(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 @pytest.fixture(scope="session")
@@ -93,10 +100,24 @@ def postgres_template(request: pytest.FixtureRequest, postgres_admin_url: str) -
     _execute(postgres_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def postgres_shared(postgres_admin_url: str, postgres_template: str) -> Iterator[EmptiedDatabase]:
+    """Make the migrated database that tests use in turn."""
+    for url in _postgres_database(postgres_admin_url, postgres_template):
+        database = EmptiedDatabase(url)
+        asyncio.run(database.learn())
+        yield database
+
+
 @pytest.fixture
-def postgres_url(postgres_admin_url: str, postgres_template: str) -> Iterator[str]:
-    """Make a migrated PostgreSQL database."""
-    yield from _postgres_database(postgres_admin_url, postgres_template)
+def postgres_url(request: pytest.FixtureRequest, postgres_shared: EmptiedDatabase) -> Iterator[str]:
+    """Name a migrated PostgreSQL database in which nobody has written."""
+    yield postgres_shared.url
+    if not asyncio.run(postgres_shared.empty()):
+        admin_url, template = map(request.getfixturevalue, ("postgres_admin_url", "postgres_template"))
+        _execute(admin_url, f"DROP DATABASE {postgres_shared.name} WITH (FORCE)")
+        _copy(admin_url, template, postgres_shared.name)
+        asyncio.run(postgres_shared.learn())
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +137,7 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest) -> str:
-    """Make a migrated database, one of each kind in turn."""
+    """Give a migrated database, one of each kind in turn."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
@@ -147,9 +168,13 @@ def _template(admin_url: str) -> str:
 
 def _postgres_database(admin_url: str, template: str) -> Iterator[str]:
     name = f"slow_mailbox_test_{os.getpid()}_{next(_numbers)}"
-    _execute(admin_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    _copy(admin_url, template, name)
     yield _with_database(admin_url, name)
     _execute(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _copy(admin_url: str, template: str, name: str) -> None:
+    _execute(admin_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY WAL_LOG")
 
 
 def _with_database(url: str, name: str) -> str:

@@ -13,7 +13,7 @@ from tests.acceptance.servers import PLAIN, Program, eventually, post_letter
 pytestmark = pytest.mark.slow
 
 NEW = "another key that is long enough too"
-LETTERS = 1500
+LETTERS = 1100
 
 
 def test_the_key_is_rotated_while_letters_come_and_go(database_url: str, tmp_path: Path) -> None:

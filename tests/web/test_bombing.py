@@ -17,7 +17,7 @@ from tests.web.post_office import deliver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-LETTERS = 1_000
+LETTERS = 300
 PROXY = "10.0.0.7"
 VICTIM = "vic.tim@example.org"
 DISGUISES = (VICTIM, "Vic.Tim@Example.ORG", "vic.tim+{}@example.org")
