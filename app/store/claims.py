@@ -12,7 +12,6 @@ from tortoise.expressions import F
 
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.database import as_moment, as_parameter, connection, transaction
-from app.store.groups import write
 from app.store.links import letters_of
 from app.store.models import Attempt, Delivery, Lease, Worker
 from app.store.statements import as_ids, as_uuid, statements
@@ -118,8 +117,16 @@ async def hand_over(claims: Sequence[Claimed], now: datetime) -> set[int]:
 
     Returns the ids of those that are still ours; the others must not be written.
     """
-    rows = [{"id": claimed.id, "token": claimed.token, "at": now} for claimed in claims]
-    return await write(statements().hand_over, rows)
+    by_token: dict[UUID, list[int]] = {}
+    for claimed in claims:
+        by_token.setdefault(claimed.token, []).append(claimed.id)
+    ours: set[int] = set()
+    for token, ids in by_token.items():  # one, but where a claim ends and the next begins
+        rows = await connection().execute_query_dict(
+            statements().hand_over, [as_parameter(now), as_ids(ids), as_uuid(token)]
+        )
+        ours.update(row["id"] for row in rows)
+    return ours
 
 
 async def reclaim(worker: UUID, beat: int, now: datetime) -> list[int]:

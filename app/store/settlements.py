@@ -150,22 +150,22 @@ def _mac(claimed: Claimed) -> str:
     return mac
 
 
-def _row(ending: Ending, worker_name: str) -> dict[str, Any]:
-    """Return what is written of an ending, and of its attempt if there was one; `settle` knows the order."""
+def _row(ending: Ending, worker_name: str) -> tuple[Any, ...]:
+    """Return what is written of an ending, and of its attempt if there was one, in the order of `settle`."""
     tried = ending.tried
     reply = tried.reply if tried else None
-    return {
-        "id": ending.claimed.id,
-        "token": ending.claimed.token,
-        "status": ending.status.value,
-        "at": ending.at,
-        "due_at": ending.due_at,
-        "held_reason": ending.held_reason and ending.held_reason.value,
-        "outcome": ending.outcome and ending.outcome.value,
-        "worker_name": worker_name,
-        "started_at": tried and tried.started_at,
-        "handed_over_at": tried and tried.handed_over_at,
-        "code": reply and reply.code,
-        "enhanced": reply.enhanced[:16] if reply else "",
-        "answer": redacted(reply.text if reply else tried.remark)[:_ANSWER_LIMIT] if tried else "",
-    }
+    return (
+        ending.claimed.id,
+        ending.claimed.token,
+        ending.status.value,
+        ending.at,
+        ending.due_at,
+        ending.held_reason and ending.held_reason.value,
+        ending.outcome and ending.outcome.value,
+        worker_name,
+        tried and tried.started_at,
+        tried and tried.handed_over_at,
+        reply and reply.code,
+        reply.enhanced[:16] if reply else "",
+        redacted(reply.text if reply else tried.remark)[:_ANSWER_LIMIT] if tried else "",
+    )

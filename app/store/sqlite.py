@@ -36,16 +36,12 @@ class OurSqlite(SqliteClient):
             return found
 
     @translate_exceptions
-    async def write_rows(self, statements: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> set[int]:
-        """Run the first statement with each row and the others with those that it found; all or nothing.
-
-        Returns the `id`s of these.
-        """
-        kept = [_kept(row) for row in rows]
+    async def write_group(self, statements: Sequence[str], values: Sequence[Any]) -> set[int]:
+        """Run statements with the same values in one hop, all or nothing; return the ids that the last one returns."""
         async with self.acquire_connection() as connection:
             for statement in statements:
-                self.log.debug("%s: %s", statement, kept[0])
-            found: set[int] = await connection._execute(_write, connection._conn, statements, kept)
+                self.log.debug("%s: %s", statement, values)
+            found: set[int] = await connection._execute(_write, connection._conn, statements, values)
             return found
 
 
@@ -64,16 +60,17 @@ def as_text(moment: datetime) -> str:
 _KEPT_AS: Mapping[type, Callable[[Any], str]] = {datetime: as_text, UUID: str}
 
 
-def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: keep(value) if (keep := _KEPT_AS.get(type(value))) else value for name, value in row.items()}
+def as_kept(value: Any) -> str:
+    """Return what SQLite keeps of a value that JSON has no word for."""
+    return _KEPT_AS[type(value)](value)
 
 
-def _write(driver: Connection, statements: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> set[int]:
+def _write(driver: Connection, statements: Sequence[str], values: Sequence[Any]) -> set[int]:
     if driver.in_transaction:
-        return _write_rows(driver, statements, rows)
+        return _write_group(driver, statements, values)
     driver.execute("BEGIN IMMEDIATE")
     try:
-        written = _write_rows(driver, statements, rows)
+        written = _write_group(driver, statements, values)
         driver.execute("COMMIT")
     except BaseException:
         driver.rollback()
@@ -81,14 +78,11 @@ def _write(driver: Connection, statements: Sequence[str], rows: Sequence[Mapping
     return written
 
 
-def _write_rows(driver: Connection, statements: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> set[int]:
-    (first, *others), cursor, written = statements, driver.cursor(), set()
-    for row in rows:
-        if cursor.execute(first, row).rowcount:
-            written.add(row["id"])
-            for other in others:
-                cursor.execute(other, row)
-    return written
+def _write_group(driver: Connection, statements: Sequence[str], values: Sequence[Any]) -> set[int]:
+    *others, last = statements
+    for statement in others:
+        driver.execute(statement, values)
+    return {found for (found,) in driver.execute(last, values).fetchall()}
 
 
 class Client(OurSqlite):

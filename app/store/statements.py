@@ -21,7 +21,7 @@ class Statements:
     claim: str
     open_claims: str
     unclaim: str
-    hand_over: Sequence[str]
+    hand_over: str
     settle: Sequence[str]
     lock_worker: str
     lock_claims: str
@@ -60,14 +60,34 @@ _CLAIMED = """
         WHERE deliveries.id {ours}
 """
 
-# What an ending writes; `{new}` stands before each of its values, and the claim is over.
-_ENDED = """
-        SET status = {new}status, status_at = {new}at, due_at = COALESCE({new}due_at, deliveries.due_at),
-            sent_at = CASE WHEN {new}status = 'sent' THEN {new}at END, held_reason = {new}held_reason,
-            attempts = attempts + CASE WHEN {new}outcome IS NOT NULL THEN 1 ELSE 0 END,
-            unanswered = unanswered + CASE WHEN {new}outcome = 'unanswered' THEN 1 ELSE 0 END,
-            first_refused_at = COALESCE(first_refused_at, CASE WHEN {new}outcome = 'transient' THEN {new}at END),
+# What is written of an ending, in this order.
+_ENDING = """
+    id, token, status, at, due_at, held_reason, outcome,
+    worker_name, started_at, handed_over_at, code, enhanced, answer
+"""
+# The claim is over, if it was still ours.
+_END = """
+        UPDATE deliveries
+        SET status = ended.status, status_at = ended.at, due_at = COALESCE(ended.due_at, deliveries.due_at),
+            sent_at = CASE WHEN ended.status = 'sent' THEN ended.at END, held_reason = ended.held_reason,
+            attempts = attempts + CASE WHEN ended.outcome IS NOT NULL THEN 1 ELSE 0 END,
+            unanswered = unanswered + CASE WHEN ended.outcome = 'unanswered' THEN 1 ELSE 0 END,
+            first_refused_at = COALESCE(first_refused_at, CASE WHEN ended.outcome = 'transient' THEN ended.at END),
             claim_token = NULL, claimed_by_id = NULL, handed_over_at = NULL
+        FROM ended
+        WHERE deliveries.id = ended.id AND deliveries.status = 'claimed' AND claim_token = ended.token
+        RETURNING deliveries.id
+"""
+_TRIED = f"""
+        INSERT INTO attempts ({_ATTEMPT})
+        SELECT ended.id, token, worker_name, started_at, ended.handed_over_at, at, outcome, code, enhanced, answer
+        FROM ended
+"""
+# A row is an array in an array of JSON, and each is taken apart once.
+_ENDED_ON_SQLITE = f"""
+        WITH ended ({_ENDING}) AS MATERIALIZED (
+            SELECT {", ".join(f"value ->> {at}" for at in range(_ENDING.count(",") + 1))} FROM json_each(?)
+        )
 """
 # `{kind}` is `notice` or `NOT notice`, each with a partial index of its own.
 SQLITE = Statements(
@@ -88,20 +108,18 @@ SQLITE = Statements(
         UPDATE deliveries SET status = 'scheduled', status_at = ?, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = ? AND handed_over_at IS NULL
     """,
-    hand_over=(
-        "UPDATE deliveries SET handed_over_at = :at WHERE id = :id AND status = 'claimed' AND claim_token = :token",
-    ),
+    hand_over="""
+        UPDATE deliveries SET handed_over_at = ?
+        WHERE id IN (SELECT value FROM json_each(?)) AND status = 'claimed' AND claim_token = ?
+        RETURNING id
+    """,
+    # The attempts first, while it can be seen which claims are still ours.
     settle=(
         f"""
-        UPDATE deliveries
-        {_ENDED.format(new=":")}
-        WHERE id = :id AND status = 'claimed' AND claim_token = :token
+        {_ENDED_ON_SQLITE} {_TRIED} CROSS JOIN deliveries ON deliveries.id = ended.id
+        WHERE deliveries.status = 'claimed' AND deliveries.claim_token = token AND outcome IS NOT NULL
         """,
-        f"""
-        INSERT INTO attempts ({_ATTEMPT})
-        SELECT :id, :token, :worker_name, :started_at, :handed_over_at, :at, :outcome, :code, :enhanced, :answer
-        WHERE :outcome IS NOT NULL
-        """,
+        f"{_ENDED_ON_SQLITE} {_END}",
     ),
     # A write, so that this transaction owns the database before it reads (SQLite begins deferred).
     lock_worker="UPDATE workers SET beat = beat WHERE id = ? AND beat = ? RETURNING name",
@@ -141,35 +159,22 @@ POSTGRES = Statements(
         UPDATE deliveries SET status = 'scheduled', status_at = $1, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = $2 AND handed_over_at IS NULL
     """,
-    hand_over=(
-        """
-        UPDATE deliveries
-        SET handed_over_at = mine.at
-        FROM unnest($1::bigint[], $2::uuid[], $3::timestamptz[]) AS mine (id, token, at)
-        WHERE deliveries.id = mine.id AND status = 'claimed' AND claim_token = mine.token
-        RETURNING deliveries.id
-        """,
-    ),
+    hand_over="""
+        UPDATE deliveries SET handed_over_at = $1
+        WHERE id = ANY ($2::bigint[]) AND status = 'claimed' AND claim_token = $3
+        RETURNING id
+    """,
     settle=(
         f"""
         WITH ended AS (
             SELECT * FROM unnest(
                 $1::bigint[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[],
                 $8::text[], $9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[]
-            ) AS ended (
-                id, token, status, at, due_at, held_reason, outcome,
-                worker_name, started_at, handed_over_at, code, enhanced, answer
-            )
+            ) AS ended ({_ENDING})
         ), settled AS (
-            UPDATE deliveries
-            {_ENDED.format(new="ended.")}
-            FROM ended
-            WHERE deliveries.id = ended.id AND deliveries.status = 'claimed' AND claim_token = ended.token
-            RETURNING deliveries.id, token
+            {_END}, token
         ), tried AS (
-            INSERT INTO attempts ({_ATTEMPT})
-            SELECT id, token, worker_name, started_at, handed_over_at, at, outcome, code, enhanced, answer
-            FROM ended JOIN settled USING (id, token) WHERE outcome IS NOT NULL
+            {_TRIED} JOIN settled USING (id, token) WHERE outcome IS NOT NULL
         )
         SELECT id FROM settled
         """,
