@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from app.store.database import migrate
 from tests.clock import FrozenClock
@@ -19,7 +19,10 @@ from tests.emptied import EmptiedDatabase
 from tests.postgres import LocalPostgres
 from tests.spreading import spread
 
-settings.register_profile("ours", deadline=None)  # a busy machine is no fault of the example's
+# A busy machine is no fault of the example's. A change is judged by the same examples each time; what looks for others
+# is `make test ARGS="tests/unit --hypothesis-profile=search"`.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ours", settings.get_profile("search"), derandomize=True)
 settings.load_profile("ours")
 
 DATABASES = ("sqlite", "postgres")

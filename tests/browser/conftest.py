@@ -63,8 +63,8 @@ async def open_browser(browser: Browser) -> AsyncIterator[Opener]:
 
 @pytest.fixture
 def quick_program(sqlite_url: str, tmp_path: Path) -> Program:
-    """The program with letters that arrive after 5 and 10 seconds, in the outbox of its folder."""
-    return Program(tmp_path, DATABASE_URL=sqlite_url, FIRST_DELAY="PT5S", SECOND_DELAY="PT10S", SCAN_INTERVAL="PT1S")
+    """The program with a scan each second; letters arrive in the outbox of its folder."""
+    return Program(tmp_path, DATABASE_URL=sqlite_url, SCAN_INTERVAL="PT1S")
 
 
 @pytest.fixture(scope="module")

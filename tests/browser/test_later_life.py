@@ -148,7 +148,7 @@ async def _keep(page: Page, eye: Page) -> None:
 
 
 def _ledger(sqlite_url: str) -> sqlite3.Connection:
-    return sqlite3.connect(sqlite_url.removeprefix("sqlite://"))
+    return sqlite3.connect(sqlite_url.removeprefix("sqlite://"), timeout=60)
 
 
 def _count(sqlite_url: str, status: str) -> int:
