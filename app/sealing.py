@@ -83,7 +83,7 @@ class Finder:
     """Finds addresses and domains that rest sealed, and letters by their readers' links: by HMAC-SHA-256."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = hmac.new(key, digestmod="sha256")  # its copies need not look the hash up once more
 
     def address(self, normalised: str) -> str:
         return self._mac("address", normalised)
@@ -112,7 +112,9 @@ class Finder:
         return self._digest(purpose, text)[:16].hex()
 
     def _digest(self, purpose: str, text: str) -> bytes:
-        return hmac.digest(self._key, f"{purpose}\0{text}".encode(), "sha256")
+        mac = self._keyed.copy()
+        mac.update(f"{purpose}\0{text}".encode())
+        return mac.digest()
 
 
 def _derive(secret: str) -> bytes:

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from email import policy
 from email.headerregistry import Address
 from email.message import EmailMessage
-from functools import lru_cache
-from struct import Struct
 from urllib.parse import urlsplit
 
 from css_inline import CSSInliner
-from markupsafe import escape
-from pybase64 import b64encode
+from pybase64 import encodebytes
 
 from app.domain.status import Occasion
 from app.mail import headers
@@ -26,11 +23,11 @@ from app.rendering import render
 ENTRY = ("page_url", "reader", "written")
 """What a list of letters says of each; as a value, with `_` and its number behind it."""
 
-_LINE = 76  # RFC 2045 §6.8, for lines of base64
-_POLICY = policy.SMTP.clone(max_line_length=_LINE)
+_POLICY = policy.SMTP.clone(max_line_length=76)  # RFC 2045 §6.8
 _BOUNDARY = "=_slow_mailbox"  # never a line of base64: two hyphens stand before it
 _STYLES = CSSInliner(load_remote_stylesheets=False)
 _MARK = re.compile("\ue000([a-z_0-9]+)\ue001")
+_ENTITIES = ((b"&", b"&amp;"), (b"<", b"&lt;"), (b">", b"&gt;"), (b'"', b"&#34;"), (b"'", b"&#39;"))
 _OPEN_FIELD = re.compile(rb"(?m)^(Date|To|Subject|Message-ID|List-Unsubscribe): [^\r]*")
 
 
@@ -51,16 +48,16 @@ class Skeleton:
         `values` are plain text; `body` has CRLF line ends, and the others are single lines. `to`,
         `date` and `message_id` stand in their fields as they are.
         """
-        title, body = self.subject % values, values.get("body", "")
-        lines = "\n".join([title, *[values[name] for name in self.lines]])
+        title, body = self.subject % values, values.get("body", "").encode()
+        lines = "\n".join([title, *[values[name] for name in self.lines]]).encode()
         return self.message % {
             b"Date": date.encode(),
             b"To": to,
             b"Subject": headers.unstructured(title),
             b"Message-ID": message_id.encode(),
             b"List-Unsubscribe": f"<{values.get('stop_url', '')}>".encode(),
-            b"text": _base64(self.text % self._named(body.encode(), lines.encode())),
-            b"html": _base64(self.html % self._named(escape(body).encode(), escape(lines).encode())),
+            b"text": _base64(self.text % self._named(body, lines)),
+            b"html": _base64(self.html % self._named(_escaped(body), _escaped(lines))),
         }
 
     def _named(self, body: bytes, lines: bytes) -> dict[bytes, bytes]:
@@ -130,13 +127,12 @@ def _opened(rendered: str) -> bytes:
 
 
 def _base64(octets: bytes) -> bytes:
-    """Return octets as lines of base64."""
-    encoded = b64encode(octets)
-    whole = (len(encoded) - 1) // _LINE
-    return b"\r\n".join((*_lines(whole).unpack_from(encoded), encoded[whole * _LINE :]))
+    """Return octets as lines of base64, which encodebytes makes as long as a mail has them."""
+    return encodebytes(octets)[:-1].replace(b"\n", b"\r\n")
 
 
-@lru_cache(512)
-def _lines(count: int) -> Struct:
-    """Return what cuts so many lines off at once, four times as fast as slices do."""
-    return Struct(f"{_LINE}s" * count)
+def _escaped(octets: bytes) -> bytes:
+    """Return UTF-8 as `markupsafe.escape` has it: a text that is encoded already is not encoded once more."""
+    for mark, entity in _ENTITIES:
+        octets = octets.replace(mark, entity)
+    return octets
