@@ -100,5 +100,5 @@ class Packer:
         """Return the reader's page of a letter; one from before there were such pages has none."""
         if not letter["reader_token_hash"]:
             return ""
-        token = self._vault.reader_token(UUID(str(letter["id"])), letter["recipient_mac"])
+        token = self._vault.reader_token(letter["id"], letter["recipient_mac"])
         return f"{self._origin}/stop/{token}"

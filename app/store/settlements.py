@@ -6,9 +6,8 @@ Every ending is fenced by its claim's token: a row that no longer carries it is 
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.domain.address import redacted
 from app.domain.retry import Reply
@@ -22,8 +21,7 @@ from app.store.statements import statements
 _ANSWER_LIMIT = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """What happened while a delivery was carried. `reply` is None where the server said nothing."""
 
     started_at: datetime
@@ -33,8 +31,7 @@ class Try:
     remark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """A claim's end: the state it goes to, and what is written beside it."""
 
     claimed: Claimed
@@ -96,8 +93,8 @@ def held_back(claimed: Claimed, now: datetime, reason: HeldReason, notice: Deliv
 
 def plain(ending: Ending) -> Ending:
     """Return an ending without what may not fit: the server's words and what follows for others."""
-    tried = ending.tried and replace(ending.tried, reply=None, remark="")
-    return replace(ending, tried=tried, undeliverable=False, notice=None)
+    tried = ending.tried and ending.tried._replace(reply=None, remark="")
+    return ending._replace(tried=tried, undeliverable=False, notice=None)
 
 
 async def settle(endings: Sequence[Ending], worker_name: str) -> set[int]:

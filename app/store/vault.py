@@ -90,9 +90,9 @@ class Vault:
         """Return what the domain of an address is found by."""
         return self._finder.domain(domain_of(address))
 
-    def reader_token(self, letter_id: UUID, address_mac: str) -> str:
+    def reader_token(self, letter_id: UUID | str, address_mac: str) -> str:
         """Return the token of the link in a letter's mail, for the reader at this address alone."""
-        return self._finder.reader_token(letter_id.hex, address_mac)
+        return self._finder.reader_token(_hex(letter_id), address_mac)
 
     def confirmation_token(self, message_id: str) -> str:
         """Return the token of the link in the mail with this Message-ID, by which an address confirms."""
@@ -100,8 +100,13 @@ class Vault:
 
 
 def _row(letter_id: UUID | str, revision: int) -> str:
-    row = str(letter_id).replace("-", "")
+    row = _hex(letter_id)
     return f"{row}.{revision}" if revision else row
+
+
+def _hex(letter_id: UUID | str) -> str:
+    """Return a letter's id as both databases' rows give it, and in one form."""
+    return str(letter_id).replace("-", "")
 
 
 def _second_factor(account_id: int, enrolment: UUID | None) -> dict[str, str]:

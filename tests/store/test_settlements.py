@@ -202,8 +202,8 @@ async def test_whatever_a_server_says_can_be_recorded(prompt_letters: Letters, s
 async def test_a_wrong_token_settles_nothing(prompt_letters: Letters) -> None:
     first, second = await _claimed(prompt_letters)
     before = await Delivery.all().order_by("id").values()
-    strange = Claimed(**{name: getattr(first, name) for name in first.__slots__} | {"token": uuid4()})
-    crossed = Claimed(**{name: getattr(second, name) for name in second.__slots__} | {"id": 999_999})
+    strange = first._replace(token=uuid4())
+    crossed = second._replace(id=999_999)
     assert await hand_over([strange, crossed], NOW) == set()
     for one in (strange, crossed):
         for ending in (sent(one, tried(TAKEN)), refused_for_good(one, tried(NOBODY), undeliverable=True)):
