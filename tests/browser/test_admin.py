@@ -70,23 +70,32 @@ async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener
     await expect(page.locator(".tries")).to_contain_text("no-such-user-")
 
 
-async def test_an_operator_finds_a_delivery_without_a_script(open_browser: Opener, admin: str) -> None:
-    page = await (await open_browser(scripts=False)).new_page()
+@pytest.mark.parametrize(
+    ("language", "wrong", "found"),
+    [
+        ("en", "This is no Message-ID", "1 found · Failed · from Thu 1 Jan 2026, 00:00 on"),
+        ("ko", "메시지 ID가 아닙니다", "찾은 발송 1건 · 실패 · 2026. 1. 1. (목) 00:00부터"),
+    ],
+)
+async def test_an_operator_finds_a_delivery_without_a_script(
+    open_browser: Opener, admin: str, language: str, wrong: str, found: str
+) -> None:
+    page = await (await open_browser(language=language, scripts=False)).new_page()
     await page.goto(admin)
     await sign_in(page)
     await page.goto(f"{admin}/deliveries")
     await page.click("summary")
-    await page.check("text=Failed")
+    await page.check("input[name=state][value=failed]")
     await page.fill("#message_id", "nonsense")
     await page.press("#message_id", "Enter")
-    await expect(page.locator("#message_id-error")).to_contain_text("This is no Message-ID")
+    await expect(page.locator("#message_id-error")).to_contain_text(wrong)
     await expect(page.locator("#message_id")).to_have_value("nonsense")
     await page.fill("#message_id", "")
     await page.fill("#since", "2026-01-01T00:00")
-    await page.click("main >> text=Find >> nth=-1")
-    await expect(page.locator("#found")).to_contain_text("1 found · Failed · from Thu 1 Jan 2026, 00:00 on")
+    await page.press("#since", "Enter")
+    await expect(page.locator("#found")).to_contain_text(found)
     async with page.expect_download() as saved:
-        await page.click("text=Save as a table")
+        await page.click('a[href^="/admin/deliveries.csv"]')
     assert (await saved.value).suggested_filename.startswith("deliveries-")
 
 

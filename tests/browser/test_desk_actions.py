@@ -8,7 +8,7 @@ import pyotp
 import pytest
 from playwright.async_api import Page, expect
 
-from app.domain.status import Status
+from app.domain.status import Occasion, Status
 from app.sealing import Sealer
 from app.store.accounts import create_account
 from app.store.database import connected
@@ -23,8 +23,20 @@ KEY, PASSWORD = "k" * 32, "correct horse battery"
 LATER = datetime.now(UTC) + timedelta(days=3)
 HELD, MANY = 6, 1200
 WORDS = {
-    "en": {"release": "Release", "chosen": "With the chosen ones", "pause": "All sending is paused."},
-    "ko": {"release": "보류 풀기", "chosen": "고른 것만", "pause": "모든 발송을 멈춰 두었습니다."},
+    "en": {
+        "release": "Release",
+        "chosen": "With the chosen ones",
+        "pause": "All sending is paused.",
+        "done": "Done: ",
+        "none": "There is none.",
+    },
+    "ko": {
+        "release": "보류 풀기",
+        "chosen": "고른 것만",
+        "pause": "모든 발송을 멈춰 두었습니다.",
+        "done": "끝났습니다.",
+        "none": "해당하는 발송이 없습니다.",
+    },
 }
 
 
@@ -36,7 +48,7 @@ async def admin(folder: Path) -> AsyncIterator[str]:
         ledger = Ledger(await open_vault(Sealer([KEY])))
         for _ in range(HELD):
             await ledger.add(Status.HELD, LATER)
-        await ledger.multiply(await ledger.add(Status.SCHEDULED, LATER), MANY - 1)
+        await ledger.multiply(await ledger.add(Status.SCHEDULED, LATER, occasion=Occasion.SECOND), MANY - 1)
         for name in ("admin", "jihye", "minsu"):
             await create_account(name, PASSWORD, LATER - timedelta(days=3))
     with Program(folder, DATABASE_URL=url, SECRET_KEY=KEY).uvicorn() as server:
@@ -72,19 +84,22 @@ async def test_one_and_some_are_released(open_browser: Opener, admin: str, langu
     await expect(page.locator(".trail li").first).to_contain_text(words["release"])
 
 
-async def test_all_that_match_are_held_behind_a_bar_that_ends_by_itself(open_browser: Opener, admin: str) -> None:
-    page = await (await open_browser()).new_page()
-    await _sign_in(page, admin)
-    await page.goto(f"{admin}/deliveries?state=scheduled")
-    await page.select_option("#action", "hold")
-    await page.click("text=With all that match")
-    await expect(page.locator(".lead")).to_contain_text("deliveries are meant.")
-    await page.click("form.actions .button")
-    await expect(page.locator(".lead")).to_contain_text("Done: ")
-    await page.reload()
-    await expect(page.locator(".lead")).to_contain_text("deliveries were changed.")
-    await page.goto(f"{admin}/deliveries?state=scheduled")
-    await expect(page.locator("main")).to_contain_text("There is none.")
+async def test_all_that_match_are_moved_behind_a_bar_that_ends_by_itself(open_browser: Opener, admin: str) -> None:
+    for language, action, state in (("en", "hold", "scheduled"), ("ko", "release", "held")):
+        page, words = await (await open_browser(language=language)).new_page(), WORDS[language]
+        meant = f"{admin}/deliveries?state={state}&occasion=second"
+        await _sign_in(page, admin)
+        await page.goto(meant)
+        await page.select_option("#action", action)
+        await page.click("button[value=all]")
+        await expect(page.locator(".lead")).to_contain_text("1,200")
+        await page.click("form.actions .button")
+        await expect(page.locator(".lead")).to_contain_text(words["done"])
+        assert await findings(page) == []
+        await page.reload()
+        await expect(page.locator(".lead")).to_contain_text("1,200")
+        await page.goto(meant)
+        await expect(page.locator("main")).to_contain_text(words["none"])
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
@@ -104,13 +119,14 @@ async def test_sending_is_paused_and_goes_on(open_browser: Opener, admin: str, l
 async def test_a_second_factor_is_set_up_and_asked_for(
     open_browser: Opener, admin: str, language: str, username: str
 ) -> None:
-    page = await (await open_browser(language=language, scripts=False)).new_page()
+    page = await (await open_browser(language=language)).new_page()
     await _sign_in(page, admin, username)
     await page.goto(f"{admin}/account/second-factor")
     totp = pyotp.TOTP((await page.inner_text(".literal")).replace(" ", ""))
     await page.fill("#code", totp.now())
     await page.press("#code", "Enter")
     await expect(page.locator(".codes li")).to_have_count(10)
+    found = await findings(page)
     recovery = await page.locator(".codes li").first.inner_text()
     await page.click("form.leave button")
     await _sign_in(page, admin, username)
@@ -118,6 +134,7 @@ async def test_a_second_factor_is_set_up_and_asked_for(
     await page.fill("#code", "000000")
     await page.press("#code", "Enter")
     await expect(page.locator("#code-error")).to_be_visible()
+    assert found + await findings(page) == []
     await page.fill("#code", recovery)
     await page.press("#code", "Enter")
     await expect(page).to_have_url(admin)

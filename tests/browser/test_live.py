@@ -71,10 +71,11 @@ async def test_the_list_moves_while_a_scan_runs_and_rests_when_it_has_ended(open
 
 
 async def test_without_a_script_a_link_looks_again(open_browser: Opener, desk: str) -> None:
-    page = await (await open_browser(scripts=False)).new_page()
+    page = await (await open_browser(language="ko", scripts=False)).new_page()
     await page.goto(desk)
     await sign_in(page)
     await page.goto(desk)
     await _send(1)
     await page.click("noscript a")  # Playwright looks for no text in there
     await expect(page.locator("progress")).to_have_js_property("value", 1)
+    await expect(page.locator("#moving")).to_contain_text("3건 가운데 1건을 보냈습니다")
