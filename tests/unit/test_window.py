@@ -1,7 +1,12 @@
-"""How many messages are let past their final dot, on servers that a test makes as slow as it likes."""
+"""How many letters are let past their final dot, on servers that a test makes as slow as it likes."""
 
 import asyncio
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
@@ -11,60 +16,106 @@ from tests.clock import FrozenClock
 
 pytestmark = pytest.mark.anyio
 
+Server = Callable[[float], float]
+"""From when a letter comes to how many seconds later it is answered."""
+
 
 @pytest.fixture
 def window(clock: FrozenClock) -> Window:
     return Window(10, clock)
 
 
-def _at_once() -> None:
-    raise AssertionError("it was inside from the start")
+def _one_at_a_time(seconds: float) -> Server:
+    free_at = 0.0
+
+    def server(now: float) -> float:
+        nonlocal free_at
+        free_at = max(now, free_at) + seconds
+        return free_at - now
+
+    return server
 
 
-def _full(window: Window) -> list[Place]:
-    """Enter as often as there is room."""
-    places = [window.enter(_at_once) for _ in range(int(window.size))]
-    assert all(place.inside for place in places)
-    return places
+def _far_away(seconds: float, spread: float = 0.0) -> Server:
+    chance = random.Random(7)
+    return lambda _now: seconds * chance.lognormvariate(0, spread)
 
 
-def _rounds(window: Window, clock: FrozenClock, number: int, one: float, each: float) -> list[int]:
-    """Let the server answer all who are inside: after `one` second, and `each` more for everybody before."""
-    sizes = []
-    for _ in range(number):
-        places = _full(window)
-        sizes.append(len(places))
-        clock.advance(timedelta(seconds=one))
-        for place in places:
-            window.answered(place)
-            clock.advance(timedelta(seconds=each))
-    return sizes
+def _send(window: Window, clock: FrozenClock, server: Server, letters: int) -> Counter[tuple[bool, int]]:
+    """Send letters as fast as ten connections may; return how many were answered at each level."""
+    answers: list[tuple[float, int, list[Place]]] = []
+    levels: Counter[tuple[bool, int]] = Counter()
+    begun, numbers = 0, count()
+
+    def dot(places: list[Place]) -> None:
+        now = clock.monotonic()
+        heapq.heappush(answers, (now + server(now), next(numbers), places))
+
+    def begin() -> None:
+        nonlocal begun
+        begun += 1
+        places: list[Place] = []
+        places.append(window.enter(lambda: dot(places)))
+        if places[0].inside:
+            dot(places)
+
+    for _ in range(10):
+        begin()
+    while answers:
+        when, _, (place,) = heapq.heappop(answers)
+        clock.advance(timedelta(seconds=when - clock.monotonic()))
+        levels[window.whole_letters, window.size] += 1
+        window.answered(place)
+        if begun < letters:
+            begin()
+    return levels
 
 
-async def test_a_server_that_takes_one_at_a_time_gets_two_at_most(window: Window, clock: FrozenClock) -> None:
-    sizes = _rounds(window, clock, 60, one=0.001, each=0.001)
-    assert set(sizes[5:]) <= {1, 2}
+async def test_a_server_that_takes_one_at_a_time_gets_one_letter_at_a_time(window: Window, clock: FrozenClock) -> None:
+    levels = _send(window, clock, _one_at_a_time(0.003), 3000)
+    assert levels[True, 1] > 2700
+    assert max(size for _, size in levels) == 2
 
 
-async def test_where_answers_come_from_far_away_all_connections_are_used(window: Window, clock: FrozenClock) -> None:
-    sizes = _rounds(window, clock, 40, one=0.020, each=0.0001)
-    assert sizes[0] == 1
-    assert set(sizes[20:]) == {10}
+@pytest.mark.parametrize("spread", [0.0, 0.4, 0.8])
+async def test_where_answers_come_from_far_away_all_connections_are_used(
+    spread: float, window: Window, clock: FrozenClock
+) -> None:
+    levels = _send(window, clock, _far_away(0.3, spread), 2000)
+    assert levels[False, 10] > 1500
 
 
-async def test_a_server_that_got_slower_is_believed(window: Window, clock: FrozenClock) -> None:
-    _rounds(window, clock, 20, one=0.020, each=0)
-    _rounds(window, clock, 200, one=0.080, each=0)
-    assert _rounds(window, clock, 200, one=0.080, each=0)[-1] == 10
+async def test_a_server_quicker_than_we_are_gets_the_next_letters_while_it_takes_one(
+    window: Window, clock: FrozenClock
+) -> None:
+    levels = _send(window, clock, _one_at_a_time(0.001), 2000)
+    assert levels[False, 2] > 1300
+
+
+async def test_a_server_that_changes_is_believed(window: Window, clock: FrozenClock) -> None:
+    _send(window, clock, _far_away(0.02), 500)
+    levels = _send(window, clock, _one_at_a_time(0.2), 3000)
+    assert levels[True, 1] > 2000
+    levels = _send(window, clock, _far_away(0.02), 8000)
+    assert levels[False, 10] > 4000
+
+
+async def test_letters_that_come_one_by_one_teach_nothing(window: Window, clock: FrozenClock) -> None:
+    for _ in range(100):
+        place = window.enter(_at_once)
+        clock.advance(timedelta(seconds=0.3))
+        window.answered(place)
+        clock.advance(timedelta(seconds=30))
+        assert window.size == 1
 
 
 async def test_whoever_leaves_lets_the_next_in_and_nobody_who_has_gone(window: Window) -> None:
     let_in: list[str] = []
-    (place,) = _full(window)
+    place = window.enter(_at_once)
     gone = window.enter(_at_once)
     second = window.enter(lambda: let_in.append("second"))
     third = window.enter(lambda: let_in.append("third"))
-    assert [each.inside for each in (gone, second, third)] == [False] * 3
+    assert [each.inside for each in (place, gone, second, third)] == [True, False, False, False]
     window.leave(gone)
     window.leave(place)
     assert let_in == ["second"]
@@ -77,7 +128,7 @@ async def test_a_message_that_is_stuck_holds_up_the_others_no_longer_than_a_mome
     window: Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_STUCK", 0.01)
-    (stuck,) = _full(window)
+    stuck = window.enter(_at_once)
     let_in = asyncio.Event()
     other = window.enter(let_in.set)
     async with asyncio.timeout(60):
@@ -88,3 +139,7 @@ async def test_a_message_that_is_stuck_holds_up_the_others_no_longer_than_a_mome
     assert not waiting.inside
     window.leave(other)
     assert let_in.is_set()
+
+
+def _at_once() -> None:
+    raise AssertionError("it was inside from the start")
