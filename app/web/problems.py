@@ -61,9 +61,8 @@ def problem(
         content = {"status": status, "title": gettext(title), "detail": gettext(text), "errors": errors or {}}
         answer: Response = JSONResponse(content, status, {"Vary": VARY}, "application/problem+json")
     else:
-        answer = page(
-            request, "pages/problem.html", status, title=title, text=text, lost=status == HTTPStatus.NOT_FOUND
-        )
+        lost, at_desk = status == HTTPStatus.NOT_FOUND, request.url.path.startswith("/admin")
+        answer = page(request, "pages/problem.html", status, title=title, text=text, lost=lost, at_desk=at_desk)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = _SOON
     return answer

@@ -56,7 +56,8 @@ async def test_a_purged_letter_still_has_its_dates(desk: Desk, operator: httpx.A
     "number", ["0", "999", str(2**63), "9" * 5000, "٣", "one", "00000000-0000-4000-8000-000000000000"]
 )
 async def test_there_is_no_page_for_no_delivery(operator: httpx.AsyncClient, number: str) -> None:
-    assert (await operator.get(f"/admin/deliveries/{number}")).status_code == 404
+    answer = await operator.get(f"/admin/deliveries/{number}")
+    assert (answer.status_code, '<a class="button" href="/admin">' in answer.text) == (404, True)
 
 
 async def test_every_word_is_korean_for_a_korean(desk: Desk, operator: httpx.AsyncClient) -> None:
