@@ -5,10 +5,9 @@ from urllib.parse import urlsplit
 import asyncpg
 
 _TABLES = """
-    SELECT relname FROM pg_class
-    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'tortoise_migrations'
+    SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
 """
-# What a statement of a test's own would change of the schema; rows and ANALYZE change nothing here.
+# What a statement of a test's own would change but rows: tables, and how the database is set. ANALYZE is none.
 _SCHEMA = """
     SELECT md5(string_agg(part, ',' ORDER BY part)) FROM (
         SELECT oid || '.' || xmin AS part FROM pg_constraint
@@ -16,13 +15,17 @@ _SCHEMA = """
         UNION ALL SELECT oid || '.' || xmin FROM pg_proc WHERE pronamespace = 'public'::regnamespace
         UNION ALL SELECT indexrelid || '.' || xmin FROM pg_index WHERE indexrelid >= 16384
         UNION ALL SELECT oid || '.' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        UNION ALL SELECT array_to_string(setconfig, ',') FROM pg_db_role_setting
     ) AS parts
 """
 _OTHERS_LEAVE = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-_COUNT_ANEW = "SELECT setval(format('%I', sequencename), 1, false) FROM pg_sequences WHERE last_value IS NOT NULL"
+_SEQUENCES = """
+    SELECT format('setval(%L, %s, %L)', sequencename, coalesce(last_value, 1), last_value IS NOT NULL)
+    FROM pg_sequences
+"""
 
 
 class EmptiedDatabase:
@@ -34,6 +37,7 @@ class EmptiedDatabase:
         self._schema = ""
         self._kept: dict[str, str | None] = {}
         """The rows of each table, as JSON; None where it is empty."""
+        self._count_anew = ""
 
     async def learn(self) -> None:
         """Read what is in a database that nobody has used yet."""
@@ -41,6 +45,7 @@ class EmptiedDatabase:
         try:
             for (table,) in await connection.fetch(_TABLES):
                 self._kept[table] = await connection.fetchval(f'SELECT json_agg(t)::text FROM "{table}" AS t')
+            self._count_anew = "SELECT " + ", ".join(call for (call,) in await connection.fetch(_SEQUENCES))
             self._schema = await connection.fetchval(_SCHEMA)
         finally:
             await connection.close()
@@ -65,7 +70,7 @@ class EmptiedDatabase:
                         await connection.execute(
                             f'INSERT INTO "{table}" SELECT * FROM json_populate_recordset(NULL::"{table}", $1)', rows
                         )
-                await connection.execute(_COUNT_ANEW)
+                await connection.execute(self._count_anew)
             return True
         finally:
             await connection.close()
