@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tortoise.exceptions import OperationalError
 
-from app.delivery import flights, station
+from app.delivery import flights, records, station
 from app.domain.status import Status
 from app.store import leases, settlements
 from app.store.models import Delivery, Lease, Worker
@@ -131,6 +131,7 @@ async def test_it_ends_without_a_database_too_and_the_others_find_out(
         answered.set()
         raise OperationalError("the database is away")
 
+    monkeypatch.setattr(records, "_DATABASE_PAUSE", 3600.0)  # what it never records is not tried again in another test
     monkeypatch.setattr(flights, "_LAST_WORDS", 0.01)
     monkeypatch.setattr(station, "_LAST_WORDS", 0.01)
     await town.post_and_wait("minji@x.test")
