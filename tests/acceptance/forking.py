@@ -5,7 +5,6 @@ have started: a session, a folder, an environment and files of its own, and noth
 """
 
 import contextlib
-import gc
 import importlib
 import json
 import os
@@ -126,7 +125,6 @@ def _leave_home(theirs: Sequence[int], files: Sequence[int]) -> None:
 def main() -> None:
     for name in _READ_BEFORE:
         importlib.import_module(name)
-    gc.freeze()  # or the first collection in each child would copy every page
     request = _fork_when_asked(socket.socket(fileno=int(sys.argv[1])))
     if request:
         os.chdir(request["folder"])
