@@ -90,7 +90,9 @@ def _fork_when_asked(control: socket.socket) -> dict[str, Any] | None:
             if not request:
                 return None
             if (pid := os.fork()) == 0:
-                _leave_home([control.fileno(), woken, waking, *(each.fileno() for each in reports.values())], files)
+                for each in (control, *reports.values()):
+                    each.close()
+                _leave_home([woken, waking], files)
                 return dict(json.loads(request))
             reports[pid] = socket.socket(fileno=files[0])
             for file in files[1:]:
