@@ -25,7 +25,7 @@ from tests.acceptance.mailserver import MailServer, mail_server
 from tests.acceptance.seeding import KEY, seed
 from tests.acceptance.servers import Program, Server, eventually
 
-LETTERS, KILLS = map(int, os.environ.get("MAILBOX_TEST_STORM", "1000,5").split(","))
+LETTERS, KILLS = map(int, os.environ.get("MAILBOX_TEST_STORM", "600,5").split(","))
 A_KILL = 2
 """Letters that may arrive twice for each; the average of a storm is well below one."""
 

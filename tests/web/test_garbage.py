@@ -146,7 +146,7 @@ def test_the_interface_is_what_its_document_says(server: Server, tmp_path: Path)
     ended = subprocess.run(
         (
             *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
-            *("run", f"{server.base}/openapi.json", "--max-examples", "20", "--seed", "1", "--no-color"),
+            *("run", f"{server.base}/openapi.json", "--max-examples", "12", "--seed", "1", "--no-color"),
             *("--generation-database", "none", "--exclude-checks", "positive_data_acceptance"),
         ),
         cwd=tmp_path,
