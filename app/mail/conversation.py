@@ -6,7 +6,7 @@ from typing import Protocol
 
 from app.domain.retry import Reply, Stage
 from app.mail.envelope import Dropped, Unanswered
-from app.mail.line import CLOSING, DOT, Asked, Line, commands_for, said, stuffed
+from app.mail.line import CLOSING, DOT, Asked, Line, said, stuffed
 from app.mail.passage import Passage
 from app.mail.replies import Answer, reply
 from app.mail.terms import Offers, Patience
@@ -44,15 +44,16 @@ class Conversation(Line):
         self.carried = 0
         self._patience = patience
         self._source = source
-        self._window = source.window
         self._current: Passage | None = None
         self._behind: Passage | None = None  # its commands follow the current one's text
         self._tainted = False  # commands were written for a letter that has gone another way since
         self._unsaid: deque[tuple[Asked, bytes]] = deque()  # for a server that hears one command at a time
-        self._mail_open = self._reader_taken = False
+        self._mail_open = False
+        self._reader_taken = False
         self._text_wanted = self._text_ahead = False
-        self._place: Place | None = None  # in the window
-        self._text_written_at = self._answer_took = 0.0
+        self._place: Place | None = None  # among those who may be past their final dot
+        self._text_written_at = 0.0
+        self._answer_took = 0.0
         self._leaving = self._sender_refused = False
 
     @property
@@ -68,30 +69,12 @@ class Conversation(Line):
         return False
 
     def begin(self, passage: Passage) -> None:
-        """Offer a letter, as soon as it is its turn. The connection must be free."""
-        self._carry(passage)
-        self._current = passage
-        if self._window.whole_letters:
-            self._place = self._window.enter(self._offer)
-        if self._place is None or self._place.inside:
-            self._offer()
-        else:
-            self._source.record(passage)
-
-    def _carry(self, passage: Passage) -> None:
-        passage.carrier, passage.first = self, False
-        self.carried += 1
-
-    def _offer(self) -> None:
-        passage = self._current
-        if passage is None:
-            raise RuntimeError("a turn to offer, and no letter")
-        passage.first = self.carried == 1
-        commands, asked = commands_for(passage.envelope, self.offers), list[Asked](_STAGES)
+        """Offer a letter. The connection must be free."""
+        commands, asked = self._commands(passage), list[Asked](_STAGES)
         if self._mail_open:
             commands.insert(0, b"RSET\r\n")
             asked.insert(0, "rset")
-        self._mail_open = True
+        self._current, self._mail_open = passage, True
         if self.offers.pipelining:
             self.write(b"".join(commands), *asked, seconds=self._patience.command)
         else:
@@ -100,7 +83,7 @@ class Conversation(Line):
 
     def go_on(self, passage: Passage) -> None:
         """See Carrier."""
-        if passage is self._current and self._text_wanted:
+        if passage is self._current and self._text_wanted and not self._place:
             self._finish(passage)
 
     def withdraw(self, passage: Passage) -> None:
@@ -122,12 +105,10 @@ class Conversation(Line):
         passage = self._current
         if self._leaving:
             self._loop.call_soon(self._transport.close)  # not from within a read: TLS may be closing by itself
+        elif passage is None and self._sender_refused:
+            self.leave()
         elif passage is None:
-            self._step_out()
-            if self._sender_refused:
-                self.leave()
-            else:
-                self._source.rest(self)
+            self._source.rest(self)
         elif passage.ended:  # refused, and yet the text is wanted
             self._current, self._text_wanted = None, False
             self.write(DOT, "dot", seconds=self._patience.command)
@@ -143,6 +124,18 @@ class Conversation(Line):
         asked, command = self._unsaid.popleft()
         self.write(command, asked, seconds=self._patience.command)
 
+    def _commands(self, passage: Passage) -> list[bytes]:
+        """Return the commands of _STAGES for a letter, which is carried here from now on."""
+        passage.carrier, passage.first = self, self.carried == 0
+        self.carried += 1
+        envelope = passage.envelope
+        option = "" if self.offers.size is None else f" SIZE={len(envelope.message)}"
+        return [
+            f"MAIL FROM:<{envelope.sender}>{option}\r\n".encode("ascii"),
+            f"RCPT TO:<{envelope.recipient}>\r\n".encode("ascii"),
+            b"DATA\r\n",
+        ]
+
     def _write_ahead(self, passage: Passage) -> None:
         """Write all but the final dot, without which a server takes nothing over (RFC 5321 §4.1.1.4).
 
@@ -154,8 +147,7 @@ class Conversation(Line):
 
     def _finish(self, passage: Passage) -> None:
         """Write the rest of a text, its hand-over being on record, when it is its turn."""
-        if self._place is None:
-            self._place = self._window.enter(self._write_text)
+        self._place = self._source.window.enter(self._write_text)
         if self._place.inside:
             self._write_text()
         elif not self._text_ahead:
@@ -171,11 +163,9 @@ class Conversation(Line):
         passage.begun()
         patience = self._patience
         self._text_written_at = self._loop.time()
-        one_by_one = self._window.whole_letters or not self.offers.pipelining
-        if not one_by_one and (behind := self._source.follower(self)):
-            self._carry(behind)
+        if self.offers.pipelining and (behind := self._source.follower(self)):
             self._behind = behind
-            commands = b"".join(commands_for(behind.envelope, self.offers))
+            commands = b"".join(self._commands(behind))
             self.write(text + commands, "body", *_STAGES, seconds=min(patience.behind, patience.answer))
             if self._answer_took > _UNHURRIED:
                 self._source.record(behind)  # or the server would have to wait for the database
@@ -237,12 +227,12 @@ class Conversation(Line):
             return
         last_word = reply(answer, "body")
         passage.answered(last_word)  # before anything else, see Answered
+        if self._place:
+            self._source.window.answered(self._place)
+            self._place = None
+        passage.end(last_word)
         now = self._loop.time()
         self._answer_took = now - self._text_written_at
-        if place := self._place:
-            self._place = None
-            self._window.answered(place)
-        passage.end(last_word)
         self._current, self._behind = self._behind, None
         if self._tainted:
             self.abort("a letter that was offered here has gone another way")
@@ -250,12 +240,6 @@ class Conversation(Line):
             self.wait_until(now + self._patience.command)
         else:
             self._mail_open = answer[0] >= 300
-
-    def _step_out(self) -> None:
-        """Give back the turn, which no answer to a final dot has ended."""
-        if place := self._place:
-            self._place = None
-            self._window.leave(place)
 
     # What goes wrong
 
@@ -275,9 +259,10 @@ class Conversation(Line):
             self._awaited.pop()
 
     def lost(self) -> None:
-        current, behind = self._current, self._behind
-        self._current = self._behind = None
-        self._step_out()
+        current, behind, place = self._current, self._behind, self._place
+        self._current = self._behind = self._place = None
+        if place:
+            self._source.window.leave(place)
         if current and not current.ended:
             self._lose(current)
         if behind:

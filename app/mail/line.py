@@ -7,9 +7,7 @@ from math import inf
 from typing import Literal
 
 from app.domain.retry import Stage
-from app.mail.envelope import Envelope
 from app.mail.replies import Answer, Garbage, ReplyReader, shown
-from app.mail.terms import Offers
 
 CLOSING = 421
 DOT = b".\r\n"
@@ -130,16 +128,6 @@ class Line(asyncio.Protocol):
 def said(answer: Answer) -> str:
     """Return an answer as it may be logged and shown."""
     return shown(f"{answer[0]} {answer[1].decode(errors='replace')}")
-
-
-def commands_for(envelope: Envelope, offers: Offers) -> list[bytes]:
-    """Return what offers a message: MAIL, RCPT and DATA."""
-    option = "" if offers.size is None else f" SIZE={len(envelope.message)}"
-    return [
-        f"MAIL FROM:<{envelope.sender}>{option}\r\n".encode("ascii"),
-        f"RCPT TO:<{envelope.recipient}>\r\n".encode("ascii"),
-        b"DATA\r\n",
-    ]
 
 
 def stuffed(message: bytes) -> bytes:

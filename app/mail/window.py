@@ -1,54 +1,56 @@
-"""How many letters may wait at once for the answer to their final dot: those whose answer a kill would lose."""
+"""How many messages may be past their final dot at once: those whose answer a kill would lose."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 
 from app.clock import Clock
-from app.mail.trials import Trials
 
+_QUICK, _SLOW = 1.25, 1.6  # times what an answer takes that waits behind no other
+_GRAIN = 0.0002  # seconds that mean nothing
+_CREEP = 0.01  # how far each answer may lift that time, so that a server that got slower is believed
+_FAR = 0.005  # seconds; answers that take longer vary by themselves, and waiting for them costs more than doubt
+_LOOK_ANEW = 10_000  # answers after which it is learned again from one at a time: the server may be another by now
 _STUCK = 1.0  # seconds without an answer; after them, others do not wait for it any more
 
 
 class Place:
-    """Where one letter stands: `inside`, and in which round, or waiting for its turn."""
+    """Where one message stands: `inside` since when, and in which round, or waiting for its turn."""
 
-    __slots__ = ("go", "inside", "round")
+    __slots__ = ("go", "inside", "round", "since")
 
     def __init__(self, go: Callable[[], None]) -> None:
         self.go = go
         self.inside = False
+        self.since = 0.0
         self.round = 0
 
 
 class Window:
-    """As many as a server takes side by side, and no more: others would only queue there, in doubt."""
+    """As many as a server takes side by side, and no more: others would only queue there, in doubt.
+
+    It grows as long as answers take no longer for it and shrinks when they do, as TCP Vegas does
+    (Brakmo, Peterson 1995): down to one on a server that takes one at a time. Where even the
+    quickest answer comes from far away it only grows, up to all connections: on the way, and in the
+    filters of large providers, answers vary by more than a queue would make of them.
+    """
 
     def __init__(self, most: int, clock: Clock) -> None:
-        self._trials = Trials(sorted({most >> times for times in range(most.bit_length())} | {1}))
+        self._most = most
         self._clock = clock
+        self.size = 1.0
         self._inside = 0
         self._round = self._left = 0
+        self._undisturbed = float("inf")
+        self._answers = 0
+        self._anew_since = 0.0
         self._waiting: deque[Place] = deque()
         self._alarm: asyncio.TimerHandle | None = None
-
-    @property
-    def size(self) -> int:
-        return self._trials.size
-
-    @property
-    def whole_letters(self) -> bool:
-        """Whether one is to enter with the first command already, where only one may be inside.
-
-        A server that does one thing at a time would read the others' commands and texts while a
-        final dot waits for its answer. On a single connection it cannot.
-        """
-        return self._trials.level == 0 < len(self._trials.sizes) - 1
 
     def enter(self, go: Callable[[], None]) -> Place:
         """Return a place, which is inside; or is not yet, and then `go` is called once it is."""
         place = Place(go)
-        if self._inside >= self.size or self._waiting:
+        if self._inside >= int(self.size) or self._waiting:
             self._waiting.append(place)
             if self._alarm is None:
                 self._watch()
@@ -57,9 +59,21 @@ class Window:
         return place
 
     def answered(self, place: Place) -> None:
-        """Leave, because the answer to the final dot was read, and learn from when that was."""
-        self._trials.answered(self._clock.monotonic())
+        """Leave, because the answer was read, and learn from how long that took."""
+        now = self._clock.monotonic()
+        self._answers += 1
+        if self._answers % _LOOK_ANEW == 0:
+            self.size, self._undisturbed, self._anew_since = 1.0, float("inf"), now
+        if place.since >= self._anew_since:  # else others were there that this does not know of
+            self._learn(now - place.since)
         self.leave(place)
+
+    def _learn(self, took: float) -> None:
+        self._undisturbed = min(took, self._undisturbed + max(0.0, took - self._undisturbed) * _CREEP)
+        if self._undisturbed > _FAR or took <= self._undisturbed * _QUICK + _GRAIN:
+            self.size = min(self.size + 1 / self.size, self._most)
+        elif took > self._undisturbed * _SLOW + _GRAIN:
+            self.size = max(self.size - 2 / self.size, 1.0)  # sooner than it grows
 
     def leave(self, place: Place) -> None:
         """Leave without an answer, or before one's turn."""
@@ -70,15 +84,13 @@ class Window:
         if place.round == self._round:
             self._inside -= 1
         self._let_in()
-        if not self._inside:
-            self._trials.interrupted()
 
     def _let(self, place: Place) -> None:
         self._inside += 1
-        place.inside, place.round = True, self._round
+        place.inside, place.since, place.round = True, self._clock.monotonic(), self._round
 
     def _let_in(self) -> None:
-        while self._waiting and self._inside < self.size:
+        while self._waiting and self._inside < int(self.size):
             place = self._waiting.popleft()
             self._let(place)
             place.go()

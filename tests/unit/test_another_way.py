@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from app.mail.envelope import ClaimLost, Outage
-from app.mail.window import Window
 from tests.sending import PATIENT, TAKEN, HandOver, WaitingHandOver, letter, transport_to
 from tests.smtp_script import Script, ScriptedServer, Wire, greeting
 
@@ -32,8 +31,7 @@ def answering_late(offered: asyncio.Event, answer: asyncio.Event, *, letters: in
     return script
 
 
-async def test_a_letter_does_not_wait_long_behind_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Window, "whole_letters", False)  # as where that was found to be quicker
+async def test_a_letter_does_not_wait_long_behind_another() -> None:
     patience, offered, answer = replace(PATIENT, behind=0.02), asyncio.Event(), asyncio.Event()
     quick, behind = WaitingHandOver(), HandOver()
     async with (
