@@ -9,7 +9,8 @@ from app.clock import Clock
 _QUICK, _SLOW = 1.25, 1.6  # times what an answer takes that waits behind no other
 _GRAIN = 0.0002  # seconds that mean nothing
 _CREEP = 0.01  # how far each answer may lift that time, so that a server that got slower is believed
-_FAR = 0.005  # seconds; answers that take longer vary by themselves, and waiting for them costs more than doubt
+_FAR = 0.01  # seconds; answers that take longer vary by themselves, and waiting for them costs more than doubt
+_ONE_BY_ONE = 20  # answers that come first, one at a time: they show how long one takes that waits behind no other
 _LOOK_ANEW = 10_000  # answers after which it is learned again from one at a time: the server may be another by now
 _STUCK = 1.0  # seconds without an answer; after them, others do not wait for it any more
 
@@ -43,7 +44,6 @@ class Window:
         self._round = self._left = 0
         self._undisturbed = float("inf")
         self._answers = 0
-        self._anew_since = 0.0
         self._waiting: deque[Place] = deque()
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -60,16 +60,16 @@ class Window:
 
     def answered(self, place: Place) -> None:
         """Leave, because the answer was read, and learn from how long that took."""
-        now = self._clock.monotonic()
         self._answers += 1
-        if self._answers % _LOOK_ANEW == 0:
-            self.size, self._undisturbed, self._anew_since = 1.0, float("inf"), now
-        if place.since >= self._anew_since:  # else others were there that this does not know of
-            self._learn(now - place.since)
+        if self._answers == _LOOK_ANEW:
+            self.size, self._undisturbed, self._answers = 1.0, float("inf"), 0
+        self._learn(self._clock.monotonic() - place.since)
         self.leave(place)
 
     def _learn(self, took: float) -> None:
         self._undisturbed = min(took, self._undisturbed + max(0.0, took - self._undisturbed) * _CREEP)
+        if self._answers < _ONE_BY_ONE:
+            return
         if self._undisturbed > _FAR or took <= self._undisturbed * _QUICK + _GRAIN:
             self.size = min(self.size + 1 / self.size, self._most)
         elif took > self._undisturbed * _SLOW + _GRAIN:

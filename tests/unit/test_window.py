@@ -41,6 +41,17 @@ def _far_away(seconds: float, spread: float = 0.0) -> Server:
     return lambda _now: seconds * chance.lognormvariate(0, spread)
 
 
+def _slow_at_first(letters: int, slow: float, quick: float) -> Server:
+    numbers, free_at = count(), 0.0
+
+    def server(now: float) -> float:
+        nonlocal free_at
+        free_at = max(now, free_at) + (slow if next(numbers) < letters else quick)
+        return free_at - now
+
+    return server
+
+
 def _send(window: Window, clock: FrozenClock, server: Server, letters: int) -> Counter[int]:
     """Send letters as fast as ten connections may; return how many were answered at each size."""
     answers: list[tuple[float, int, list[Place]]] = []
@@ -87,18 +98,20 @@ async def test_where_answers_come_from_far_away_all_connections_are_used(
     assert sizes[10] > 1900
 
 
+async def test_a_server_that_is_slow_to_begin_with_is_not_far_away(window: Window, clock: FrozenClock) -> None:
+    sizes = _send(window, clock, _slow_at_first(10, 0.015, 0.005), 500)
+    assert sizes[1] + sizes[2] > 450
+
+
+async def test_a_server_that_became_quick_is_looked_at_anew(window: Window, clock: FrozenClock) -> None:
+    sizes = _send(window, clock, _slow_at_first(500, 0.020, 0.003), 12_000)
+    assert sizes[10] > 9000  # all who wait for each other make it look far away
+    assert sizes[1] + sizes[2] > 1900
+
+
 async def test_a_server_nearby_that_takes_many_side_by_side_gets_them(window: Window, clock: FrozenClock) -> None:
     sizes = _send(window, clock, _far_away(0.003), 2000)
     assert sizes[10] > 1900
-
-
-async def test_a_server_that_changes_is_believed(window: Window, clock: FrozenClock) -> None:
-    _send(window, clock, _far_away(0.02), 200)
-    assert int(window.size) == 10
-    _send(window, clock, _one_at_a_time(0.003), 10_000)
-    assert int(window.size) <= 2
-    _send(window, clock, _far_away(0.02), 1000)
-    assert int(window.size) == 10
 
 
 async def test_whoever_leaves_lets_the_next_in_and_nobody_who_has_gone(window: Window) -> None:
