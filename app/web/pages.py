@@ -51,6 +51,11 @@ def asset(name: str) -> str:
     return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 
+def is_at_desk(request: Request) -> bool:
+    """Whether a page is the operators', not the writers' or readers'."""
+    return request.url.path.startswith("/admin")
+
+
 def page(request: Request, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
     """Fill a template that extends `partials/base.html`.
 

@@ -10,7 +10,7 @@ from starlette.routing import Match
 from app.rendering import translations
 from app.web.forms import N_
 from app.web.language import VARY, language_of
-from app.web.pages import page
+from app.web.pages import is_at_desk, page
 
 _WORDS = {
     400: (N_("We could not read that"), N_("The request was not one a browser sends. Please go back and try again.")),
@@ -61,7 +61,7 @@ def problem(
         content = {"status": status, "title": gettext(title), "detail": gettext(text), "errors": errors or {}}
         answer: Response = JSONResponse(content, status, {"Vary": VARY}, "application/problem+json")
     else:
-        lost, at_desk = status == HTTPStatus.NOT_FOUND, request.url.path.startswith("/admin")
+        lost, at_desk = status == HTTPStatus.NOT_FOUND, is_at_desk(request)
         answer = page(request, "pages/problem.html", status, title=title, text=text, lost=lost, at_desk=at_desk)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = _SOON

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.settings import Settings
+from app.web.pages import is_at_desk
 from app.web.problems import problem
 
 BODY_LIMIT = 1024 * 1024
@@ -120,7 +121,7 @@ def is_forged(request: Request, own: str) -> bool:
         return site not in ("same-origin", "none")
     if origin is not None:
         return origin.partition("://")[2].lower() not in (own, request.headers["host"].lower())
-    return request.url.path.startswith("/admin")
+    return is_at_desk(request)
 
 
 def is_one_click(request: Request) -> bool:
