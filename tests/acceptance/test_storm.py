@@ -26,7 +26,7 @@ from tests.acceptance.seeding import KEY, seed
 from tests.acceptance.servers import Program, Server, eventually
 
 LETTERS, KILLS = map(int, os.environ.get("MAILBOX_TEST_STORM", "600,5").split(","))
-A_KILL = 4
+A_KILL = 2
 """Letters that may arrive twice for each; the average of a storm is about one."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + LETTERS / 10 + KILLS * 10)]

@@ -4,9 +4,9 @@ import asyncio
 import heapq
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from itertools import count
+from itertools import chain, count, repeat
 
 import pytest
 
@@ -25,31 +25,28 @@ def window(clock: FrozenClock) -> Window:
     return Window(10, clock)
 
 
-def _one_at_a_time(seconds: float, spread: float = 0.0) -> Server:
-    chance, free_at = random.Random(7), 0.0
+def _one_at_a_time(seconds: Iterator[float]) -> Server:
+    free_at = 0.0
 
     def server(now: float) -> float:
         nonlocal free_at
-        free_at = max(now, free_at) + seconds * chance.lognormvariate(0, spread)
+        free_at = max(now, free_at) + next(seconds)
         return free_at - now
 
     return server
 
 
-def _far_away(seconds: float, spread: float = 0.0) -> Server:
+def _side_by_side(seconds: Iterator[float]) -> Server:
+    return lambda _now: next(seconds)
+
+
+def _varying(median: float, spread: float) -> Iterator[float]:
     chance = random.Random(7)
-    return lambda _now: seconds * chance.lognormvariate(0, spread)
+    return (median * chance.lognormvariate(0, spread) for _ in count())
 
 
-def _slow_at_first(letters: int, slow: float, quick: float) -> Server:
-    numbers, free_at = count(), 0.0
-
-    def server(now: float) -> float:
-        nonlocal free_at
-        free_at = max(now, free_at) + (slow if next(numbers) < letters else quick)
-        return free_at - now
-
-    return server
+def _first(number: int, seconds: float, later: float) -> Iterator[float]:
+    return chain(repeat(seconds, number), repeat(later))
 
 
 def _send(window: Window, clock: FrozenClock, server: Server, letters: int) -> Counter[int]:
@@ -86,7 +83,7 @@ def _send(window: Window, clock: FrozenClock, server: Server, letters: int) -> C
 async def test_a_server_that_takes_one_at_a_time_gets_two_at_most(
     spread: float, window: Window, clock: FrozenClock
 ) -> None:
-    sizes = _send(window, clock, _one_at_a_time(0.003, spread), 2000)
+    sizes = _send(window, clock, _one_at_a_time(_varying(0.003, spread)), 2000)
     assert sizes[1] + sizes[2] > 1900
 
 
@@ -94,24 +91,29 @@ async def test_a_server_that_takes_one_at_a_time_gets_two_at_most(
 async def test_where_answers_come_from_far_away_all_connections_are_used(
     spread: float, window: Window, clock: FrozenClock
 ) -> None:
-    sizes = _send(window, clock, _far_away(0.3, spread), 2000)
+    sizes = _send(window, clock, _side_by_side(_varying(0.3, spread)), 2000)
     assert sizes[10] > 1900
 
 
 async def test_a_server_that_is_slow_to_begin_with_is_not_far_away(window: Window, clock: FrozenClock) -> None:
-    sizes = _send(window, clock, _slow_at_first(10, 0.015, 0.005), 500)
+    sizes = _send(window, clock, _one_at_a_time(_first(10, 0.015, 0.005)), 500)
     assert sizes[1] + sizes[2] > 450
 
 
 async def test_a_server_that_became_quick_is_looked_at_anew(window: Window, clock: FrozenClock) -> None:
-    sizes = _send(window, clock, _slow_at_first(500, 0.020, 0.003), 12_000)
+    sizes = _send(window, clock, _one_at_a_time(_first(500, 0.020, 0.003)), 12_000)
     assert sizes[10] > 9000  # all who wait for each other make it look far away
     assert sizes[1] + sizes[2] > 1900
 
 
 async def test_a_server_nearby_that_takes_many_side_by_side_gets_them(window: Window, clock: FrozenClock) -> None:
-    sizes = _send(window, clock, _far_away(0.003), 2000)
+    sizes = _send(window, clock, _side_by_side(repeat(0.003)), 2000)
     assert sizes[10] > 1900
+
+
+async def test_a_server_that_got_slower_is_believed(window: Window, clock: FrozenClock) -> None:
+    sizes = _send(window, clock, _side_by_side(_first(500, 0.002, 0.008)), 1500)
+    assert sizes[10] > 1100
 
 
 async def test_whoever_leaves_lets_the_next_in_and_nobody_who_has_gone(window: Window) -> None:
