@@ -80,7 +80,7 @@ GUARDS = (
     Guard(
         "P4",
         "app/web/security.py",
-        'return request.url.path.startswith("/admin")',
+        "return is_at_desk(request)",
         "return False",
         "tests/web/test_security.py::test_under_admin_a_request_must_say_where_it_comes_from",
     ),
