@@ -12,6 +12,7 @@ from app.domain.status import Occasion, Status
 from app.errors import LetterNotFound, Sealed
 from app.sealing import token_hash
 from app.store.database import transaction
+from app.store.locking import lock_deliveries
 from app.store.models import Delivery, Letter
 from app.store.new_deliveries import new_delivery
 from app.store.revising import revise
@@ -34,8 +35,7 @@ class Changes:
         A receipt that names other days is followed by one with these, once the letter is sealed.
 
         Each delivery is moved by its state, as the scan claims it by its state, so a letter that is
-        leaving at this moment leaves as it was. The deliveries come first and in order, as in a
-        correction of the address, so that the two never wait for each other.
+        leaving at this moment leaves as it was.
 
         Raises LetterNotFound, and Sealed where it is too late for a change; nothing has changed then.
         """
@@ -48,6 +48,7 @@ class Changes:
         sealed_at = min(letter.sealed_at, promise.first)
         told = (letter.send_at, letter.second_send_at, letter.timezone)
         async with transaction():
+            await lock_deliveries(letter.id)
             await _move(letter.id, Occasion.FIRST, promise.first)
             await self._move_second(letter.id, promise.second, now)
             still_open = Letter.filter(id=letter.id, purged_at=None, sealed_at__gt=now)

@@ -10,6 +10,7 @@ from app.errors import LeavingJustNow, LetterNotFound, NotCorrectable
 from app.sealing import token_hash
 from app.store.confirming import Confirmations
 from app.store.database import transaction
+from app.store.locking import lock_deliveries
 from app.store.models import Correction, Delivery, Letter
 from app.store.quotas import Quotas, one_at_a_time
 from app.store.revising import revise
@@ -85,8 +86,8 @@ class Corrections:
 
 async def _still_to_come(letter_id: UUID) -> list[Delivery]:
     """Return what is still to come of a letter, which no scan can claim until we are done."""
-    promised = Delivery.filter(letter_id=letter_id, notice=False)
-    deliveries = await promised.order_by("id").select_for_update()
+    await lock_deliveries(letter_id)
+    deliveries = await Delivery.filter(letter_id=letter_id, notice=False).order_by("id")
     letter = await Letter.get_or_none(id=letter_id, purged_at=None)
     if letter is None:
         raise LetterNotFound("this letter has been purged")

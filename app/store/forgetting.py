@@ -15,6 +15,7 @@ from app.domain.status import Status
 from app.errors import LeavingJustNow, LetterNotFound
 from app.sealing import token_hash
 from app.store.database import as_parameter, connection, transaction
+from app.store.locking import lock_deliveries
 from app.store.models import Attempt, Delivery, Letter
 from app.store.row_ids import lowest_row_id
 from app.store.statements import numbered
@@ -85,6 +86,7 @@ async def erase(token: str, now: datetime) -> list[str]:
         raise LetterNotFound("there is no letter under this link")
     deliveries = Delivery.filter(letter_id=letter.id)
     async with transaction():
+        await lock_deliveries(letter.id)
         # What its reader stopped is cancelled anew: nobody takes that stop back any more.
         waiting = deliveries.filter(Q(status=Status.CANCELLED, status_at=letter.stopped_at) | Q(status__in=_WAITING))
         await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None)

@@ -16,6 +16,7 @@ from app.errors import LetterNotFound, NotWithdrawable
 from app.sealing import new_token, token_hash
 from app.store.confirming import Confirmations
 from app.store.database import transaction
+from app.store.locking import lock_deliveries
 from app.store.models import Attempt, Delivery, Letter
 from app.store.new_deliveries import new_delivery
 from app.store.posting import store
@@ -225,6 +226,7 @@ class Letters:
         # What its reader stopped is withdrawn too: from now on the reader cannot take that back.
         stopped = Q(status=Status.CANCELLED, status_at=letter["stopped_at"])
         async with transaction():
+            await lock_deliveries(letter["id"])
             gone = {"status": Status.CANCELLED, "status_at": now, "held_reason": None}
             await promised.filter(stopped | Q(status__in=waiting)).update(**gone)
             # A receipt that still waits would speak of a letter that is not to come.

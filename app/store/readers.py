@@ -11,6 +11,7 @@ from app.domain.status import HeldReason, Status
 from app.errors import LetterNotFound
 from app.sealing import token_hash
 from app.store.database import transaction
+from app.store.locking import lock_deliveries
 from app.store.models import BlockedAddress, Delivery, Letter
 from app.store.vault import Vault
 
@@ -76,6 +77,7 @@ async def stop(token: str, now: datetime) -> None:
     """
     letter = await _by_token(token)
     async with transaction():
+        await lock_deliveries(letter.id)
         if await Letter.filter(id=letter.id, stopped_at=None).update(stopped_at=now):
             waiting = Delivery.filter(_WAITING, letter_id=letter.id, notice=False)
             await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None)
@@ -88,6 +90,7 @@ async def resume(token: str, now: datetime) -> None:
     """
     letter = await _by_token(token)
     async with transaction():
+        await lock_deliveries(letter.id)
         stopped = Delivery.filter(letter_id=letter.id, status=Status.CANCELLED, status_at=letter.stopped_at)
         coming = stopped.filter(notice=False, due_at__gt=now)
         revived = await coming.filter(awaited_mac=None).update(status=Status.SCHEDULED, status_at=now)
@@ -120,7 +123,8 @@ async def unblock(token: str, now: datetime) -> None:
         notices = Subquery(Letter.filter(ours).values("id"))
         theirs = Q(letter_id__in=letters, notice=False) | Q(letter_id__in=notices, notice=True)
         held = Delivery.filter(theirs, status=Status.HELD, held_reason=HeldReason.BLOCKED)
-        await held.update(status=Status.SCHEDULED, status_at=now, due_at=now, held_reason=None)
+        ids = [found.id for found in await held.order_by("id").select_for_update().only("id")]
+        await Delivery.filter(id__in=ids).update(status=Status.SCHEDULED, status_at=now, due_at=now, held_reason=None)
 
 
 async def _by_token(token: str) -> Letter:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from app.domain.schedule import Delay
@@ -34,3 +35,12 @@ def prompt_letters(vault: Vault) -> Letters:
     """Letters that are due a second after they are written, and again a second later."""
     first, second = (Delay(elapsed=timedelta(seconds=seconds)) for seconds in (1, 2))
     return Letters(vault, first_delay=first, second_delay=second, message_domain="slow.test")
+
+
+@pytest.fixture
+async def outsider(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of its own beside the program's, to stand in its way with."""
+    async with connected(postgres_url):
+        connection = await asyncpg.connect(postgres_url)
+        yield connection
+        await connection.close()

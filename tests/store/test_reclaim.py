@@ -1,8 +1,6 @@
 """Taking back what a dead worker held, and the races around it, on both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
 
@@ -13,7 +11,6 @@ from tortoise.exceptions import IntegrityError
 from app.domain.status import Outcome, Status
 from app.sealing import Sealer
 from app.store.claims import claim, hand_over, reclaim
-from app.store.database import connected
 from app.store.leases import SCHEDULER, beat, beats, holds, take
 from app.store.models import Attempt, Delivery, Worker
 from app.store.settlements import Try, given_back, sent, settle
@@ -21,6 +18,7 @@ from app.store.statements import POSTGRES
 from app.store.vault import open_vault
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, claim_due, new_worker
+from tests.store.locks import in_the_way, waiting
 from tests.store.test_settlements import TAKEN
 
 pytestmark = pytest.mark.anyio
@@ -130,48 +128,20 @@ async def test_reclaiming_settling_and_handing_over_at_once_leaves_every_deliver
 
 
 @pytest.fixture
-async def outsider(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of its own, to stand in the way with."""
-    async with connected(postgres_url):
-        connection = await asyncpg.connect(postgres_url)
-        yield connection
-        await connection.close()
-
-
-@pytest.fixture
 async def bare(outsider: asyncpg.Connection) -> Ledger:
     assert outsider
     return Ledger(await open_vault(Sealer(["k" * 32])))
-
-
-@asynccontextmanager
-async def _in_the_way(outsider: asyncpg.Connection, lock: str) -> AsyncIterator[None]:
-    async with outsider.transaction():
-        assert await outsider.fetch(lock)
-        yield
-
-
-async def _waiting(outsider: asyncpg.Connection, number: int) -> None:
-    """Wait until so many statements wait for somebody's lock."""
-    async with asyncio.timeout(60):
-        while True:
-            await outsider.execute("SELECT pg_stat_clear_snapshot()")  # or the transaction sees the same for ever
-            count = await outsider.fetchval(
-                "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-            if count == number:
-                return
 
 
 async def test_a_hand_over_that_comes_first_makes_it_uncertain(outsider: asyncpg.Connection, bare: Ledger) -> None:
     one, other = [await bare.add(Status.SCHEDULED, NOW) for _ in range(2)]
     dead = await new_worker()
     claimed = await claim_due(dead)
-    async with _in_the_way(outsider, f"SELECT 1 FROM deliveries WHERE id = {other.id} FOR UPDATE"):
+    async with in_the_way(outsider, f"SELECT 1 FROM deliveries WHERE id = {other.id} FOR UPDATE"):
         handing_over = asyncio.create_task(hand_over(claimed, NOW))
-        await _waiting(outsider, 1)  # the first is written, not committed; the second stands in the way
+        await waiting(outsider, 1)  # the first is written, not committed; the second stands in the way
         reclaiming = asyncio.create_task(reclaim(dead, 0, LATER))
-        await _waiting(outsider, 2)
+        await waiting(outsider, 2)
     assert await handing_over == {one.id, other.id}
     assert len(await reclaiming) == 2
     assert {row.status for row in await Delivery.all()} == {Status.UNCERTAIN}
@@ -183,12 +153,12 @@ async def test_a_reclaim_that_comes_first_stops_the_hand_over(outsider: asyncpg.
     dead = await new_worker()
     await take(SCHEDULER, dead, NOW)
     claimed = await claim_due(dead)
-    async with _in_the_way(outsider, "SELECT 1 FROM leases FOR UPDATE"):
+    async with in_the_way(outsider, "SELECT 1 FROM leases FOR UPDATE"):
         reclaiming = asyncio.create_task(reclaim(dead, 0, LATER))
-        await _waiting(outsider, 1)  # it has taken the claim back, and cannot free the lease yet
+        await waiting(outsider, 1)  # it has taken the claim back, and cannot free the lease yet
         handing_over = asyncio.create_task(hand_over(claimed, NOW))
         settling = asyncio.create_task(settle([given_back(claimed[0], NOW)], "worker"))
-        await _waiting(outsider, 3)
+        await waiting(outsider, 3)
     assert len(await reclaiming) == 1
     assert await handing_over == await settling == set()
     row = await Delivery.get(id=delivery.id)
@@ -200,11 +170,11 @@ async def test_a_settle_that_comes_first_is_not_undone(outsider: asyncpg.Connect
     dead = await new_worker()
     claimed = await claim_due(dead)
     endings = [sent(each, Try(NOW, NOW, NOW, TAKEN)) for each in claimed]
-    async with _in_the_way(outsider, f"SELECT 1 FROM deliveries WHERE id = {other.id} FOR UPDATE"):
+    async with in_the_way(outsider, f"SELECT 1 FROM deliveries WHERE id = {other.id} FOR UPDATE"):
         settling = asyncio.create_task(settle(endings, "worker"))
-        await _waiting(outsider, 1)
+        await waiting(outsider, 1)
         reclaiming = asyncio.create_task(reclaim(dead, 0, LATER))
-        await _waiting(outsider, 2)
+        await waiting(outsider, 2)
     assert await settling == {one.id, other.id}
     assert len(await reclaiming) == 0
     assert {row.status for row in await Delivery.all()} == {Status.SENT}
@@ -214,12 +184,12 @@ async def test_who_claims_during_its_own_reclaim_claims_nothing(outsider: asyncp
     await bare.add(Status.SCHEDULED, NOW)
     zombie = await new_worker()
     await take(SCHEDULER, zombie, NOW)
-    async with _in_the_way(outsider, "SELECT 1 FROM leases FOR UPDATE"):
+    async with in_the_way(outsider, "SELECT 1 FROM leases FOR UPDATE"):
         reclaiming = asyncio.create_task(reclaim(zombie, 0, LATER))
-        await _waiting(outsider, 1)
+        await waiting(outsider, 1)
         claiming = asyncio.create_task(claim_due(zombie))
         beating = asyncio.create_task(beat(zombie, NOW))
-        await _waiting(outsider, 3)
+        await waiting(outsider, 3)
     assert len(await reclaiming) == 0
     assert not await beating
     with pytest.raises(IntegrityError):
@@ -235,7 +205,7 @@ async def test_a_claim_that_comes_before_the_reclaim_is_taken_back_too(
     async with outsider.transaction():
         await outsider.fetch(POSTGRES.claim.format(kind="NOT notice"), NOW, uuid4(), zombie, NOW, "[]", 10)
         reclaiming = asyncio.create_task(reclaim(zombie, 0, LATER))
-        await _waiting(outsider, 1)
+        await waiting(outsider, 1)
     assert len(await reclaiming) == 1
     row = await Delivery.all().get()
     assert (row.status, row.claimed_by_id) == (Status.SCHEDULED, None)
@@ -249,14 +219,14 @@ async def test_a_beat_that_comes_first_saves_its_worker(outsider: asyncpg.Connec
     async with outsider.transaction():
         await outsider.execute("UPDATE workers SET beat = beat + 1")
         reclaiming = asyncio.create_task(reclaim(slow, 0, LATER))
-        await _waiting(outsider, 1)
+        await waiting(outsider, 1)
     assert len(await reclaiming) == 0
     assert (await Delivery.get(id=claimed.id)).claimed_by_id == slow
 
 
 async def test_claims_pass_by_what_another_is_claiming(outsider: asyncpg.Connection, bare: Ledger) -> None:
     oldest, next_ = [await bare.add(Status.SCHEDULED, NOW - timedelta(minutes=each)) for each in (2, 1)]
-    async with _in_the_way(outsider, f"SELECT 1 FROM deliveries WHERE id = {oldest.id} FOR UPDATE"):
+    async with in_the_way(outsider, f"SELECT 1 FROM deliveries WHERE id = {oldest.id} FOR UPDATE"):
         async with asyncio.timeout(60):
             claimed = await claim(await new_worker(), uuid4(), NOW, 1, notices=False)
         assert [one.id for one in claimed] == [next_.id]
