@@ -11,7 +11,9 @@ from playwright.async_api import BrowserContext, Page
 
 BODY = "수진아,\n\n.\nFrom the sea 👨‍👩‍👧‍👦\n"
 LETTER = {"recipient_email": "sujin@example.org", "recipient_name": "수진", "subject": "바다에서", "body": BODY}
-CHROMIUM = Path("/usr/bin/chromium")
+_SHELL, _WHOLE = Path("/usr/bin/chromium-headless-shell"), Path("/usr/bin/chromium")
+CHROMIUM = _SHELL if _SHELL.exists() else _WHOLE
+"""Of the same source, the shell draws no window around a page: a new context costs it a quarter of the time."""
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
