@@ -13,7 +13,7 @@ from app.store.leases import SCHEDULER
 from app.store.models import JobRun, Lease, Worker
 from app.store.said import SAID_OR_OUTCOME
 from app.store.statements import numbered
-from app.store.tallies import QUARTER, WAITING, Count, count_all, count_spans, quarter_of
+from app.store.tallies import QUARTER, WAITING, Count, count_kinds, count_spans, quarter_of
 
 COUNT_LIMIT = 1_000
 """Of what nothing keeps count, such as a choice of the list, no more than one more than this is counted."""
@@ -112,7 +112,7 @@ class Figures:
 async def overview(now: datetime) -> Overview:
     """Return how the post office stands."""
     lease = await Lease.get(name=SCHEDULER).select_related("worker")
-    counts = [count for count in await count_all(*_UNDECIDED) if count.number]
+    counts = [count for count in await count_kinds(*_UNDECIDED) if count.number]
     return Overview(
         scheduler=lease.worker.name if lease.worker else None,
         seen_at=lease.worker.seen_at if lease.worker else None,

@@ -21,14 +21,16 @@ from app.domain.status import HeldReason, Occasion, Status
 from app.store.database import as_moment, as_parameter, connection
 from app.store.statements import numbered
 
-# One more row than is wanted tells whether there are more.
 _STRAND = """
-    SELECT * FROM (
-        SELECT {moment} AS moment, id FROM deliveries
-        WHERE {where} AND ({moment}, id) {beyond} (@1, @2) AND {moment} {within} @3
-        ORDER BY {moment} {order}, id {order} LIMIT {limit}
-    ) AS strand
+    SELECT {moment} AS moment, id FROM deliveries
+    WHERE {where} AND ({moment}, id) {beyond} (@1, @2) AND {moment} {within} @3
 """
+# SQLite merges strands that say no order of their own, and reads no more of each than it takes; of
+# others it would read and sort a whole limit. PostgreSQL has to be told.
+_ENOUGH = {
+    "sqlite": _STRAND,
+    "postgres": "SELECT * FROM (" + _STRAND + "ORDER BY {moment} {order}, id {order} LIMIT {limit}) AS strand",  # noqa: S608
+}
 # PostgreSQL takes longer to plan thirty strands than to read them; of these it plans one for all occasions.
 _STRANDS = """
     SELECT strand.moment, strand.id FROM (VALUES {occasions}) AS kind (name) CROSS JOIN LATERAL ({strand}) AS strand
@@ -113,7 +115,7 @@ def _strands(selection: Selection, direction: dict[str, str], limit: int) -> tup
         of_kind = f"status IN ({_listed(selection.states)}) AND occasion IN ({_listed(selection.occasions)})"
         if selection.reasons < set(HeldReason):
             of_kind += f" AND (status <> 'held' OR held_reason IN ({_listed(selection.reasons)}))"
-        found = [_STRAND.format(where=f"{which} AND {each} AND {of_kind}", moment=_MOMENT, **how) for each in whom]
+        found = [_strand(f"{which} AND {each} AND {of_kind}", {"moment": _MOMENT, **how}) for each in whom]
     else:
         found = list(_by_time(selection, whom[0], how))
     return " UNION ALL ".join(found), values
@@ -124,7 +126,7 @@ def _by_time(selection: Selection, whom: str, how: dict[str, Any]) -> Iterator[s
         moment = "status_at" if status in ENDED else "due_at"
         if few := _FEW.get(status):
             among = f"occasion IN ({_listed(selection.occasions)})"
-            yield _STRAND.format(where=f"{whom} AND {few} AND {among}", moment=moment, **how)
+            yield _strand(f"{whom} AND {few} AND {among}", {"moment": moment, **how})
         else:
             for kind in _kinds(selection, status):
                 yield from _by_occasion(f"{whom} AND {kind}", sorted(selection.occasions), {"moment": moment, **how})
@@ -133,10 +135,14 @@ def _by_time(selection: Selection, whom: str, how: dict[str, Any]) -> Iterator[s
 def _by_occasion(where: str, occasions: list[Occasion], how: dict[str, Any]) -> Iterator[str]:
     """An index begins with the occasion, so that each is a strand of its own."""
     if connection().capabilities.dialect == "postgres":
-        strand = _STRAND.format(where=f"{where} AND occasion = kind.name", **how)
+        strand = _strand(f"{where} AND occasion = kind.name", how)
         yield _STRANDS.format(occasions=", ".join(f"('{each}')" for each in occasions), strand=strand)
     else:
-        yield from (_STRAND.format(where=f"{where} AND occasion = '{each}'", **how) for each in occasions)
+        yield from (_strand(f"{where} AND occasion = '{each}'", how) for each in occasions)
+
+
+def _strand(where: str, how: dict[str, Any]) -> str:
+    return _ENOUGH[connection().capabilities.dialect].format(where=where, **how)
 
 
 def _kinds(selection: Selection, status: Status) -> list[str]:

@@ -1,6 +1,5 @@
 """The operator's pages over a million stored letters, each at rest."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
@@ -12,12 +11,11 @@ from tests.bench.bench import Bench
 from tests.bench.preparing import fill_with_a_past
 from tests.bench.report import quantile, say
 from tests.bench.saving import saving
-from tests.bench.visitors import ask, get, header, post
+from tests.bench.visitors import ask, get, header, post, repeat
 
 _PASSWORD = "correct horse battery staple"
 _SHORT = "짧은 편지"
 _WRITE = 300e-6  # seconds to write a letter with its deliveries
-_WARM, _TIMES = 3, 20
 _SHOWN = 8
 _LIST = "/admin/deliveries"
 _LAST_PAGE = "before-99999999999999999-1"
@@ -33,7 +31,7 @@ def desking(bench: Bench) -> None:
         fill_with_a_past(url, letters, body=_SHORT)
         program = ours.program(bench.folder / "ours", url, 1, ADMIN_PASSWORD=_PASSWORD, PAUSED="on")
         with program.serve() as server:
-            say(f"\nThe desk over {letters:,} letters on {kind}: ms in the middle and at worst, of {_TIMES}")
+            say(f"\nThe desk over {letters:,} letters on {kind}: ms in the middle and at worst")
             port = urlsplit(server.base).port or 0
             session = signed_in(port)
             tell(look(port, session, letters))
@@ -71,14 +69,8 @@ def look(port: int, session: str, letters: int) -> Took:
 
 
 def _times(port: int, request: bytes) -> tuple[float, float]:
-    took = []
-    for _ in range(_WARM + _TIMES):
-        begun = time.perf_counter()
-        answer = ask(port, request)
-        took.append(time.perf_counter() - begun)
-        assert answer.startswith(b"HTTP/1.1 200"), (request, answer)
-    counted = took[_WARM:]
-    return quantile(counted, 0.5) * 1000, max(counted) * 1000
+    took = repeat(port, request)
+    return quantile(took, 0.5) * 1000, max(took) * 1000
 
 
 def _searches(letters: int) -> dict[str, dict[str, str]]:

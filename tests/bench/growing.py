@@ -4,32 +4,35 @@ import time
 
 from tests.bench import ours
 from tests.bench.bench import Bench
-from tests.bench.children import child, memory
+from tests.bench.children import Child, child, memory
 from tests.bench.preparing import fill
-from tests.bench.report import say
-from tests.bench.sink import sink
+from tests.bench.report import Bound, say
+from tests.bench.sink import Sink, sink
 
-_LONGEST = 900.0  # seconds
+_EACH = 1e-3  # seconds to write a letter and to send it
 _LOOKS = 10
 
 
 def growing(bench: Bench) -> None:
-    """Print its size at every tenth of the way."""
+    """Print its size at every tenth of the way, as it gets there."""
     letters = bench.sizes.wave
-    if not bench.bound.allows(letters / 2_000, f"the memory of a wave of {letters:,}"):
+    if not bench.bound.allows(letters * _EACH, f"the memory of a wave of {letters:,}"):
         return
     url = bench.databases.new("postgres")
     fill(url, letters)
-    sizes: list[float] = []
+    say(f"\nMemory of one process on PostgreSQL while {letters:,} due letters go out")
     with sink(bench.folder) as server:
         program = ours.program(bench.folder / "ours", url, server.port)
         with child(ours.SCAN, bench.said, program.environment, program.folder) as process:
-            end = time.monotonic() + min(_LONGEST, bench.bound.left)
-            while process.look() and time.monotonic() < end:
-                if server.arrived() >= letters * (len(sizes) + 1) // _LOOKS:
-                    sizes.append(memory(process.pid, "VmRSS"))
-                time.sleep(0.02)
-        arrived = server.arrived()
-    say(f"\nMemory of one process on PostgreSQL while {letters:,} due letters go out; {arrived:,} arrived")
-    say(f"  MiB at each tenth: {', '.join(f'{size:.0f}' for size in sizes)}; at most {process.peak:.0f}")
+            _follow(process, server, letters, bench.bound)
+        say(f"  at most {process.peak:.0f} MiB; {server.arrived():,} arrived")
     bench.databases.drop(url)
+
+
+def _follow(process: Child, server: Sink, letters: int, bound: Bound) -> None:
+    looks = 0
+    while process.look() and bound.left > 0:
+        if server.arrived() >= letters * (looks + 1) // _LOOKS:
+            looks += 1
+            say(f"  {letters * looks // _LOOKS:12,}  {memory(process.pid, 'VmRSS'):6.1f} MiB")
+        time.sleep(0.02)

@@ -38,7 +38,7 @@ def reading(bench: Bench) -> None:
 
 
 def _visit(bench: Bench, rounds: Rounds, kind: str, url: str) -> None:
-    letters, page = bench.sizes.letters, get("/")
+    letters, page = bench.sizes.letters, [get("/")]
     with sink(bench.folder) as server:
         program = ours.program(bench.folder / "ours", url, server.port)
         with program.serve() as serving:

@@ -28,5 +28,5 @@ def test_its_parts_still_run() -> None:
     assert "left out" not in ended.stdout
     assert " arrived of " not in ended.stdout, ended.stdout
     assert ended.stdout.count("letters/s") == 3, ended.stdout
-    assert "40 due letters go out; 40 arrived" in ended.stdout
-    assert ended.stdout.count(" ms in the middle") == 4
+    assert " MiB; 40 arrived" in ended.stdout
+    assert ended.stdout.count(" ms in the middle") == 8

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from itertools import cycle
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
 import uvloop
 
 _CONNECTIONS = 20
+_WARM, _TIMES = 3, 20
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = b"content-length: "
 T = TypeVar("T")
@@ -67,12 +69,23 @@ def hurry(port: int, requests: Iterable[bytes], status: int) -> float:
     return _run(lambda: _hurry(port, list(requests), status))
 
 
-def stroll(port: int, request: bytes, every: float, enough: Callable[[int], bool]) -> list[float]:
-    """Send a request `every` so many seconds, answered or not; return the seconds that each answer took.
+def stroll(port: int, requests: Sequence[bytes], every: float, enough: Callable[[int], bool]) -> list[float]:
+    """Send the next request `every` so many seconds, answered or not; return the seconds that each answer took.
 
     They count from when it should have left: a server that stands still makes all wait that come meanwhile.
     """
-    return _run(lambda: _stroll(port, request, every, enough))
+    return _run(lambda: _stroll(port, requests, every, enough))
+
+
+def repeat(port: int, request: bytes) -> list[float]:
+    """Send a request again and again, each after the last one's answer; return the seconds that each answer took."""
+    took = []
+    for _ in range(_WARM + _TIMES):
+        begun = time.perf_counter()
+        answer = ask(port, request)
+        took.append(time.perf_counter() - begun)
+        assert answer.startswith(b"HTTP/1.1 200"), (request, answer)
+    return took[_WARM:]
 
 
 def ask(port: int, request: bytes) -> bytes:
@@ -105,10 +118,11 @@ async def _hurry(port: int, requests: list[bytes], status: int) -> float:
         return len(requests) / (time.perf_counter() - started)
 
 
-async def _stroll(port: int, request: bytes, every: float, enough: Callable[[int], bool]) -> list[float]:
+async def _stroll(port: int, requests: Sequence[bytes], every: float, enough: Callable[[int], bool]) -> list[float]:
     took: list[float] = []
+    coming = cycle(requests)
 
-    async def send(visitor: Visitor, due: float) -> None:
+    async def send(visitor: Visitor, request: bytes, due: float) -> None:
         answer = await visitor.ask(request)
         took.append(time.perf_counter() - due)
         assert answer.startswith(b"HTTP/1.1 200"), answer
@@ -119,7 +133,7 @@ async def _stroll(port: int, request: bytes, every: float, enough: Callable[[int
         due = time.perf_counter()
         while not enough(len(took)):
             if free:
-                group.create_task(send(free.popleft(), due))
+                group.create_task(send(free.popleft(), next(coming), due))
                 due += every
             await asyncio.sleep(max(0.001, due - time.perf_counter()))
     return took
