@@ -30,6 +30,7 @@ from app.delivery.station import Station
 from app.delivery.telling import ByMail, ByWebhook
 from app.delivery.verdict import Judge
 from app.delivery.watchman import Watchman, Words
+from app.delivery.witness import Witness
 from app.domain.address import domain_of
 from app.domain.alarms import Limits
 from app.errors import DatabaseError
@@ -63,6 +64,7 @@ class Mailbox:
     changes: Changes
     corrections: Corrections
     transport: Transport
+    witness: Witness
     outbox: Outbox | None
 
     @property
@@ -84,7 +86,8 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
             raise DatabaseError(f"the database lacks {', '.join(missing)}; run: slow-mailbox migrate")
         vault = await open_vault(sealer)
         outbox = None if settings.smtp else Outbox(settings.outbox_dir, clock)
-        transport = outbox or build_transport(settings, clock)
+        witness = Witness()
+        transport = outbox or _smtp(settings, clock, witness)
         try:
             yield Mailbox(
                 settings,
@@ -94,10 +97,12 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
                 Changes(vault, _message_domain(settings)),
                 Corrections(vault, _quotas(settings), _confirmations(settings, vault), settings.confirms),
                 transport,
+                witness,
                 outbox,
             )
         finally:
             await transport.close()
+            await witness.close()
 
 
 def _letters(settings: Settings, vault: Vault) -> Letters:
@@ -125,7 +130,7 @@ def build_transport(settings: Settings, clock: Clock) -> Transport:
     return _smtp(settings, clock) if settings.smtp else Outbox(settings.outbox_dir, clock)
 
 
-def _smtp(settings: Settings, clock: Clock) -> SmtpTransport:
+def _smtp(settings: Settings, clock: Clock, witness: Witness | None = None) -> SmtpTransport:
     if settings.smtp is None:
         raise ValueError("no mail server is set")
     return SmtpTransport(
@@ -133,6 +138,7 @@ def _smtp(settings: Settings, clock: Clock) -> SmtpTransport:
         connections=settings.smtp_connections,
         messages_per_connection=settings.smtp_messages_per_connection,
         clock=clock,
+        witness=witness,
     )
 
 
@@ -148,7 +154,7 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     pace = Pace(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain)
     packer = _packer(mailbox)
     judge = Judge(packer, breaker, pace, random.random)
-    answers = Answers(settings.answers_dir)
+    answers = Answers(settings.answers_dir, mailbox.witness)
     membership = _membership(mailbox, answers, judge)
     records = Records(membership, answers, clock)
     line = Line(pace, clock, flights.seats)

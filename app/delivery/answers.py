@@ -5,40 +5,37 @@ killed in between knew something: it stands here, since what is written to a fil
 process (not a power cut; then the ledger says uncertain, as without this).
 """
 
-import contextlib
 import fcntl
 import os
 from collections.abc import Iterable
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
-from app.domain.address import redacted
+from app.delivery.answers_file import DRAFT, Claim, answered_line, begun_line, discard, header, path_of
+from app.delivery.witness import Witness
 from app.domain.retry import Reply
+from app.mail.envelope import Expected
 
 log = structlog.get_logger()
 
-Claim = tuple[int, UUID]
-"""A delivery's id and the token of one claim on it."""
-
-SUFFIX, DRAFT = ".answers", ".draft"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MOST = 1 << 20  # bytes; beyond it what is settled is left out
-HEADER = "slow-mailbox answers 1 boot {}\n"
 
 
 class Answers:
     """One worker's file, open for as long as it lives: a lock on it tells that it does.
 
+    What the worker does not live to read, its `witness` writes into it.
+
     Where the disk fails, the file is taken away: no file says nothing, a half one would say
     something false.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, witness: Witness) -> None:
         self._folder = folder
+        self._witness = witness
         self._path: Path | None = None
         self._file: int | None = None
         self._size = 0
@@ -49,19 +46,17 @@ class Answers:
         """Begin the file of a worker, who may be the same process as before under another id."""
         before, self._path = self._path, path_of(self._folder, worker)
         self._rewrite()
+        self._witness.write_to(self._path)
         if before:
             discard(before)
 
-    def begin(self, claim: Claim) -> None:
-        """Write down that a message's bytes are about to be written."""
-        delivery, token = claim
-        self._append(delivery, f"{delivery} {token.hex}\n")
+    def begin(self, claim: Claim, expected: Expected) -> None:
+        """Write down that a message's final dot is about to be written, and where its answer is to come from."""
+        self._append(claim, begun_line(claim, expected))
 
     def answered(self, claim: Claim, at: datetime, reply: Reply) -> None:
         """Write down what the server said to it."""
-        delivery, token = claim
-        said = redacted(reply.text)
-        self._append(delivery, f"{delivery} {token.hex} {at.isoformat()} {reply.code} {reply.enhanced or '-'} {said}\n")
+        self._append(claim, answered_line(claim, at, reply))
 
     def settled(self, deliveries: Iterable[int]) -> None:
         """Forget what the ledger knows by now."""
@@ -83,7 +78,8 @@ class Answers:
             os.close(self._file)
         self._file = self._path = None
 
-    def _append(self, delivery: int, line: str) -> None:
+    def _append(self, claim: Claim, line: str) -> None:
+        delivery, _ = claim
         self._unsettled[delivery] = self._unsettled.get(delivery, "") + line
         if self._file is None:
             return
@@ -97,7 +93,7 @@ class Answers:
         """Make the file anew with what is unsettled, in one step; nothing is written meanwhile."""
         if self._path is None:
             return
-        text = HEADER.format(boot_id()) + "".join(self._unsettled.values())
+        text = header() + "".join(self._unsettled.values())
         draft = self._path.with_suffix(DRAFT)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -134,24 +130,3 @@ def _write(file: int, text: str) -> None:
     line = text.encode()
     if os.write(file, line) != len(line):
         raise OSError(0, "the disk is full")
-
-
-def path_of(folder: Path, worker: UUID) -> Path:
-    """Return where a worker's file lies."""
-    return folder / f"{worker}{SUFFIX}"
-
-
-def discard(path: Path) -> None:
-    """Take a worker's file away, and what it was made from."""
-    for each in (path, path.with_suffix(DRAFT)):
-        with contextlib.suppress(OSError):
-            each.unlink()
-
-
-@lru_cache(1)
-def boot_id() -> str:
-    """Return what this machine's run is known by: after a power cut it is another. Empty where unknown."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""

@@ -14,7 +14,7 @@ from app.delivery.verdict import Judge
 from app.domain.retry import Reply
 from app.domain.status import HeldReason
 from app.errors import KeyMissing
-from app.mail.envelope import Dropped, Envelope, Transport, TransportError
+from app.mail.envelope import Dropped, Envelope, Expected, Transport, TransportError
 from app.store import settlements
 from app.store.claims import Claimed
 from app.store.settlements import Ending, Try
@@ -123,9 +123,9 @@ class _Carriage:
     def hand_over(self) -> "asyncio.Future[bool]":
         return self._records.hand_over(self._claimed)
 
-    def begun(self) -> None:
+    def begun(self, expected: Expected) -> None:
         self._handed_over_at = self._clock.now()
-        self._records.begun(self._claimed)
+        self._records.begun(self._claimed, expected)
 
     def answered(self, reply: Reply) -> None:
         self._records.answered(self._claimed, reply)

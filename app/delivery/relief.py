@@ -7,8 +7,8 @@ from uuid import UUID
 import structlog
 
 from app.clock import Clock
-from app.delivery.answers import Claim, discard, path_of
-from app.delivery.remains import Answer, Remains, left_behind, read
+from app.delivery.answers_file import Answer, Claim, discard, path_of
+from app.delivery.remains import Remains, left_behind, read
 from app.delivery.verdict import Judge
 from app.store import claims, deliveries, leases, settlements
 from app.store.claims import Claimed

@@ -1,26 +1,12 @@
 """What a dead worker's file still tells (see `answers`)."""
 
 import fcntl
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from app.delivery.answers import DRAFT, HEADER, SUFFIX, Claim, boot_id, path_of
-from app.domain.retry import Reply
-
-_LINE = re.compile(r"(\d+) ([0-9a-f]{32})(?: (\d{4}-\d\d-\d\dT[\d:.]+\+00:00) (\d{3}) (\d\.\d+\.\d+|-) (.*))?")
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the server said to a message, and when."""
-
-    at: datetime
-    reply: Reply
+from app.delivery.answers_file import DRAFT, SUFFIX, Answer, Claim, parse, path_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +22,24 @@ def read(folder: Path, worker: UUID) -> Remains | None:
     """Return what a worker has left here; None where there is nothing to be read."""
     try:
         with path_of(folder, worker).open("rb") as file:
-            whole = _unlocked(file.fileno())
-            header, *lines = file.read().decode(errors="replace").split("\n")[:-1] or [""]
+            ended = _unlocked(file.fileno())
+            lines = parse(file.read())
     except OSError:
         return None
-    found = [match for match in map(_LINE.fullmatch, lines) if match]
-    return Remains(
-        begun=frozenset(map(_claim, found)),
-        answers={_claim(match): _answer(match) for match in found if match[3]},
-        whole=whole and bool(boot_id()) and f"{header}\n" == HEADER.format(boot_id()),
-    )
+    return Remains(frozenset([*lines.begun, *lines.answers]), lines.answers, whole=ended and lines.of_this_boot)
 
 
 def left_behind(folder: Path, alive: Collection[UUID]) -> set[UUID]:
     """Return whose files lie here, of workers that are not `alive`, nor hold them open."""
-    paths = [path for suffix in (SUFFIX, DRAFT) for path in folder.glob(f"*{suffix}") if _ID.fullmatch(path.stem)]
-    return {UUID(path.stem) for path in paths if _is_dead(path)} - set(alive)
+    found = {path: _worker(path) for suffix in (SUFFIX, DRAFT) for path in folder.glob(f"*{suffix}")}
+    return {worker for path, worker in found.items() if worker and _is_dead(path)} - set(alive)
+
+
+def _worker(path: Path) -> UUID | None:
+    try:
+        return UUID(path.stem)
+    except ValueError:
+        return None
 
 
 def _is_dead(path: Path) -> bool:
@@ -69,12 +57,3 @@ def _unlocked(file: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _claim(line: re.Match[str]) -> Claim:
-    return int(line[1]), UUID(line[2])
-
-
-def _answer(line: re.Match[str]) -> Answer:
-    enhanced = "" if line[5] == "-" else line[5]
-    return Answer(datetime.fromisoformat(line[3]), Reply(int(line[4]), enhanced, line[6], "body"))

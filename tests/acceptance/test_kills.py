@@ -45,6 +45,7 @@ LEFT = {
     "before the hand-over": Left(Status.CLAIMED, handed_over=False, arrived=0),
     "after the hand-over": Left(Status.CLAIMED, handed_over=True, arrived=0),
     "before the first byte": Left(Status.CLAIMED, handed_over=True, arrived=0),
+    "before the answer": Left(Status.CLAIMED, handed_over=True, arrived=1),
     "after the final dot": Left(Status.CLAIMED, handed_over=True, arrived=1),
     "after the answer": Left(Status.CLAIMED, handed_over=True, arrived=1),
     "before the settle": Left(Status.CLAIMED, handed_over=True, arrived=1),
@@ -52,7 +53,7 @@ LEFT = {
     "before the claim": Left(Status.SCHEDULED, handed_over=False, arrived=0),
 }
 DOUBTFUL = ("before the first byte", "after the final dot")
-"""Where nobody can know; what else was handed over, the process's own file tells."""
+"""Where nobody can know; what else was handed over, the process's own file tells, or its witness."""
 
 
 @asynccontextmanager
@@ -92,6 +93,7 @@ async def _leave_one_at_each_point(program: Program, letters: Letters, server: M
             await letters.post(Draft(recipient_email=f"reader@{len(left)}.test", body="Hello."), written_at)
             await _killed_at(victim, point)
             left[point] = (await Delivery.filter(occasion=Occasion.FIRST).order_by("id"))[-1]
+            await server.has_accepted(sum(LEFT[each].arrived for each in left))
             arrived = _arrivals(server)[left[point].message_id]
             state = Left(left[point].status, left[point].handed_over_at is not None, arrived)
             assert state == LEFT[point], point

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from app.delivery.answers import path_of
+from app.delivery.answers_file import path_of
 from app.domain.retry import Reply
 from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.mail.envelope import Expected
 from app.store import claims
 from app.store.claims import Claimed
 from app.store.models import Delivery
@@ -50,7 +51,7 @@ async def test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_
     full = Reply(452, "4.2.2", "mailbox full", "body")
     async with _killed(town, server, 5) as (office, claimed):
         for one in claimed[:4]:
-            office.answers.begin((one.id, one.token))
+            office.answers.begin((one.id, one.token), Expected())
         for one, reply in zip(claimed, (TAKEN, gone, full), strict=False):
             office.answers.answered((one.id, one.token), town.clock.now(), reply)
         answered_at = town.clock.now()
@@ -80,7 +81,7 @@ async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_fi
 ) -> None:
     async with _killed(town, server, 3) as (office, claimed):
         for one in claimed[:2]:
-            office.answers.begin((one.id, one.token))
+            office.answers.begin((one.id, one.token), Expected())
         office.answers.answered((claimed[0].id, claimed[0].token), town.clock.now(), TAKEN)
         answered_at = town.clock.now()
     async with town.office(server.port, ELSEWHERE) as heir:
@@ -102,7 +103,7 @@ async def test_who_dies_in_the_middle_of_relieving_another_does_no_harm(
     """It has settled what is known, and not yet taken back the rest."""
     async with _killed(town, server, 3) as (dead, claimed):
         for one in claimed[:2]:
-            dead.answers.begin((one.id, one.token))
+            dead.answers.begin((one.id, one.token), Expected())
         dead.answers.answered((claimed[0].id, claimed[0].token), town.clock.now(), TAKEN)
     async with town.office(server.port, HERE) as heir, town.office(server.port, HERE) as next_heir:
         with monkeypatch.context() as patch:
