@@ -103,9 +103,24 @@ class Finder:
         """Return the token of the link in a mail that asks for a confirmation; it is no more stored than a reader's."""
         return self._token("confirmation", message_id)
 
+    def mailbox_token(self, address_mac: str) -> str:
+        """Return the token by which whoever gets mail at an address closes that mailbox.
+
+        It names the address as we know it and proves that we gave it: there is nothing to store.
+        """
+        proof = self._digest("mailbox", address_mac)[:_TOKEN_BYTES]
+        return _in_letters(bytes.fromhex(address_mac) + proof)
+
+    def mailbox_of(self, token: str) -> str | None:
+        """Return whose token that is, by what an address is found by; None where we never gave it."""
+        try:
+            address_mac = base64.urlsafe_b64decode(f"{token}=")[:_TOKEN_BYTES].hex()
+        except ValueError:
+            return None
+        return address_mac if hmac.compare_digest(self.mailbox_token(address_mac), token) else None
+
     def _token(self, purpose: str, text: str) -> str:
-        token = self._digest(purpose, text)[:_TOKEN_BYTES]
-        return base64.urlsafe_b64encode(token).decode().rstrip("=")
+        return _in_letters(self._digest(purpose, text)[:_TOKEN_BYTES])
 
     def _mac(self, purpose: str, text: str) -> str:
         """Return 128 bits in hex: enough that no two of anybody's addresses meet."""
@@ -115,6 +130,10 @@ class Finder:
         mac = self._keyed.copy()
         mac.update(f"{purpose}\0{text}".encode())
         return mac.digest()
+
+
+def _in_letters(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
 
 
 def _derive(secret: str) -> bytes:

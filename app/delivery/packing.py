@@ -59,6 +59,7 @@ class Packer:
             reason="" if claimed.untried else claimed.refusal,
             untried=claimed.untried,
             stop_url="" if to_writer else self._stop_url(letter),
+            mailbox_url=f"{self._origin}/quiet/{self._vault.mailbox_token(letter['sender_mac'])}" if to_writer else "",
             renewed=claimed.occasion is Occasion.RECEIPT and letter["edition"] > 1,
             confirm_url=self._confirm_url(claimed.message_id) if asks else "",
             entries=tuple(

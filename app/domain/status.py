@@ -10,6 +10,7 @@ class Status(StrEnum):
     |-------------------------|-----------|---------------------------------------------------------|
     | (new)                   | scheduled | posting a letter                                        |
     | (new)                   | held      | posting a letter that must be confirmed first           |
+    | (new)                   | cancelled | posting one more letter than its writer gets receipts   |
     | scheduled               | claimed   | the scan                                                |
     | scheduled               | scheduled | the operator: sent now                                  |
     | scheduled               | held      | the operator, a refused first delivery                  |

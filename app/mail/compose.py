@@ -163,6 +163,7 @@ def _notice_values(mail: Mail) -> dict[str, str]:
         "confirm_url": mail.confirm_url,
         "renewed": "yes" if mail.renewed else "",
         "stop_url": mail.stop_url if mail.confirm_url else "",  # whoever is asked may be the reader, who may stop it
+        "mailbox_url": mail.mailbox_url,
         "written": _moment(_minute(mail.written_at), mail.timezone, mail.language),
         "first_date": _moment(_minute(mail.send_at), mail.timezone, mail.language),
         "second_date": _moment(_minute(second), mail.timezone, mail.language) if second else "",

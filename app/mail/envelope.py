@@ -26,7 +26,8 @@ class Mail:
     writer's own page of this letter, which must never reach its reader; `reader`, the masked
     address the letter is for; and, where it was refused, `reason`, the server's words without
     addresses, or `untried`: the address was known not to exist. Only what goes to the reader uses
-    `stop_url`, the reader's page, which must never reach its writer. `confirm_url` is where an
+    `stop_url`, the reader's page, which must never reach its writer, and only what goes to the writer
+    `mailbox_url`, where whoever gets it closes that mailbox to us. `confirm_url` is where an
     address confirms, the reader's where the writer gave none; `entries` are the letters whose links
     were asked for. `renewed`: an earlier receipt named other days.
     """
@@ -49,6 +50,7 @@ class Mail:
     untried: bool = False
     renewed: bool = False
     stop_url: str = ""
+    mailbox_url: str = ""
     confirm_url: str = ""
     entries: tuple[Entry, ...] = ()
 

@@ -55,7 +55,7 @@ class Skeleton:
             b"To": to,
             b"Subject": headers.unstructured(title),
             b"Message-ID": message_id.encode(),
-            b"List-Unsubscribe": f"<{values.get('stop_url', '')}>".encode(),
+            b"List-Unsubscribe": f"<{values.get('stop_url') or values.get('mailbox_url', '')}>".encode(),
             b"text": _base64(self.text % self._named(body, lines)),
             b"html": _base64(self.html % self._named(_escaped(body), _escaped(lines))),
         }
@@ -84,7 +84,7 @@ class Stationery:
             subject=_opened(render(f"{folder}/subject.txt", language, **values).strip()).decode(),
             text=_opened(render(f"{folder}/body.txt", language, **values)),
             html=_opened(_STYLES.inline(render(f"{folder}/body.html", language, **values))),
-            message=self._message(can_be_stopped="stop_url" in marks),
+            message=self._message(can_be_stopped=not marks.keys().isdisjoint(("stop_url", "mailbox_url"))),
             lines={name: name.encode() for name in marks if name not in ("title", "body")},
         )
 

@@ -138,6 +138,8 @@ class Letters:
             await self._quotas.check(letter, now)
         if self._confirmations:
             await self._confirmations.require(letter, now)
+        elif self._quotas:
+            await self._quotas.spare_writer(letter, now)
 
     def _usual(self, now: datetime, zone: ZoneInfo) -> Promise:
         return Promise(arrival(now, self._first_delay, zone), arrival(now, self._second_delay, zone))

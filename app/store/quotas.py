@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from app.domain.status import Occasion, Status
 from app.errors import TooMany
 from app.store.database import connection
-from app.store.models import Correction, Letter
+from app.store.models import Correction, Delivery, Letter
 from app.store.row_ids import lowest_row_id
 from app.store.statements import as_uuid, numbered
 
@@ -46,7 +47,8 @@ async def one_at_a_time(*macs: str) -> None:
 class Quotas:
     """Letters in 24 hours: to one reader, to one domain, from one writer's address, and in all.
 
-    `corrections` is how often in that time one letter may be given another address.
+    `corrections` is how often in that time one letter may be given another address; `receipts` how
+    many go to one address that never said it was the writer's.
     """
 
     reader: int = 50
@@ -54,6 +56,7 @@ class Quotas:
     writer: int = 50
     everybody: int = 10_000
     corrections: int = 5
+    receipts: int = 10
 
     async def check(self, letter: Letter, now: datetime) -> None:
         """Count a letter that was just stored or corrected, in its own transaction.
@@ -74,6 +77,16 @@ class Quotas:
         since = as_uuid(lowest_row_id(now - _DAY))
         if await connection().execute_query_dict(numbered(sql), [*macs, since]):
             raise TooMany(_WAIT)
+
+    async def spare_writer(self, letter: Letter, now: datetime) -> None:
+        """Call off the receipt of a letter that was just counted, where its writer's address got enough of them.
+
+        Whoever wants to flood a mailbox need not write to it: to write in its name is enough.
+        """
+        lately = Letter.filter(sender_mac=letter.sender_mac, id__gte=lowest_row_id(now - _DAY))
+        if letter.sender_mac and await lately.count() > self.receipts:
+            receipts = Delivery.filter(letter_id=letter.id, occasion=Occasion.RECEIPT)
+            await receipts.update(status=Status.CANCELLED, status_at=now)
 
     async def check_corrections(self, letter_id: UUID, now: datetime) -> None:
         """Count the correction of a letter that was just stored, in its own transaction. Raises TooMany."""

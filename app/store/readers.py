@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from tortoise.expressions import Q, Subquery
+from tortoise.expressions import Q
 
 from app.domain.address import masked
 from app.domain.status import HeldReason, Status
 from app.errors import LetterNotFound
 from app.sealing import token_hash
+from app.store import mailboxes
 from app.store.database import transaction
 from app.store.locking import lock_deliveries
-from app.store.models import BlockedAddress, Delivery, Letter
+from app.store.models import Delivery, Letter
 from app.store.vault import Vault
 
 # What the operator holds stays theirs: taking a stop back must not release it.
@@ -66,7 +67,7 @@ async def received(vault: Vault, token: str, now: datetime) -> ReceivedLetter:
         again_at=delivery.due_at if delivery else None,
         stopped=letter.stopped_at is not None,
         resumable=letter.purged_at is None and any(_resumable(letter, each, now) for each in deliveries),
-        blocked=await BlockedAddress.exists(mac=letter.recipient_mac),
+        blocked=await mailboxes.is_closed(letter.recipient_mac),
     )
 
 
@@ -101,30 +102,13 @@ async def resume(token: str, now: datetime) -> None:
 
 
 async def block(token: str, now: datetime) -> None:
-    """Have nothing sent any more to the address a letter went to. Twice is once.
-
-    It shows only when a letter or a notice is due, and is held then: nobody learns of it by
-    writing to that address (P3). Raises LetterNotFound.
-    """
-    letter = await _by_token(token)
-    await BlockedAddress.bulk_create([BlockedAddress(mac=letter.recipient_mac, since=now)], ignore_conflicts=True)
+    """Have nothing sent any more to the address a letter went to. Twice is once. Raises LetterNotFound."""
+    await mailboxes.close((await _by_token(token)).recipient_mac, now)
 
 
 async def unblock(token: str, now: datetime) -> None:
-    """Take a block back: what it held is due now, but for letters that were stopped.
-
-    Raises LetterNotFound.
-    """
-    mac = (await _by_token(token)).recipient_mac
-    async with transaction():
-        await BlockedAddress.filter(mac=mac).delete()
-        letters = Subquery(Letter.filter(recipient_mac=mac, stopped_at=None).values("id"))
-        ours = Q(sender_mac=mac) | Q(sender_mac=None, recipient_mac=mac)
-        notices = Subquery(Letter.filter(ours).values("id"))
-        theirs = Q(letter_id__in=letters, notice=False) | Q(letter_id__in=notices, notice=True)
-        held = Delivery.filter(theirs, status=Status.HELD, held_reason=HeldReason.BLOCKED)
-        ids = [found.id for found in await held.order_by("id").select_for_update().only("id")]
-        await Delivery.filter(id__in=ids).update(status=Status.SCHEDULED, status_at=now, due_at=now, held_reason=None)
+    """Take a block back. Raises LetterNotFound."""
+    await mailboxes.reopen((await _by_token(token)).recipient_mac, now)
 
 
 async def _by_token(token: str) -> Letter:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from app.domain.address import domain_of, normalised
+from app.errors import LetterNotFound
 from app.sealing import Finder, Sealer
 from app.store.desk_models import SecondFactor
 from app.store.models import Secret
@@ -93,6 +94,17 @@ class Vault:
     def reader_token(self, letter_id: UUID | str, address_mac: str) -> str:
         """Return the token of the link in a letter's mail, for the reader at this address alone."""
         return self._finder.reader_token(_hex(letter_id), address_mac)
+
+    def mailbox_token(self, address_mac: str) -> str:
+        """Return the token of the link in our notices to this address, by which it wants no more of them."""
+        return self._finder.mailbox_token(address_mac)
+
+    def mailbox_of(self, token: str) -> str:
+        """Return what the address of such a link is found by. Raises LetterNotFound for a link of nobody's."""
+        mac = self._finder.mailbox_of(token)
+        if mac is None:
+            raise LetterNotFound("there is no mailbox under this link")
+        return mac
 
     def confirmation_token(self, message_id: str) -> str:
         """Return the token of the link in the mail with this Message-ID, by which an address confirms."""

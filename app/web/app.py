@@ -40,6 +40,7 @@ from app.web import (
     looking,
     operations,
     outbox,
+    quiet,
     readers,
     writing,
 )
@@ -57,7 +58,7 @@ from app.web.security import Gate, SecurityHeaders
 from app.web.throttle import LoginThrottle
 
 _WRITERS = (writing, looking, letters, changing, keeping)  # the fixed addresses before /letters/{token}
-_LATER = (confirming, correcting, keepsake, links, readers)
+_LATER = (confirming, correcting, keepsake, links, quiet, readers)
 _IN_JSON = (looking, keeping, *_LATER)  # each has an `api` of its own
 _OTHERS = (about, api, language, outbox, operations)
 _DESK = (today, listing, delivery, exporting, addressing, doing, sending, trail, account, login)

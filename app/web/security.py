@@ -24,7 +24,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?", re.IGNORECASE)
 
-_ONE_CLICK = re.compile(r"/stop/[A-Za-z0-9_-]{22}")
+_ONE_CLICK = re.compile(r"/(?:stop/[A-Za-z0-9_-]{22}|quiet/[A-Za-z0-9_-]{43})")
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -125,7 +125,7 @@ def is_forged(request: Request, own: str) -> bool:
 
 
 def is_one_click(request: Request) -> bool:
-    """Return whether this stops a letter as mail programs do it (RFC 8058 §3.2).
+    """Return whether this stops a letter, or all mail, as mail programs do it (RFC 8058 §3.2).
 
     It comes from anywhere, and proves itself by the token in its path. Nothing else is exempt.
     """

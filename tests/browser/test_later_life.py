@@ -29,6 +29,8 @@ HEADINGS = {
         "Please look into your mailbox",
         "Something to keep, later",
         "Nothing lies here",
+        "Shall we write to you no more?",
+        "No letter comes to this mailbox any more",
     ),
     "ko": (
         "편지가 확인을 기다리고 있습니다",
@@ -38,6 +40,8 @@ HEADINGS = {
         "메일함을 살펴봐 주세요",
         "나중에 간직할 편지",
         "여기에는 아무것도 없어요",
+        "메일을 그만 보낼까요?",
+        "이제 이 주소로는 편지가 가지 않습니다",
     ),
 }
 LOOKS = [
@@ -69,7 +73,7 @@ async def test_from_the_confirmation_to_the_keepsake(
     width: int,
     scripts: bool,
 ) -> None:
-    waits, question, shall, confirmed, look, later, nothing = HEADINGS[language]
+    waits, question, shall, confirmed, look, later, nothing, no_more, closed = HEADINGS[language]
     with program.uvicorn() as server:
         page = await (await open_browser(language=language, scheme=scheme, width=width, scripts=scripts)).new_page()
         eye = page if scripts else await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
@@ -91,7 +95,11 @@ async def test_from_the_confirmation_to_the_keepsake(
         assert page.url == letter
         assert await findings_through(eye, page) == []
         await _keep(page, eye)
-        for path in ("/confirm", "/letters", "/stop"):
+        await page.goto(_link(program, "/quiet/"))
+        for heading in (no_more, closed, no_more):
+            await _shows(page, heading, eye)
+            await page.click("main button")
+        for path in ("/confirm", "/letters", "/stop", "/quiet"):
             await page.goto(f"{server.base}{path}/{new_token()}")
             await _shows(page, nothing, eye)
         assert program.audit()["adds_up"]

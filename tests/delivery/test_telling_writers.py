@@ -61,6 +61,8 @@ async def test_each_address_that_refuses_it_is_told_once(town: Town, server: Mai
     assert (await only()).status is Status.SENT
     first, second = map(_words, _told(server))
     assert "To: r…@x.test\n" in first
+    quiet = f"{ORIGIN}/quiet/{town.vault.mailbox_token(town.vault.address_mac(WRITER))}\n"
+    assert first.endswith(f"Send nothing more from here to this address: {quiet}")
     assert "550 5.1.1 as you wish" in first
     assert "550 5.1.2 as you wish" in second
     assert await by_status() == {"sent": 3, "scheduled": 2}

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
+from app.domain.status import Occasion, Status
 from app.errors import TooMany
 from app.store.audit import audit
 from app.store.database import connection
@@ -73,6 +75,23 @@ async def test_each_quota_counts_for_itself(vault: Vault, quotas: Quotas, drafts
         answers.append((str(refused.value), refused.value.seconds))
     assert set(answers) == {("this is more than we take at once", 3600)}
     assert await Letter.all().count() == 5
+
+
+async def _receipts() -> dict[Status, int]:
+    return Counter(receipt.status for receipt in await Delivery.filter(occasion=Occasion.RECEIPT))
+
+
+async def test_nobody_gets_more_than_a_few_receipts_a_day_for_letters_in_their_name(vault: Vault) -> None:
+    """All letters are taken, and nobody is told that there were others."""
+    letters = _letters(vault, Quotas(receipts=3))
+    drafts = [replace(DRAFT, recipient_email=f"r@{n}.org", sender_email=f"jun+{n}@example.net") for n in range(8)]
+    assert await _taken(letters, drafts) == 8
+    assert await _receipts() == {Status.SCHEDULED: 3, Status.CANCELLED: 5}
+    await letters.post(replace(DRAFT, sender_email="sujin@example.net"), NOW)
+    await letters.post(drafts[0], NOW + DAY + SECOND)
+    assert await _receipts() == {Status.SCHEDULED: 5, Status.CANCELLED: 5}
+    assert await Delivery.filter(notice=False, status=Status.SCHEDULED).count() == 20
+    assert (await audit()).adds_up
 
 
 async def test_after_a_day_there_is_room_again_and_others_were_never_in_the_way(vault: Vault) -> None:

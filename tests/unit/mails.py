@@ -49,6 +49,7 @@ KOREAN = replace(
 )
 
 STOP_URL = "https://letters.example.org/stop/Zt0b3VnqXw8k1mJ5rYc7dA"
+MAILBOX_URL = "https://letters.example.org/quiet/9vT0b3VnqXw8k1mJ5rYc7dA9vT0b3VnqXw8k1mJ5rYc"
 
 NOTICE = {
     "recipient_email": "jun@example.com",
@@ -97,20 +98,20 @@ LETTERS = {
     "bare": replace(ENGLISH, recipient_name="", sender_name="", subject="", second_send_at=None),
 }
 NOTICES = {
-    "receipt-en": receipt(),
-    "receipt-ko": receipt(KOREAN),
+    "receipt-en": receipt(mailbox_url=MAILBOX_URL),
+    "receipt-ko": receipt(KOREAN, mailbox_url=MAILBOX_URL),
     "renewed-en": receipt(renewed=True),
     "renewed-ko": receipt(KOREAN, renewed=True),
     "refusal-en": refusal(),
-    "refusal-ko": refusal(KOREAN),
+    "refusal-ko": refusal(KOREAN, mailbox_url=MAILBOX_URL),
     "untried-en": refusal(reason="", untried=True),
     "untried-ko": refusal(KOREAN, reason="", untried=True),
     "confirmation-en": confirmation(),
-    "confirmation-ko": confirmation(KOREAN),
+    "confirmation-ko": confirmation(KOREAN, mailbox_url=MAILBOX_URL),
     "confirmation-reader-en": confirmation(stop_url=STOP_URL),
     "confirmation-reader-ko": confirmation(KOREAN, stop_url=STOP_URL),
     "links-en": links(),
-    "links-ko": links(KOREAN),
+    "links-ko": links(KOREAN, mailbox_url=MAILBOX_URL),
 }
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.mail.compose import Composer
 from app.mail.envelope import Mail
-from tests.unit.mails import COMPOSER, ENGLISH, FIRST, KOREAN, LETTERS, NOTICES, STOP_URL, Page, part, read
+from tests.unit.mails import COMPOSER, ENGLISH, FIRST, KOREAN, LETTERS, MAILBOX_URL, NOTICES, STOP_URL, Page, part, read
 
 FIELDS = [
     *("Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"),
@@ -174,7 +174,7 @@ def test_half_a_character_is_refused() -> None:
 @each_mail
 def test_the_header_holds_what_is_needed_and_no_more(mail: Mail) -> None:
     message = read(mail)
-    assert sorted(message.keys()) == sorted(FIELDS + (STOPPING if mail.stop_url else []))
+    assert sorted(message.keys()) == sorted(FIELDS + (STOPPING if mail.stop_url or mail.mailbox_url else []))
     assert message["Date"].datetime == FIRST
     assert str(message["From"]) == "Slow Mailbox <letters@example.org>"
     assert message["Message-ID"] == mail.message_id
@@ -228,9 +228,18 @@ def test_without_https_the_link_to_stop_stands_in_the_footer_alone() -> None:
     assert f'href="{stop_url}"' in part(message, "html")
 
 
+@pytest.mark.parametrize("name", ["receipt-en", "refusal-ko", "confirmation-ko", "links-ko"])
+def test_one_click_closes_the_mailbox_of_whoever_gets_a_notice(name: str) -> None:
+    message = read(NOTICES[name])
+    assert message["List-Unsubscribe"] == f"<{MAILBOX_URL}>"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    for kind in ("plain", "html"):
+        assert MAILBOX_URL in part(message, kind)
+
+
 @pytest.mark.parametrize("mail", NOTICES.values(), ids=NOTICES.keys())
 def test_a_notice_is_not_stopped_by_a_link_unless_it_asks_the_reader(mail: Mail) -> None:
-    message = read(replace(mail, stop_url=STOP_URL, confirm_url=""))
+    message = read(replace(mail, stop_url=STOP_URL, mailbox_url="", confirm_url=""))
     assert not set(STOPPING) & set(message.keys())
     assert STOP_URL not in f"{part(message, 'plain')}{part(message, 'html')}"
 
