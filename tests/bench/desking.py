@@ -25,7 +25,7 @@ def desking(bench: Bench) -> None:
     """Measure each page as often as an impatient operator would ask for it."""
     letters = bench.sizes.stored
     for kind in ("postgres", "sqlite"):
-        if not bench.bound.allows(letters * _WRITE * 1.5 + 150, f"the desk on {kind}"):
+        if not bench.bound.allows(letters * _WRITE * 1.5 + 200, f"the desk on {kind}"):
             continue
         url = bench.databases.new(kind)
         fill_with_a_past(url, letters, body=_SHORT)

@@ -7,6 +7,7 @@ import pytest
 
 from app.domain.selection import Selection
 from app.domain.status import HeldReason, Occasion, Status
+from app.store.database import connection
 from app.store.listing import list_deliveries
 from app.store.models import Delivery, Letter
 from app.store.selecting import Place, count, find
@@ -50,6 +51,19 @@ async def test_a_span_holds_its_beginning_and_not_its_end(ledger: Ledger) -> Non
     middle = (await find(span, None, 1, falling=True))[0]
     assert middle == Place(NOW + 2 * HOUR, ids[2])
     assert [place.id for place in await find(span, middle, 9, falling=True)] == [ids[1]]
+
+
+@pytest.mark.usefixtures("ledger")
+async def test_strands_are_merged_as_their_indexes_lie(caplog: pytest.LogCaptureFixture) -> None:
+    """Sorted, each page would cost as many rows of every strand as it has itself; what is claimed is few."""
+    if connection().capabilities.dialect == "postgres":
+        pytest.skip("PostgreSQL is told a limit for each strand")
+    with caplog.at_level("DEBUG", "tortoise.db_client"):
+        await find(_only(*(set(Status) - {Status.CLAIMED})), None, 50, falling=True)
+    asked: Any = caplog.records[-1].args
+    plan = await connection().execute_query_dict(f"EXPLAIN QUERY PLAN {asked[0]}", asked[1])
+    assert len(plan) > len(Occasion)
+    assert not [step["detail"] for step in plan if "TEMP B-TREE" in step["detail"]]
 
 
 @pytest.mark.parametrize("status", list(Status))
