@@ -1,14 +1,17 @@
-"""Rows P1 to P15 of the bar for the web have a test each; `python -m tests.guards` shows that it can fail."""
+"""Each row of the bar for web and delivery has a test; `python -m tests.guards` shows that it can fail."""
 
 import re
 
 import pytest
 
-from tests.guards import GUARDS, ROOT, Guard
+from tests.guards import GUARDS
+from tests.guards.guard import ROOT, Guard
 
 
 def test_every_row_has_a_test() -> None:
-    assert {guard.row for guard in GUARDS} == {f"P{number}" for number in range(1, 16)}
+    rows = {guard.row for guard in GUARDS}
+    assert rows >= {f"P{number}" for number in range(1, 16)}
+    assert rows >= {f"S{number}" for number in range(1, 12) if number != 8}  # no row has this number
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: f"{guard.row}-{guard.test.rpartition('::')[2]}")

@@ -1,33 +1,8 @@
-"""What stands behind rows P1 to P15 of the bar for the web: a guard, and a test that fails without it.
+"""What stands behind rows P1 to P15 of the bar for the web."""
 
-`python -m tests.guards` takes each guard away in turn, in a copy of the source, and shows that its
-test goes red; `python -m tests.guards P4 P9` does so for these rows. The suite itself only looks
-that every row has one, and that guard and test are where they are said to be.
-"""
+from tests.guards.guard import Guard
 
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
-
-ROOT = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Guard:
-    """A piece of the source, what stands there once it is taken away, and the test that must notice."""
-
-    row: str
-    path: str
-    text: str
-    instead: str
-    test: str
-
-
-GUARDS = (
+WEB = (
     Guard(
         "P1",
         "app/store/confirming.py",
@@ -225,35 +200,3 @@ GUARDS = (
         "tests/web/test_garbage.py::test_a_head_that_does_not_end_is_refused",
     ),
 )
-
-
-def is_noticed(guard: Guard, folder: Path) -> bool:
-    """Take a guard away in a copy of the source, and return whether its test fails."""
-    for name in ("app", "migrations", "templates", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    source = folder / guard.path
-    source.write_text(source.read_text().replace(guard.text, guard.instead))
-    command = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", guard.test)
-    ended = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, check=False
-    )
-    return ended.returncode == 1  # 1 is pytest's word for a test that failed, 0 for none
-
-
-def main() -> None:
-    """Show for each guard whether it is missed; exit with 1 if one is not."""
-    wanted = sys.argv[1:]
-    missed = True
-    for guard in GUARDS:
-        if not wanted or guard.row in wanted:
-            with tempfile.TemporaryDirectory() as folder:
-                noticed = is_noticed(guard, Path(folder))
-            missed &= noticed
-            sys.stdout.write(f"{guard.row:4} {'red' if noticed else 'STILL GREEN'}  {guard.test}\n")
-            sys.stdout.flush()
-    sys.exit(not missed)
-
-
-if __name__ == "__main__":
-    main()
