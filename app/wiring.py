@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 
 from app.clock import Clock
+from app.delivery.ahead import Ahead
 from app.delivery.answers import Answers
 from app.delivery.breaker import Breaker
 from app.delivery.cleaning import Cleaning
@@ -159,7 +160,7 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     records = Records(membership, answers, clock)
     line = Line(pace, clock, flights.seats)
     courier = Courier(
-        packer=packer,
+        ahead=Ahead(packer, line.upcoming),
         transport=mailbox.transport,
         judge=judge,
         records=records,

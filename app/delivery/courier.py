@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.clock import Clock
+from app.delivery.ahead import Ahead
 from app.delivery.breaker import Breaker
 from app.delivery.pace import Pace
-from app.delivery.packing import Packer
 from app.delivery.records import Records
 from app.delivery.verdict import Judge
 from app.domain.retry import Reply
 from app.domain.status import HeldReason
-from app.errors import KeyMissing
 from app.mail.envelope import Dropped, Envelope, Expected, Transport, TransportError
 from app.store import settlements
 from app.store.claims import Claimed
@@ -28,7 +27,7 @@ class Courier:
     def __init__(
         self,
         *,
-        packer: Packer,
+        ahead: Ahead,
         transport: Transport,
         judge: Judge,
         records: Records,
@@ -37,7 +36,7 @@ class Courier:
         clock: Clock,
         catch_up_limit: timedelta,
     ) -> None:
-        self._packer = packer
+        self._ahead = ahead
         self._transport = transport
         self._judge = judge
         self._records = records
@@ -50,7 +49,7 @@ class Courier:
         """Bring one claim to its end; whatever happens is settled and logged."""
         now = self._clock.now()
         if reason := self._reason_to_hold(claimed, now):
-            self._records.settle(self._held(claimed, now, reason))
+            self._records.settle(self._judge.barred(claimed, now, reason))
             return
         since = None if self._breaker.is_open else self._pace.start(claimed.domain_mac)
         if since is None:  # an outage began, or too many of its domain were claimed with it: it keeps its place in line
@@ -67,18 +66,9 @@ class Courier:
             return claimed.barred
         return HeldReason.OVERDUE if now - claimed.due_at > self._catch_up_limit else None
 
-    def _held(self, claimed: Claimed, now: datetime, reason: HeldReason) -> Ending:
-        """Hold it back; who wrote to an address that is known not to exist is told, as if it had been refused."""
-        if reason is not HeldReason.UNDELIVERABLE:
-            return settlements.held_back(claimed, now, reason)
-        try:
-            return settlements.held_back(claimed, now, reason, self._packer.refusal_notice(claimed, now))
-        except KeyMissing:
-            return settlements.held_back(claimed, now, HeldReason.UNREADABLE)
-
     async def _end(self, claimed: Claimed, now: datetime) -> Ending:
         try:
-            envelope = self._packer.pack(claimed, now)
+            envelope = self._ahead.pack(claimed, now)
         except Exception as error:
             log.error("a letter cannot be composed", delivery=claimed.id, exc_info=error)
             return settlements.held_back(claimed, now, HeldReason.UNREADABLE)

@@ -1,7 +1,7 @@
 """What is claimed and waits for a seat: enough that no seat stays empty, never more than leaves within seconds."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from app.clock import Clock
 from app.delivery.pace import Pace
@@ -79,6 +79,10 @@ class Line:
                 self._set_aside(claimed)
         self._ran_dry = True
         return None
+
+    def upcoming(self) -> Iterable[Claimed]:
+        """Return the letters that are next, should nobody be set aside."""
+        return self._letters
 
     def sent_away(self) -> list[Claimed]:
         """Return those for whom there is no room: they are to be given back."""

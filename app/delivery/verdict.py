@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 
@@ -10,6 +11,8 @@ from app.delivery.pace import Pace
 from app.delivery.packing import Packer
 from app.domain.address import redacted
 from app.domain.retry import Delivered, Failed, Ours, Reply, RetryAt, decide, dropped
+from app.domain.status import HeldReason
+from app.errors import KeyMissing
 from app.mail.envelope import Dropped, Outage, TransportError, Unanswered
 from app.store import settlements
 from app.store.claims import Claimed
@@ -72,6 +75,15 @@ class Judge:
         if called_back:
             return settlements.given_back(claimed, tried.ended_at)
         return self._refused(claimed, self._dropped(claimed, tried), tried)
+
+    def barred(self, claimed: Claimed, now: datetime, reason: HeldReason) -> Ending:
+        """Hold it back; who wrote to an address that is known not to exist is told, as if it had been refused."""
+        if reason is not HeldReason.UNDELIVERABLE:
+            return settlements.held_back(claimed, now, reason)
+        try:
+            return settlements.held_back(claimed, now, reason, self._packer.refusal_notice(claimed, now))
+        except KeyMissing:
+            return settlements.held_back(claimed, now, HeldReason.UNREADABLE)
 
     def _dropped(self, claimed: Claimed, tried: Try) -> RetryAt | Failed:
         return dropped(

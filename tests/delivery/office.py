@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
+from app.delivery.ahead import Ahead
 from app.delivery.answers import Answers
 from app.delivery.breaker import Breaker
 from app.delivery.courier import Courier
@@ -77,8 +78,9 @@ class Office:
         relief = Relief(choices.answers_dir, judge, clock)
         self.membership = Membership(name, choices.lease, clock, self.answers, relief)
         self.records = Records(self.membership, self.answers, clock)
+        line = Line(self.pace, clock, choices.seats)
         self.courier = Courier(
-            packer=packer,
+            ahead=Ahead(packer, line.upcoming),
             transport=transport,
             judge=judge,
             records=self.records,
@@ -91,7 +93,7 @@ class Office:
             courier=self.courier,
             records=self.records,
             flights=self.flights,
-            line=Line(self.pace, clock, choices.seats),
+            line=line,
             breaker=self.breaker,
             membership=self.membership,
             clock=clock,
