@@ -1,8 +1,10 @@
 """What the browser tests write, and ask a page: does it break a rule of axe, does it fit, what does it say."""
 
+import contextlib
 import email
 import email.policy
-from collections.abc import Coroutine
+import sqlite3
+from collections.abc import Coroutine, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,6 +70,16 @@ async def findings(page: Page) -> list[str]:
     return found
 
 
+async def page_and_eye(
+    open_browser: Opener, *, width: int, language: str, scheme: str, scripts: bool
+) -> tuple[Page, Page]:
+    """Return a page, and what `findings_through` looks with: the same page, unless no script runs there."""
+    page = await (await open_browser(width=width, language=language, scheme=scheme, scripts=scripts)).new_page()
+    if scripts:
+        return page, page
+    return page, await (await open_browser(width=width, language=language, scheme=scheme)).new_page()
+
+
 async def findings_through(eye: Page, page: Page) -> list[str]:
     """Return the findings at a page's address: axe is a script, so that another window looks where none run."""
     if eye is not page:
@@ -98,6 +110,13 @@ async def follow(page: Page, action: Coroutine[Any, Any, None]) -> None:
     """Do what leads to another page, and wait until it is there; the one that is left has been loaded long ago."""
     async with page.expect_navigation():
         await action
+
+
+@contextlib.contextmanager
+def ledger_of(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Open the ledger of a program that runs in `folder`; what is changed there stands once the block has ended."""
+    with contextlib.closing(sqlite3.connect(folder / "mailbox.db", timeout=60)) as ledger, ledger:
+        yield ledger
 
 
 def arrived(folder: Path) -> list[EmailMessage]:

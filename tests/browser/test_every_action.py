@@ -1,8 +1,6 @@
 """Each of an operator's actions in Chromium, in both languages, without a script: on one, some, all that match."""
 
-import contextlib
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -21,6 +19,7 @@ from app.store.models import Delivery, Letter
 from app.store.vault import open_vault
 from tests.acceptance.servers import Program
 from tests.browser.conftest import opener
+from tests.browser.reading import ledger_of
 from tests.ledger import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -82,7 +81,7 @@ async def page(browser: Browser, admin: str, language: str) -> AsyncIterator[Pag
 def _states(folder: Path, language: str, action: Action) -> list[tuple[str, int]]:
     """Return the states that these deliveries are in, and how many in each."""
     question = "SELECT status, COUNT(*) FROM deliveries WHERE domain_mac = ? GROUP BY status"
-    with contextlib.closing(sqlite3.connect(folder / "mailbox.db")) as ledger:
+    with ledger_of(folder) as ledger:
         return ledger.execute(question, [_domain(language, action)]).fetchall()
 
 

@@ -1,7 +1,5 @@
 """A letter's later life in a real browser: confirmed, sent elsewhere, found again, kept; and links that are wrong."""
 
-import contextlib
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,16 @@ from playwright.async_api import Page, expect
 
 from app.sealing import new_token
 from tests.acceptance.servers import Program, eventually
-from tests.browser.reading import Opener, arrived, drop_it_in_the_box, findings, findings_through, write
+from tests.browser.reading import (
+    Opener,
+    arrived,
+    drop_it_in_the_box,
+    findings,
+    findings_through,
+    ledger_of,
+    page_and_eye,
+    write,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -67,7 +74,6 @@ def program(sqlite_url: str, tmp_path: Path) -> Program:
 async def test_from_the_confirmation_to_the_keepsake(
     program: Program,
     open_browser: Opener,
-    sqlite_url: str,
     language: str,
     scheme: str,
     width: int,
@@ -75,8 +81,7 @@ async def test_from_the_confirmation_to_the_keepsake(
 ) -> None:
     waits, question, shall, confirmed, look, later, nothing, no_more, closed = HEADINGS[language]
     with program.uvicorn() as server:
-        page = await (await open_browser(language=language, scheme=scheme, width=width, scripts=scripts)).new_page()
-        eye = page if scripts else await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
+        page, eye = await page_and_eye(open_browser, width=width, language=language, scheme=scheme, scripts=scripts)
         await page.goto(server.base)
         await write(page, **LETTER)
         await drop_it_in_the_box(page)
@@ -90,7 +95,7 @@ async def test_from_the_confirmation_to_the_keepsake(
         await page.click("main button")
         await _shows(page, confirmed, eye)
         await _ask_for_links(page, server.base, look, eye)
-        eventually(lambda: _count(sqlite_url, "sent") == 5)  # question, receipt, links, and the letter twice
+        eventually(lambda: _count(program, "sent") == 5)  # question, receipt, links, and the letter twice
         await page.goto(_link(program, "/letters/"))
         assert page.url == letter
         assert await findings_through(eye, page) == []
@@ -106,22 +111,19 @@ async def test_from_the_confirmation_to_the_keepsake(
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "This link has run out"), ("ko", "기한이 지난 링크입니다")])
-async def test_a_link_that_has_run_out(
-    program: Program, open_browser: Opener, sqlite_url: str, language: str, words: str
-) -> None:
+async def test_a_link_that_has_run_out(program: Program, open_browser: Opener, language: str, words: str) -> None:
     with program.uvicorn() as server:
         page = await (await open_browser(language=language, width=360)).new_page()
         await page.goto(server.base)
         await write(page, **LETTER)
         await drop_it_in_the_box(page)
         letter, link = page.url, _link(program, "/confirm/")
-        eventually(lambda: _count(sqlite_url, "sent") == 1)
-        with contextlib.closing(_ledger(sqlite_url)) as ledger:
+        eventually(lambda: _count(program, "sent") == 1)
+        with ledger_of(program.folder) as ledger:
             ledger.execute("UPDATE deliveries SET status_at = '2020-01-01 00:00:00+00:00' WHERE status <> 'claimed'")
-            ledger.commit()
         await page.goto(link)
         await _shows(page, words, page)
-        eventually(lambda: _count(sqlite_url, "cancelled") == 3)
+        eventually(lambda: _count(program, "cancelled") == 3)
         await page.goto(letter)
         assert await findings(page) == []
 
@@ -155,12 +157,8 @@ async def _keep(page: Page, eye: Page) -> None:
     assert (await download.value).suggested_filename.endswith(".eml")
 
 
-def _ledger(sqlite_url: str) -> sqlite3.Connection:
-    return sqlite3.connect(sqlite_url.removeprefix("sqlite://"), timeout=60)
-
-
-def _count(sqlite_url: str, status: str) -> int:
-    with contextlib.closing(_ledger(sqlite_url)) as ledger:
+def _count(program: Program, status: str) -> int:
+    with ledger_of(program.folder) as ledger:
         (count,) = ledger.execute("SELECT COUNT(*) FROM deliveries WHERE status = ?", [status]).fetchone()
     return int(count)
 

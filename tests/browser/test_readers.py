@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.acceptance.servers import Program, eventually
-from tests.browser.reading import Opener, arrived, drop_it_in_the_box, findings_through, write
+from tests.browser.reading import Opener, arrived, drop_it_in_the_box, findings_through, page_and_eye, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -31,8 +31,7 @@ async def test_a_reader_stops_blocks_and_takes_both_back(
 ) -> None:
     stop, resume, block, unblock = WORDS[language]
     with program.uvicorn() as server:
-        page = await (await open_browser(language=language, scheme=scheme, width=width, scripts=scripts)).new_page()
-        eye = page if scripts else await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
+        page, eye = await page_and_eye(open_browser, width=width, language=language, scheme=scheme, scripts=scripts)
         await page.goto(server.base)
         await write(page, recipient_email="sujin@example.org", body="Do you still walk before breakfast?")
         await drop_it_in_the_box(page)

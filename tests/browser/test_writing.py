@@ -1,9 +1,7 @@
 """A letter from the form to the outbox in a real browser, with its script and without."""
 
 import re
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,16 +9,14 @@ from playwright.async_api import Page, expect
 
 from app.store.sqlite import as_text
 from tests.acceptance.servers import Program, eventually
-from tests.browser.reading import BODY, LETTER, Opener, arrived, drop_it_in_the_box, findings, write
+from tests.browser.reading import BODY, LETTER, Opener, arrived, drop_it_in_the_box, findings, ledger_of, write
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scripts", [True, False], ids=["with a script", "without"])
-async def test_a_letter_arrives_twice(
-    quick_program: Program, sqlite_url: str, open_browser: Opener, scripts: bool
-) -> None:
+async def test_a_letter_arrives_twice(quick_program: Program, open_browser: Opener, scripts: bool) -> None:
     with quick_program.uvicorn() as server:
         page = await (await open_browser(language="ko", scripts=scripts)).new_page()
         await page.goto(server.base)
@@ -28,7 +24,8 @@ async def test_a_letter_arrives_twice(
         await drop_it_in_the_box(page)
         assert "/letters/" in page.url
         await expect(page.locator("h1")).to_have_text("편지가 우체통에 들어갔어요")
-        _let_the_days_pass(sqlite_url)
+        with ledger_of(quick_program.folder) as ledger:  # the days pass
+            ledger.execute("UPDATE deliveries SET due_at = ?", [as_text(datetime.now(UTC))])
         eventually(lambda: quick_program.audit()["by_status"]["sent"] == 2)
         mails = arrived(quick_program.folder)
         assert len(mails) == 2
@@ -48,12 +45,6 @@ async def test_a_letter_arrives_twice(
         await expect(frame.locator("body")).to_contain_text("From the sea")
         await expect(page.locator("pre")).to_contain_text("From the sea")
         assert not scripts or await findings(page) == []
-
-
-def _let_the_days_pass(sqlite_url: str) -> None:
-    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite://"), timeout=60)) as ledger:
-        ledger.execute("UPDATE deliveries SET due_at = ?", [as_text(datetime.now(UTC))])
-        ledger.commit()
 
 
 @pytest.fixture
