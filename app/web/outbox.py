@@ -9,6 +9,8 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
+from app.rendering import place_of
+from app.web.language import language_of
 from app.web.pages import OpenMailbox, mailbox_of, page
 from app.web.security import host_name, is_loopback
 
@@ -42,7 +44,8 @@ def show_all(request: Request, mailbox: OpenMailbox) -> HTMLResponse:
     if mailbox.outbox is None or not is_open(request):
         raise HTTPException(HTTPStatus.NOT_FOUND)
     mails = mailbox.outbox.entries(_SHOWN)
-    return page(request, "pages/outbox.html", mails=mails, zone=mailbox.settings.timezone)
+    zone = mailbox.settings.timezone
+    return page(request, "pages/outbox.html", mails=mails, zone=zone, place=place_of(zone, language_of(request)))
 
 
 @router.get("/outbox/{name}", name="outbox mail")
