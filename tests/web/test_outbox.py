@@ -32,7 +32,7 @@ async def delivered(client: httpx.AsyncClient, clock: FrozenClock) -> str:
     (name,) = re.findall(r'href="/outbox/([^"]+)"', page)
     assert "바다에서" in page
     assert "sujin@example.org" in page
-    assert "All times are those of UTC." in page
+    assert "All times are those of Seoul." in page
     return str(name)
 
 
