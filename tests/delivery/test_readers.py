@@ -26,7 +26,7 @@ async def test_what_its_reader_does_not_want_is_not_even_tried(town: Town, serve
     assert await by_status() == {"sent": 2, "held": 2, "scheduled": 2}
 
 
-async def test_the_reader_gets_the_link_that_stops_the_letter_and_the_writer_does_not(
+async def test_the_reader_gets_the_link_that_stops_the_letter_and_the_writer_one_of_their_own(
     lite_town: Town, server: MailServer
 ) -> None:
     await lite_town.post("old@x.test")
@@ -41,4 +41,5 @@ async def test_the_reader_gets_the_link_that_stops_the_letter_and_the_writer_doe
         accepted.recipients[0]: message_from_bytes(accepted.message, policy=policy.default)["List-Unsubscribe"]
         for accepted in server.accepted
     }
-    assert links == {"old@x.test": None, "jun@x.test": None, "minji@x.test": f"<{ORIGIN}/stop/{token}>"}
+    writers = f"<{ORIGIN}/quiet/{lite_town.vault.mailbox_token(letter.sender_mac or '')}>"
+    assert links == {"old@x.test": None, "jun@x.test": writers, "minji@x.test": f"<{ORIGIN}/stop/{token}>"}
