@@ -56,8 +56,11 @@ class _Ear:
     @property
     def answer(self) -> Answer | None:
         """What was said to the message; None where it cannot be known."""
-        whole = len(self._heard) == self._expected
-        return self._heard[0] if whole and not 300 <= self._heard[0][0] < 400 else None
+        kinds = [code // 100 for code, _ in self._heard]
+        if len(kinds) != self._expected or 3 in (kinds[:-1] or kinds):
+            return None
+        # The last of several is to DATA: a server that waited in vain for a text may take its leave by 451, too.
+        return None if kinds[1:] and kinds[-1] == 4 else self._heard[0]
 
 
 def hold(channel: socket.socket) -> tuple[Path, dict[int, int]]:

@@ -65,7 +65,7 @@ class Witness:
             self._channel.setblocking(False)
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                    (sys.executable, "-m", testimony.__name__, str(theirs.fileno())),
+                    (sys.executable, "-P", "-m", testimony.__name__, str(theirs.fileno())),
                     pass_fds=[theirs.fileno()],
                     env={"PYTHONPATH": str(_SOURCE)},  # and none of our secrets
                     stdin=subprocess.DEVNULL,
@@ -87,6 +87,9 @@ class Witness:
     def _miss(self, error: OSError) -> None:
         log.warning("no witness hears the mail server for us; a kill leaves more in doubt", error=error.strerror)
         self._missing = True
+        if self._process:  # or it would take the channel's end for ours, and the answers from us
+            self._process.kill()
+            self._process.wait()
         self._give_up()
 
     def _give_up(self) -> None:

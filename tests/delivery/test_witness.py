@@ -1,6 +1,7 @@
 """The witness as a process: it holds connections, and speaks when its sender is gone."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -91,6 +92,25 @@ async def test_without_it_letters_go_all_the_same(witness: Witness) -> None:
         assert witness.hold(ours.fileno()) == 0
         assert witness.hold(ours.fileno()) == 0
         witness.let_go(1)
+
+
+async def test_who_does_not_follow_any_more_takes_no_answer_from_a_sender_that_lives(
+    witness: Witness, tmp_path: Path
+) -> None:
+    server, ours = _connection()
+    number = witness.hold(ours.fileno())
+    path_of(tmp_path, WORKER).write_text(header() + begun_line(ONE, Expected(number)))
+    _is_up(witness)
+    assert witness.pid
+    os.kill(witness.pid, signal.SIGSTOP)
+    while witness.hold(ours.fileno()):  # until the channel is full
+        pass
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(witness.pid, signal.SIGCONT)
+    server.send(b"250 2.0.0 taken\r\n")
+    await witness.close()
+    with server, ours:
+        assert ours.recv(100) == b"250 2.0.0 taken\r\n"
 
 
 async def test_where_there_is_no_file_there_is_no_process() -> None:

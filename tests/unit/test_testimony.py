@@ -50,6 +50,7 @@ def _heard(path: Path, expected: Expected, *said: bytes) -> dict[Claim, Answer]:
         (WITH_THE_NEXT, SAID + NEXT, TAKEN),
         (ALONE, b"250-2.0.0 taken\r\n250 2.0.0 as 4711\r\n", Reply(250, "2.0.0", "taken as 4711", "body")),
         (ALONE, b"552 5.2.2 full\r\n", Reply(552, "5.2.2", "full", "body")),
+        (WITH_THE_NEXT, SAID + b"250 2.1.0 sender\r\n550 5.1.1 reader\r\n503 5.5.1 no reader\r\n", TAKEN),
         (WITH_THE_NEXT, b"451 4.3.0 later\r\n" + NEXT, Reply(451, "4.3.0", "later", "body")),
     ],
 )
@@ -64,6 +65,9 @@ def test_the_first_of_the_expected_replies_is_written_down(
     [
         (WITH_THE_NEXT, NEXT),  # its sender had read the answer: the next letter's must not stand for it
         (WITH_THE_NEXT, NEXT + b"421 4.4.2 you are idle\r\n"),
+        (WITH_THE_NEXT, NEXT + b"451 4.7.0 Timeout waiting for client input\r\n"),
+        (WITH_THE_NEXT, NEXT + b"500 5.5.1 what?\r\n"),
+        (WITH_THE_NEXT, b"250 2.1.0 sender\r\n550 5.1.1 reader\r\n503 5.5.1 no reader\r\n451 4.4.2 timeout\r\n"),
         (ALONE, b"421 4.3.2 going down\r\n"),
         (ALONE, SAID[:-1]),
         (ALONE, b"0 2.0.0 taken\r\n"),
