@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
 
-from app.delivery.answers_file import path_of
+from app.delivery.answers_file import answered_line, path_of
 from app.domain.retry import Reply
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.mail.envelope import Expected
@@ -95,6 +97,26 @@ async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_fi
     assert {delivery.status for delivery in doubtful} == {Status.UNCERTAIN}
     assert list(HERE.answers_dir.iterdir()) == [path_of(HERE.answers_dir, restarted.membership.id)]
     await by_status()
+
+
+async def test_what_its_witness_hears_while_it_is_relieved_counts(
+    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _killed(town, server, 1) as (dead, (claimed,)):
+        claim = (claimed.id, claimed.token)
+        dead.answers.begin(claim, Expected())
+    reclaim = claims.reclaim
+
+    async def reclaim_slowly(worker: UUID, beat: int, now: datetime) -> list[int]:
+        returned = await reclaim(worker, beat, now)
+        with path_of(HERE.answers_dir, worker).open("a") as file:
+            file.write(answered_line(claim, now, TAKEN))
+        return returned
+
+    monkeypatch.setattr(claims, "reclaim", reclaim_slowly)
+    async with town.office(server.port, HERE) as heir:
+        await _relieve(town, heir)
+    assert [delivery.status for delivery in await firsts()] == [Status.SENT]
 
 
 async def test_who_dies_in_the_middle_of_relieving_another_does_no_harm(
