@@ -49,6 +49,8 @@ class _Ear:
                 if answer[0] == _CLOSING:  # no reply to anything
                     return False
                 self._heard.append(answer)
+        except BlockingIOError:
+            return True
         except (OSError, Garbage):
             return False
         return bool(packet) and len(self._heard) < self._expected

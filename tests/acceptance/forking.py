@@ -127,6 +127,7 @@ def _leave_home(theirs: Sequence[int], files: Sequence[int]) -> None:
 def main() -> None:
     for name in _READ_BEFORE:
         importlib.import_module(name)
+    importlib.import_module("app.web.lifespan").prepare()
     request = _fork_when_asked(socket.socket(fileno=int(sys.argv[1])))
     if request:
         os.chdir(request["folder"])
