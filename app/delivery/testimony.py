@@ -22,14 +22,13 @@ from pathlib import Path
 
 from app.clock import Clock, SystemClock
 from app.delivery.answers_file import Claim, answered_line, header, parse
-from app.mail.replies import Answer, Garbage, ReplyReader, reply
+from app.mail.replies import CLOSING, Answer, Garbage, ReplyReader, reply
 from app.mail.terms import DEFAULT_PATIENCE
 
 FILE, HOLD, LET_GO = b"F", b"H", b"L"
 """What a message on the channel begins with; a path or a connection's number follows."""
 _LONGEST = 4097  # bytes; the longest path
 _PACKET = 65_536
-_CLOSING = 421
 
 
 class _Ear:
@@ -46,7 +45,7 @@ class _Ear:
         try:
             packet = os.read(descriptor, _PACKET)
             for answer in self._reader.feed(packet):
-                if answer[0] == _CLOSING:  # no reply to anything
+                if answer[0] == CLOSING:
                     return False
                 self._heard.append(answer)
         except BlockingIOError:

@@ -37,8 +37,7 @@ class Witness:
     def write_to(self, path: Path) -> None:
         """Say which file the answers belong in."""
         self._path = path
-        if self._channel:
-            self._tell(testimony.FILE, os.fsencode(path))
+        self._tell(testimony.FILE, os.fsencode(path))
 
     def hold(self, descriptor: int) -> int:
         """See mail's Witness. Without a file there is nobody to hear it for."""

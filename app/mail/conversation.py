@@ -6,9 +6,9 @@ from typing import Protocol
 
 from app.domain.retry import Reply, Stage
 from app.mail.envelope import Dropped, Expected, Unanswered, Witness
-from app.mail.line import CLOSING, DOT, Asked, Line, said, stuffed
+from app.mail.line import DOT, Asked, Line, said, stuffed
 from app.mail.passage import Passage
-from app.mail.replies import Answer, reply
+from app.mail.replies import CLOSING, Answer, reply
 from app.mail.terms import Offers, Patience
 from app.mail.window import Place, Window
 

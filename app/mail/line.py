@@ -7,9 +7,8 @@ from math import inf
 from typing import Literal
 
 from app.domain.retry import Stage
-from app.mail.replies import Answer, Garbage, ReplyReader, shown
+from app.mail.replies import CLOSING, Answer, Garbage, ReplyReader, shown
 
-CLOSING = 421
 DOT = b".\r\n"
 
 Asked = Stage | Literal["rset", "dot", "quit"]

@@ -8,6 +8,9 @@ from app.domain.retry import Reply, Stage
 Answer = tuple[int, bytes]
 """A basic code and the text after it, its lines still apart."""
 
+CLOSING = 421
+"""The code with which a server takes leave, whatever it was asked (RFC 5321 §3.8)."""
+
 LONGEST_ANSWER = 16_384
 """Bytes of one answer, all its lines together; a line has 512 by RFC 5321 §4.5.3.1.5."""
 
