@@ -31,7 +31,6 @@ from app.delivery.station import Station
 from app.delivery.telling import ByMail, ByWebhook
 from app.delivery.verdict import Judge
 from app.delivery.watchman import Watchman, Words
-from app.delivery.witness import Witness
 from app.domain.address import domain_of
 from app.domain.alarms import Limits
 from app.errors import DatabaseError
@@ -65,7 +64,6 @@ class Mailbox:
     changes: Changes
     corrections: Corrections
     transport: Transport
-    witness: Witness
     outbox: Outbox | None
 
     @property
@@ -87,8 +85,7 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
             raise DatabaseError(f"the database lacks {', '.join(missing)}; run: slow-mailbox migrate")
         vault = await open_vault(sealer)
         outbox = None if settings.smtp else Outbox(settings.outbox_dir, clock)
-        witness = Witness()
-        transport = outbox or _smtp(settings, clock, witness)
+        transport = outbox or _smtp(settings, clock)
         try:
             yield Mailbox(
                 settings,
@@ -98,12 +95,10 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
                 Changes(vault, _message_domain(settings)),
                 Corrections(vault, _quotas(settings), _confirmations(settings, vault), settings.confirms),
                 transport,
-                witness,
                 outbox,
             )
         finally:
             await transport.close()
-            await witness.close()
 
 
 def _letters(settings: Settings, vault: Vault) -> Letters:
@@ -131,7 +126,7 @@ def build_transport(settings: Settings, clock: Clock) -> Transport:
     return _smtp(settings, clock) if settings.smtp else Outbox(settings.outbox_dir, clock)
 
 
-def _smtp(settings: Settings, clock: Clock, witness: Witness | None = None) -> SmtpTransport:
+def _smtp(settings: Settings, clock: Clock) -> SmtpTransport:
     if settings.smtp is None:
         raise ValueError("no mail server is set")
     return SmtpTransport(
@@ -139,7 +134,6 @@ def _smtp(settings: Settings, clock: Clock, witness: Witness | None = None) -> S
         connections=settings.smtp_connections,
         messages_per_connection=settings.smtp_messages_per_connection,
         clock=clock,
-        witness=witness,
     )
 
 
@@ -155,7 +149,7 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     pace = Pace(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain)
     packer = _packer(mailbox)
     judge = Judge(packer, breaker, pace, random.random)
-    answers = Answers(settings.answers_dir, mailbox.witness)
+    answers = Answers(settings.answers_dir)
     membership = _membership(mailbox, answers, judge)
     records = Records(membership, answers, clock)
     line = Line(pace, clock, flights.seats)

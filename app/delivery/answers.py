@@ -15,9 +15,7 @@ from uuid import UUID
 import structlog
 
 from app.delivery.answers_file import DRAFT, Claim, answered_line, begun_line, discard, header, path_of
-from app.delivery.witness import Witness
 from app.domain.retry import Reply
-from app.mail.envelope import Expected
 
 log = structlog.get_logger()
 
@@ -27,15 +25,12 @@ _MOST = 1 << 20  # bytes; beyond it what is settled is left out
 class Answers:
     """One worker's file, open for as long as it lives: a lock on it tells that it does.
 
-    What the worker does not live to read, its `witness` writes into it.
-
     Where the disk fails, the file is taken away: no file says nothing, a half one would say
     something false.
     """
 
-    def __init__(self, folder: Path, witness: Witness) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._witness = witness
         self._path: Path | None = None
         self._file: int | None = None
         self._size = 0
@@ -46,13 +41,12 @@ class Answers:
         """Begin the file of a worker, who may be the same process as before under another id."""
         before, self._path = self._path, path_of(self._folder, worker)
         self._rewrite()
-        self._witness.write_to(self._path)
         if before:
             discard(before)
 
-    def begin(self, claim: Claim, expected: Expected) -> None:
-        """Write down that a message's final dot is about to be written, and where its answer is to come from."""
-        self._append(claim, begun_line(claim, expected))
+    def begin(self, claim: Claim) -> None:
+        """Write down that a message's final dot is about to be written."""
+        self._append(claim, begun_line(claim))
 
     def answered(self, claim: Claim, at: datetime, reply: Reply) -> None:
         """Write down what the server said to it."""

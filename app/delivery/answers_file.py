@@ -2,15 +2,12 @@
 
 A line is written before a message's final dot, and one when the server has answered it:
 
-    17 3f2a… 4 2                      the answer comes over connection 4, the first of 2 from here on
+    17 3f2a…
     17 3f2a… 2027-01-01T09:00:00.000001+00:00 250 2.0.0 queued
-
-It imports little: the witness, a process of its own, reads and writes the same lines.
 """
 
 import contextlib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,17 +16,14 @@ from uuid import UUID
 
 from app.domain.address import redacted
 from app.domain.retry import Reply
-from app.mail.envelope import Expected
 
 Claim = tuple[int, UUID]
 """A delivery's id and the token of one claim on it."""
 
 SUFFIX, DRAFT = ".answers", ".draft"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_HEADER = "slow-mailbox answers 2 boot {}\n"
-_LINE = re.compile(
-    r"(\d+) ([0-9a-f]{32}) (?:(\d+) (\d+)|(\d{4}-\d\d-\d\dT[\d:.]+\+00:00) (\d{3}) (\d\.\d+\.\d+|-) (.*))"
-)
+_HEADER = "slow-mailbox answers 3 boot {}\n"
+_LINE = re.compile(r"(\d+) ([0-9a-f]{32})(?: (\d{4}-\d\d-\d\dT[\d:.]+\+00:00) (\d{3}) (\d\.\d+\.\d+|-) (.*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +35,12 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
-    """What a file says. `of_this_boot`: it was begun since this machine was last started."""
+class Remains:
+    """What a worker's file tells. `whole`: a message that is not in `begun` was never begun."""
 
-    begun: dict[Claim, Expected]
+    begun: frozenset[Claim]
     answers: dict[Claim, Answer]
-    of_this_boot: bool
+    whole: bool
 
 
 def path_of(folder: Path, worker: UUID) -> Path:
@@ -66,9 +60,9 @@ def header() -> str:
     return _HEADER.format(_boot_id())
 
 
-def begun_line(claim: Claim, expected: Expected) -> str:
+def begun_line(claim: Claim) -> str:
     delivery, token = claim
-    return f"{delivery} {token.hex} {expected.connection} {expected.replies}\n"
+    return f"{delivery} {token.hex}\n"
 
 
 def answered_line(claim: Claim, at: datetime, reply: Reply) -> str:
@@ -76,19 +70,18 @@ def answered_line(claim: Claim, at: datetime, reply: Reply) -> str:
     return f"{delivery} {token.hex} {at.isoformat()} {reply.code} {reply.enhanced or '-'} {redacted(reply.text)}\n"
 
 
-def parse(text: bytes) -> Lines:
-    """Return what a file says; a line without its end, and one that is none, say nothing."""
+def parse(text: bytes, *, ended: bool) -> Remains:
+    """Read a file, `ended`: its worker lives no more. Incomplete and unknown lines are skipped.
+
+    A file from before the last boot may lack lines: they are not flushed to the disk.
+    """
     first, *lines = text.decode(errors="replace").split("\n")[:-1] or [""]
     found = [match for match in map(_LINE.fullmatch, lines) if match]
-    return Lines(
-        begun=dict(_begun(found)),
-        answers={_claim(line): _answer(line) for line in found if line[5]},
-        of_this_boot=bool(_boot_id()) and f"{first}\n" == header(),
+    return Remains(
+        begun=frozenset(map(_claim, found)),
+        answers={_claim(line): _answer(line) for line in found if line[3]},
+        whole=ended and bool(_boot_id()) and f"{first}\n" == header(),
     )
-
-
-def _begun(lines: Iterable["re.Match[str]"]) -> Iterable[tuple[Claim, Expected]]:
-    return ((_claim(line), Expected(int(line[3]), int(line[4]))) for line in lines if line[3])
 
 
 def _claim(line: "re.Match[str]") -> Claim:
@@ -96,8 +89,8 @@ def _claim(line: "re.Match[str]") -> Claim:
 
 
 def _answer(line: "re.Match[str]") -> Answer:
-    enhanced = "" if line[7] == "-" else line[7]
-    return Answer(datetime.fromisoformat(line[5]), Reply(int(line[6]), enhanced, line[8], "body"))
+    enhanced = "" if line[5] == "-" else line[5]
+    return Answer(datetime.fromisoformat(line[3]), Reply(int(line[4]), enhanced, line[6], "body"))
 
 
 @lru_cache(1)

@@ -13,7 +13,7 @@ from app.delivery.records import Records
 from app.delivery.verdict import Judge
 from app.domain.retry import Reply
 from app.domain.status import HeldReason
-from app.mail.envelope import Dropped, Envelope, Expected, Transport, TransportError
+from app.mail.envelope import Dropped, Envelope, Transport, TransportError
 from app.store import settlements
 from app.store.claims import Claimed
 from app.store.settlements import Ending, Try
@@ -113,9 +113,9 @@ class _Carriage:
     def hand_over(self) -> "asyncio.Future[bool]":
         return self._records.hand_over(self._claimed)
 
-    def begun(self, expected: Expected) -> None:
+    def begun(self) -> None:
         self._handed_over_at = self._clock.now()
-        self._records.begun(self._claimed, expected)
+        self._records.begun(self._claimed)
 
     def answered(self, reply: Reply) -> None:
         self._records.answered(self._claimed, reply)

@@ -15,7 +15,6 @@ from app.delivery.membership import Membership
 from app.domain.retry import Reply
 from app.domain.status import Status
 from app.log import listed
-from app.mail.envelope import Expected
 from app.store import claims, settlements
 from app.store.claims import Claimed
 from app.store.database import is_unavailable
@@ -43,9 +42,9 @@ class Records:
         """Put on record that a message is about to leave. False: the claim was lost. Raises NotOnRecord."""
         return self._hand_overs.add(claimed)
 
-    def begun(self, claimed: Claimed, expected: Expected) -> None:
+    def begun(self, claimed: Claimed) -> None:
         """Keep that a message's final dot is about to be written."""
-        self._answers.begin((claimed.id, claimed.token), expected)
+        self._answers.begin((claimed.id, claimed.token))
 
     def answered(self, claimed: Claimed, reply: Reply) -> None:
         """Keep what the server said, in case that we do not live to settle it."""

@@ -1,14 +1,14 @@
 """Taking over from a worker that is dead: what its own file still tells, and what nobody can know."""
 
-from collections.abc import Collection, Container
+from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
 from app.clock import Clock
-from app.delivery.answers_file import Answer, Claim, discard, path_of
-from app.delivery.remains import Remains, left_behind, read
+from app.delivery.answers_file import Answer, Claim, Remains, discard, path_of
+from app.delivery.remains import left_behind, read
 from app.delivery.verdict import Judge
 from app.store import claims, deliveries, leases, settlements
 from app.store.claims import Claimed
@@ -33,27 +33,21 @@ class Relief:
     async def relieve(self, worker: UUID, beat: int) -> list[int]:
         """End the claims of a worker whose beat stood still at `beat`. Returns which those were."""
         settled: set[int] = set()
-        remains = read(self._folder, worker)
-        if remains:
+        if remains := read(self._folder, worker):
             left = await claims.handed_over_by(worker)
             endings = [ending for claimed in left if (ending := self._ending(claimed, remains))]
             settled = await settlements.settle(endings, await leases.name_of(worker))
         returned = await claims.reclaim(worker, beat, self._clock.now())
-        await self._take_away(worker, remains.answers if remains else ())  # its witness may still write
+        discard(path_of(self._folder, worker))
         return [*settled, *returned]
 
     async def tidy(self, alive: Collection[UUID]) -> None:
         """Read the files of workers that others took for dead without them, and take them away."""
         for worker in left_behind(self._folder, alive):
-            await self._take_away(worker)
-
-    async def _take_away(self, worker: UUID, known: Container[Claim] = ()) -> None:
-        """Take a file away when it holds no answer any more that is not known."""
-        remains = read(self._folder, worker)
-        for claim, answer in remains.answers.items() if remains else ():
-            if claim not in known:
+            remains = read(self._folder, worker)
+            for claim, answer in remains.answers.items() if remains else ():
                 await self._believe(claim, answer)
-        discard(path_of(self._folder, worker))
+            discard(path_of(self._folder, worker))
 
     def _ending(self, claimed: Claimed, remains: Remains) -> Ending | None:
         """Return how a claim ended by what is known here, or None where nobody can know."""

@@ -2,31 +2,20 @@
 
 import fcntl
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from app.delivery.answers_file import DRAFT, SUFFIX, Answer, Claim, parse, path_of
-
-
-@dataclass(frozen=True, slots=True)
-class Remains:
-    """What a worker's file tells. `whole`: a message that is not in `begun` was never begun."""
-
-    begun: frozenset[Claim]
-    answers: dict[Claim, Answer]
-    whole: bool
+from app.delivery.answers_file import DRAFT, SUFFIX, Remains, parse, path_of
 
 
 def read(folder: Path, worker: UUID) -> Remains | None:
     """Return what a worker has left here; None where there is nothing to be read."""
     try:
         with path_of(folder, worker).open("rb") as file:
-            ended = _unlocked(file.fileno())
-            lines = parse(file.read())
+            ended = _unlocked(file.fileno())  # before it is read, or it might end in between
+            return parse(file.read(), ended=ended)
     except OSError:
         return None
-    return Remains(frozenset([*lines.begun, *lines.answers]), lines.answers, whole=ended and lines.of_this_boot)
 
 
 def left_behind(folder: Path, alive: Collection[UUID]) -> set[UUID]:

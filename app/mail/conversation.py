@@ -5,7 +5,7 @@ from collections import deque
 from typing import Protocol
 
 from app.domain.retry import Reply, Stage
-from app.mail.envelope import Dropped, Expected, Unanswered, Witness
+from app.mail.envelope import Dropped, Unanswered
 from app.mail.line import DOT, Asked, Line, said, stuffed
 from app.mail.passage import Passage
 from app.mail.replies import CLOSING, Answer, reply
@@ -38,21 +38,12 @@ class Conversation(Line):
     go, and behind the text of the letter before it where one waits then: a round trip a letter.
     """
 
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        offers: Offers,
-        patience: Patience,
-        source: Source,
-        witness: Witness | None = None,
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, offers: Offers, patience: Patience, source: Source) -> None:
         super().__init__(transport)
         self.offers = offers
         self.carried = 0
         self._patience = patience
         self._source = source
-        self._witness = witness
-        self._number = witness.hold(transport.get_extra_info("socket").fileno()) if witness else 0
         self._current: Passage | None = None
         self._behind: Passage | None = None  # its commands follow the current one's text
         self._tainted = False  # commands were written for a letter that has gone another way since
@@ -169,17 +160,16 @@ class Conversation(Line):
             raise RuntimeError("a turn to write, and no letter")
         text = DOT if self._text_ahead else stuffed(passage.envelope.message)
         self._text_wanted, self._text_ahead, passage.written = False, False, True
+        passage.begun()
         patience = self._patience
         self._text_written_at = self._loop.time()
         if self.offers.pipelining and (behind := self._source.follower(self)):
             self._behind = behind
-            passage.begun(Expected(self._number, 1 + len(_STAGES)))
             commands = b"".join(self._commands(behind))
             self.write(text + commands, "body", *_STAGES, seconds=min(patience.behind, patience.answer))
             if self._answer_took > _UNHURRIED:
                 self._source.record(behind)  # or the server would have to wait for the database
         else:
-            passage.begun(Expected(self._number))
             self.write(text, "body", seconds=patience.answer)
 
     # What is heard
@@ -292,6 +282,4 @@ class Conversation(Line):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._witness and self._number:
-            self._witness.let_go(self._number)
         self._source.closed(self)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from app.domain.retry import Reply
 from app.domain.status import Occasion
@@ -68,35 +68,15 @@ HandOver = Callable[[], Awaitable[bool]]
 """Puts on record that a message is about to be handed over; False: the claim was lost, do not."""
 
 
-class Expected(NamedTuple):
-    """Where the answer to a message comes from: the first of so many replies, over which connection.
-
-    `connection` is the number by which a Witness knows it, 0 where there is none.
-    """
-
-    connection: int = 0
-    replies: int = 1
-
-
-Begun = Callable[[Expected], None]
+Begun = Callable[[], None]
 """Hears that a message's final dot is written next: until then, nobody has taken it over."""
 
 Answered = Callable[[Reply], None]
 """Hears the reply to a handed-over message as soon as it is read, before anything else happens."""
 
 
-def unheard(*_: Reply | Expected) -> None:
+def unheard(*_: Reply) -> None:
     """Stand for a `Begun` or an `Answered` where nobody listens."""
-
-
-class Witness(Protocol):
-    """Goes on hearing a mail server, in our stead, when we have been killed."""
-
-    def hold(self, descriptor: int) -> int:
-        """Have it hold a connection too; returns the number by which it knows it, 0 where it could not."""
-
-    def let_go(self, connection: int) -> None:
-        """Have it close a connection as well, since we do."""
 
 
 class Transport(Protocol):

@@ -21,7 +21,6 @@ from app.mail.envelope import (
     Begun,
     ClaimLost,
     Envelope,
-    Expected,
     HandOver,
     Outage,
     TransportError,
@@ -77,7 +76,7 @@ class Outbox:
                 await asyncio.to_thread(self._write, draft, envelope.message)
             if not await hand_over():
                 raise ClaimLost("the claim was lost before the file got its name")
-            begun(Expected())
+            begun()
             with self._failing_as(_OUR_OUTAGE):
                 await asyncio.to_thread(draft.rename, path)
         except BaseException:

@@ -11,7 +11,7 @@ import aiosmtplib
 from app.clock import Clock
 from app.domain.retry import Reply
 from app.mail.conversation import Conversation
-from app.mail.envelope import Answered, Begun, Envelope, HandOver, Outage, Witness, unheard
+from app.mail.envelope import Answered, Begun, Envelope, HandOver, Outage, unheard
 from app.mail.passage import Passage
 from app.mail.pool import Pool
 from app.mail.replies import shown
@@ -34,7 +34,6 @@ class SmtpTransport:
         patience: Patience = DEFAULT_PATIENCE,
         tls_context: ssl.SSLContext | None = None,
         local_hostname: str | None = None,
-        witness: Witness | None = None,
     ) -> None:
         if server.username and server.security == "none":
             raise ValueError("a password never travels in clear")
@@ -42,7 +41,6 @@ class SmtpTransport:
         self._patience = patience
         self._tls_context = tls_context or _verifying_context()
         self._local_hostname = local_hostname
-        self._witness = witness
         self._pool = Pool(
             connections=connections,
             messages_per_connection=messages_per_connection,
@@ -139,8 +137,7 @@ class SmtpTransport:
             tls=tls,
             certified_until=certified_until,
         )
-        witness = None if tls else self._witness  # who would hear only what TLS hides
-        conversation = Conversation(transport, offers, self._patience, self._pool, witness)
+        conversation = Conversation(transport, offers, self._patience, self._pool)
         self._pool.opened(conversation)
         return conversation
 

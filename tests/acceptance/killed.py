@@ -12,7 +12,6 @@ from typing import Any
 
 from app.cli import cli
 from app.delivery.answers import Answers
-from app.mail.conversation import Conversation
 from app.mail.replies import Answer, ReplyReader
 from app.store import claims, settlements
 
@@ -63,7 +62,6 @@ POINTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "before the hand-over": (claims, "hand_over", _before),
     "after the hand-over": (claims, "hand_over", _after),
     "before the first byte": (Answers, "begin", _right_after),
-    "before the answer": (Conversation, "_write_text", _right_after),
     "after the final dot": (ReplyReader, "feed", _when_the_last_answer_arrives),
     "after the answer": (Answers, "answered", _right_after),
     "before the settle": (settlements, "settle", _before),

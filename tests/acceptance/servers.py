@@ -16,7 +16,6 @@ from typing import IO, Any, Protocol, TypeVar
 
 import httpx
 
-from app.delivery import testimony
 from tests.acceptance.forking import PROGRAM, ROOT, UVICORN, fork
 from tests.postgres import free_port
 
@@ -70,20 +69,13 @@ class Server:
         os.kill(self.pid, signal.SIGTERM)
         return self._process.wait(within)
 
-    def kill(self, *, witnesses: bool = False) -> None:
-        """End the whole group at once; with its witnesses, as a power cut would."""
-        for each in self.witnesses() if witnesses else ():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
+    def kill(self) -> None:
+        """End the whole group at once."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
         with contextlib.suppress(AssertionError):  # where init reaps no orphans they stay as zombies, which do no harm
             eventually(self._is_gone, within=2)
-
-    def witnesses(self) -> list[int]:
-        """Return the processes that hold its connections to the mail server (see app.delivery.witness)."""
-        return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if _is_witness_of(self.pid, folder)]
 
     def _is_gone(self) -> bool:
         try:
@@ -91,13 +83,6 @@ class Server:
         except ProcessLookupError:
             return True
         return False
-
-
-def _is_witness_of(sender: int, process: Path) -> bool:
-    with contextlib.suppress(OSError):  # it has ended
-        child = f"\nPPid:\t{sender}\n" in (process / "status").read_text()
-        return child and testimony.__name__ in (process / "cmdline").read_text()
-    return False
 
 
 class Program:

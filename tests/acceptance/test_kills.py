@@ -45,7 +45,6 @@ LEFT = {
     "before the hand-over": Left(Status.CLAIMED, handed_over=False, arrived=0),
     "after the hand-over": Left(Status.CLAIMED, handed_over=True, arrived=0),
     "before the first byte": Left(Status.CLAIMED, handed_over=True, arrived=0),
-    "before the answer": Left(Status.CLAIMED, handed_over=True, arrived=1),
     "after the final dot": Left(Status.CLAIMED, handed_over=True, arrived=1),
     "after the answer": Left(Status.CLAIMED, handed_over=True, arrived=1),
     "before the settle": Left(Status.CLAIMED, handed_over=True, arrived=1),
@@ -53,7 +52,7 @@ LEFT = {
     "before the claim": Left(Status.SCHEDULED, handed_over=False, arrived=0),
 }
 DOUBTFUL = ("before the first byte", "after the final dot")
-"""Where nobody can know; what else was handed over, the process's own file tells, or its witness."""
+"""Where the answer was not read; the outcome of the rest stands in the process's own file or in the ledger."""
 
 
 @asynccontextmanager

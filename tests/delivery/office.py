@@ -25,7 +25,6 @@ from app.delivery.scan import Scan
 from app.delivery.scheduler import Scheduler
 from app.delivery.station import Station
 from app.delivery.verdict import Judge
-from app.delivery.witness import Witness
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
 from app.domain.status import Occasion
@@ -74,7 +73,7 @@ class Office:
         self.breaker = Breaker(clock, lambda: 0.5)
         self.pace = Pace(clock, choices.seats, choices.rate, choices.rate_per_domain)
         judge = Judge(packer, self.breaker, self.pace, lambda: 0.5)
-        self.answers = Answers(choices.answers_dir, Witness())
+        self.answers = Answers(choices.answers_dir)
         relief = Relief(choices.answers_dir, judge, clock)
         self.membership = Membership(name, choices.lease, clock, self.answers, relief)
         self.records = Records(self.membership, self.answers, clock)

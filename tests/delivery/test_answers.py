@@ -8,11 +8,9 @@ import pytest
 
 from app.delivery import answers as module
 from app.delivery.answers import Answers
-from app.delivery.answers_file import Answer, path_of
-from app.delivery.remains import Remains, left_behind, read
-from app.delivery.witness import Witness
+from app.delivery.answers_file import Answer, Remains, path_of
+from app.delivery.remains import left_behind, read
 from app.domain.retry import Reply
-from app.mail.envelope import Expected
 from tests.clock import NEW_YEAR as NOW
 from tests.sending import TAKEN
 
@@ -32,7 +30,7 @@ def worker() -> UUID:
 @pytest.fixture
 def killed(folder: Path, worker: UUID) -> Answers:
     """Open a file whose lock nobody holds, as a kill leaves it, once `close` was called."""
-    answers = Answers(folder, Witness())
+    answers = Answers(folder)
     answers.open(worker)
     return answers
 
@@ -40,7 +38,7 @@ def killed(folder: Path, worker: UUID) -> Answers:
 def test_what_was_begun_and_what_was_answered(killed: Answers, folder: Path, worker: UUID) -> None:
     refused = Reply(451, "4.7.1", "try\nlater, <minji@x.test>\ud800", "body")
     for claim in (ONE, OTHER, THIRD):
-        killed.begin(claim, Expected())
+        killed.begin(claim)
     killed.answered(ONE, NOW, TAKEN)
     killed.answered(OTHER, NOW, refused)
     killed.close(forget=False)
@@ -56,7 +54,7 @@ def test_what_was_begun_and_what_was_answered(killed: Answers, folder: Path, wor
 
 
 def test_a_line_cut_off_and_garbage_tell_nothing(killed: Answers, folder: Path, worker: UUID) -> None:
-    killed.begin(ONE, Expected())
+    killed.begin(ONE)
     killed.answered(ONE, NOW, TAKEN)
     killed.close(forget=False)
     path = path_of(folder, worker)
@@ -89,7 +87,7 @@ def test_as_long_as_its_worker_lives_a_file_says_nothing_about_what_it_does_not_
 def test_after_another_boot_it_tells_what_it_holds_and_no_more(
     killed: Answers, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed.begin(ONE, Expected())
+    killed.begin(ONE)
     killed.close(forget=False)
     for boot in ("another", ""):
         monkeypatch.setattr("app.delivery.answers_file._boot_id", lambda boot=boot: boot)
@@ -102,10 +100,10 @@ def test_what_is_settled_is_left_out_when_the_file_has_grown(
     killed: Answers, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MOST", 1000)
-    killed.begin(OTHER, Expected())
+    killed.begin(OTHER)
     for delivery in range(10, 1000):
         claim = (delivery, uuid4())
-        killed.begin(claim, Expected())
+        killed.begin(claim)
         killed.answered(claim, NOW, TAKEN)
         killed.settled([delivery])
         assert path_of(folder, worker).stat().st_size < 1200
@@ -119,7 +117,7 @@ def test_what_is_settled_is_left_out_when_the_file_has_grown(
 
 
 def test_taken_for_dead_it_goes_on_under_the_new_id(killed: Answers, folder: Path, worker: UUID) -> None:
-    killed.begin(ONE, Expected())
+    killed.begin(ONE)
     again = uuid4()
     killed.open(again)
     killed.answered(ONE, NOW, TAKEN)
@@ -133,13 +131,13 @@ def test_taken_for_dead_it_goes_on_under_the_new_id(killed: Answers, folder: Pat
 def test_where_the_disk_fails_there_is_no_file_until_it_is_mended(
     killed: Answers, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed.begin(ONE, Expected())
+    killed.begin(ONE)
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda _file, _bytes: 0)
-        killed.begin(OTHER, Expected())
+        killed.begin(OTHER)
         killed.mend()
         assert list(folder.iterdir()) == []
-    killed.begin(THIRD, Expected())
+    killed.begin(THIRD)
     killed.mend()
     killed.close(forget=False)
     remains = read(folder, worker)
@@ -148,6 +146,6 @@ def test_where_the_disk_fails_there_is_no_file_until_it_is_mended(
 
 
 def test_a_worker_that_leaves_in_order_leaves_nothing(killed: Answers, folder: Path) -> None:
-    killed.begin(ONE, Expected())
+    killed.begin(ONE)
     killed.close(forget=True)
     assert list(folder.iterdir()) == []

@@ -11,7 +11,6 @@ import pytest
 from app.delivery import breaker, line, pace
 from app.domain.status import Status
 from app.mail import conversation, pool, window
-from app.mail.envelope import Expected
 from app.store import claims
 from app.store.models import Delivery, Worker
 from tests.clock import FrozenClock
@@ -118,7 +117,7 @@ async def test_what_a_killed_process_wrote_down_is_believed(town: Town, server: 
         claimed = await dead.claim(3)
         await claims.hand_over(claimed, town.clock.now())
         for one in claimed[:2]:
-            dead.answers.begin((one.id, one.token), Expected())
+            dead.answers.begin((one.id, one.token))
         town.clock.jump(hours * HOUR)
         dead.answers.answered((claimed[0].id, claimed[0].token), town.clock.now(), TAKEN)
         dead.answers.close(forget=False)

@@ -3,17 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
 
-from app.delivery.answers_file import answered_line, path_of
+from app.delivery.answers_file import path_of
 from app.domain.retry import Reply
 from app.domain.status import HeldReason, Occasion, Outcome, Status
-from app.mail.envelope import Expected
 from app.store import claims
 from app.store.claims import Claimed
 from app.store.models import Delivery
@@ -53,7 +50,7 @@ async def test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_
     full = Reply(452, "4.2.2", "mailbox full", "body")
     async with _killed(town, server, 5) as (office, claimed):
         for one in claimed[:4]:
-            office.answers.begin((one.id, one.token), Expected())
+            office.answers.begin((one.id, one.token))
         for one, reply in zip(claimed, (TAKEN, gone, full), strict=False):
             office.answers.answered((one.id, one.token), town.clock.now(), reply)
         answered_at = town.clock.now()
@@ -83,7 +80,7 @@ async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_fi
 ) -> None:
     async with _killed(town, server, 3) as (office, claimed):
         for one in claimed[:2]:
-            office.answers.begin((one.id, one.token), Expected())
+            office.answers.begin((one.id, one.token))
         office.answers.answered((claimed[0].id, claimed[0].token), town.clock.now(), TAKEN)
         answered_at = town.clock.now()
     async with town.office(server.port, ELSEWHERE) as heir:
@@ -99,33 +96,13 @@ async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_fi
     await by_status()
 
 
-async def test_what_its_witness_hears_while_it_is_relieved_counts(
-    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with _killed(town, server, 1) as (dead, (claimed,)):
-        claim = (claimed.id, claimed.token)
-        dead.answers.begin(claim, Expected())
-    reclaim = claims.reclaim
-
-    async def reclaim_slowly(worker: UUID, beat: int, now: datetime) -> list[int]:
-        returned = await reclaim(worker, beat, now)
-        with path_of(HERE.answers_dir, worker).open("a") as file:
-            file.write(answered_line(claim, now, TAKEN))
-        return returned
-
-    monkeypatch.setattr(claims, "reclaim", reclaim_slowly)
-    async with town.office(server.port, HERE) as heir:
-        await _relieve(town, heir)
-    assert [delivery.status for delivery in await firsts()] == [Status.SENT]
-
-
 async def test_who_dies_in_the_middle_of_relieving_another_does_no_harm(
     town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has settled what is known, and not yet taken back the rest."""
     async with _killed(town, server, 3) as (dead, claimed):
         for one in claimed[:2]:
-            dead.answers.begin((one.id, one.token), Expected())
+            dead.answers.begin((one.id, one.token))
         dead.answers.answered((claimed[0].id, claimed[0].token), town.clock.now(), TAKEN)
     async with town.office(server.port, HERE) as heir, town.office(server.port, HERE) as next_heir:
         with monkeypatch.context() as patch:

@@ -198,20 +198,6 @@ DELIVERY = (
         "tests/delivery/test_relief.py::test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_again",
     ),
     Guard(
-        "L2",
-        "app/delivery/testimony.py",
-        "if len(kinds) != self._expected or 3 in (kinds[:-1] or kinds):",
-        "if not kinds:",
-        "tests/unit/test_testimony.py::test_what_may_be_the_answer_to_something_else_is_not_written_down",
-    ),
-    Guard(
-        "L2",
-        "app/delivery/witness.py",
-        "if self._process:  # or",
-        "if False:  # or",
-        "tests/delivery/test_witness.py::test_who_does_not_follow_any_more_takes_no_answer_from_a_sender_that_lives",
-    ),
-    Guard(
         "L3",
         "app/delivery/records.py",
         "await asyncio.sleep(_DATABASE_PAUSE)",
