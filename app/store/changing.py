@@ -9,9 +9,9 @@ from tortoise.expressions import F
 from app.domain.letter import Draft
 from app.domain.schedule import Promise
 from app.domain.status import Occasion, Status
-from app.errors import LetterNotFound, Sealed
-from app.sealing import token_hash
+from app.errors import Sealed
 from app.store.database import transaction
+from app.store.letters import letter_by_token
 from app.store.locking import lock_deliveries
 from app.store.models import Delivery, Letter
 from app.store.new_deliveries import new_delivery
@@ -39,9 +39,7 @@ class Changes:
 
         Raises LetterNotFound, and Sealed where it is too late for a change; nothing has changed then.
         """
-        letter = await Letter.get_or_none(token_hash=token_hash(token), purged_at=None)
-        if letter is None:
-            raise LetterNotFound("there is no letter under this link")
+        letter = await letter_by_token(token)
         if letter.sealed_at is None:
             raise _sealed()
         texts = {name: getattr(draft, name) for name in ("body", "subject", "recipient_name", "sender_name")}

@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from app.domain.status import HeldReason, Occasion, Status
-from app.errors import LeavingJustNow, LetterNotFound, NotCorrectable
+from app.errors import LeavingJustNow, NotCorrectable
 from app.sealing import token_hash
 from app.store.confirming import Confirmations
 from app.store.database import transaction
+from app.store.letters import letter_by, letter_by_token
 from app.store.locking import lock_deliveries
 from app.store.models import Correction, Delivery, Letter
 from app.store.quotas import Quotas, one_at_a_time
@@ -33,9 +34,7 @@ class Corrections:
 
     async def by_link(self, token: str, recipient_email: str, recipient_name: str | None, now: datetime) -> None:
         """Correct the address of a writer's link; for the rest see `correct`."""
-        letter = await Letter.get_or_none(token_hash=token_hash(token), purged_at=None)
-        if letter is None:
-            raise LetterNotFound("there is no letter under this link")
+        letter = await letter_by_token(token)
         await self.correct(letter.id, recipient_email, recipient_name, now)
 
     async def correct(self, letter_id: UUID, recipient_email: str, recipient_name: str | None, now: datetime) -> None:
@@ -46,9 +45,7 @@ class Corrections:
         NotCorrectable where nothing of it is to come any more, LeavingJustNow while part of it is
         being handed over, TooMany where a quota of the new address is used up; nothing has changed then.
         """
-        letter = await Letter.get_or_none(id=letter_id, purged_at=None)
-        if letter is None:
-            raise LetterNotFound("this letter has been purged")
+        letter = await letter_by(id=letter_id, purged_at=None)
         address = self._address(letter_id, recipient_email)
         letter.update_from_dict(address)
         fresh = {"recipient_email": recipient_email}
@@ -88,9 +85,7 @@ async def _still_to_come(letter_id: UUID) -> list[Delivery]:
     """Return what is still to come of a letter, which no scan can claim until we are done."""
     await lock_deliveries(letter_id)
     deliveries = await Delivery.filter(letter_id=letter_id, notice=False).order_by("id")
-    letter = await Letter.get_or_none(id=letter_id, purged_at=None)
-    if letter is None:
-        raise LetterNotFound("this letter has been purged")
+    letter = await letter_by(id=letter_id, purged_at=None)
     if any(delivery.status is Status.CLAIMED for delivery in deliveries):
         raise LeavingJustNow("this letter is being handed over at this moment")
     open_ones = [delivery for delivery in deliveries if delivery.status not in (Status.SENT, Status.CANCELLED)]

@@ -5,9 +5,8 @@ from typing import Any
 
 from app.domain.letter import is_readable
 from app.domain.status import Status
-from app.errors import LetterNotFound
-from app.sealing import token_hash
-from app.store.models import Attempt, Correction, Delivery, Letter
+from app.store.letters import letter_by_token
+from app.store.models import Attempt, Correction, Delivery
 from app.store.vault import Vault
 
 _DELIVERY = (
@@ -46,20 +45,19 @@ async def export(vault: Vault, token: str, now: datetime) -> dict[str, Any]:
     `body` is None as long as the letter is sealed: from when it can no more be changed until it has
     arrived once. Raises LetterNotFound, and KeyMissing where it cannot be opened.
     """
-    rows = await Letter.filter(token_hash=token_hash(token), purged_at=None).values()
-    if not rows:
-        raise LetterNotFound("there is no letter under this link")
-    letter, deliveries = rows[0], await Delivery.filter(letter_id=rows[0]["id"]).order_by("id").values()
-    values = vault.open_letter(letter)
+    letter = await letter_by_token(token)
+    deliveries = await Delivery.filter(letter_id=letter.id).order_by("id").values()
+    row = vars(letter)
+    values = vault.open_letter(row)
     promised = [Status(each["status"]) for each in deliveries if not each["notice"]]
-    readable = is_readable(letter["sealed_at"], promised, now)
+    readable = is_readable(letter.sealed_at, promised, now)
     return {
         **{name: values[name] for name in values if name not in ("token", "body")},
         "body": values["body"] if readable else None,
-        **{name: letter[name] for name in _LETTER},
+        **{name: row[name] for name in _LETTER},
         "deliveries": [await _delivery(each) for each in deliveries],
-        "corrections": await Correction.filter(letter_id=letter["id"]).order_by("id").values(*_CORRECTION),
-        "hashes": {name: letter[name] for name in _HASHES},
+        "corrections": await Correction.filter(letter_id=letter.id).order_by("id").values(*_CORRECTION),
+        "hashes": {name: row[name] for name in _HASHES},
     }
 
 

@@ -12,9 +12,9 @@ from uuid import UUID
 from tortoise.expressions import Q
 
 from app.domain.status import Status
-from app.errors import LeavingJustNow, LetterNotFound
-from app.sealing import token_hash
+from app.errors import LeavingJustNow
 from app.store.database import as_parameter, connection, transaction
+from app.store.letters import letter_by_token
 from app.store.locking import lock_deliveries
 from app.store.models import Attempt, Delivery, Letter
 from app.store.row_ids import lowest_row_id
@@ -81,9 +81,7 @@ async def erase(token: str, now: datetime) -> list[str]:
     Returns the Message-IDs of its mails, so that other copies of ours can be found. Raises
     LetterNotFound, and LeavingJustNow while a mail is being handed over; nothing has happened then.
     """
-    letter = await Letter.get_or_none(token_hash=token_hash(token), purged_at=None)
-    if letter is None:
-        raise LetterNotFound("there is no letter under this link")
+    letter = await letter_by_token(token)
     deliveries = Delivery.filter(letter_id=letter.id)
     async with transaction():
         await lock_deliveries(letter.id)

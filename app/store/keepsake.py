@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.status import Occasion, Status
-from app.errors import LetterNotFound
-from app.sealing import token_hash
-from app.store.models import Delivery, Letter
+from app.store.letters import letter_by_token
+from app.store.models import Delivery
 from app.store.vault import Vault
 
 _TO_COME = (Status.SCHEDULED, Status.CLAIMED, Status.UNCERTAIN, Status.HELD)
@@ -35,20 +34,17 @@ async def keepsake(vault: Vault, token: str) -> Keepsake:
 
     Raises LetterNotFound, where it has been purged too, and KeyMissing where it cannot be opened.
     """
-    rows = await Letter.filter(token_hash=token_hash(token), purged_at=None).values()
-    if not rows:
-        raise LetterNotFound("there is no letter under this link")
-    letter = rows[0]
-    deliveries = await Delivery.filter(letter_id=letter["id"], notice=False).order_by("promised_at")
+    letter = await letter_by_token(token)
+    deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("promised_at")
     due = [delivery.due_at for delivery in deliveries if delivery.status in _TO_COME]
     arrived = [(each.occasion, each.message_id, each.sent_at) for each in deliveries if each.sent_at]
     return Keepsake(
-        language=letter["language"],
-        timezone=letter["timezone"],
-        written_at=letter["written_at"],
-        send_at=letter["send_at"],
-        second_send_at=letter["second_send_at"],
+        language=letter.language,
+        timezone=letter.timezone,
+        written_at=letter.written_at,
+        send_at=letter.send_at,
+        second_send_at=letter.second_send_at,
         due_at=max(due) if due else None,
         arrived=tuple(arrived),
-        values=vault.open_letter(letter) if arrived and not due else {},
+        values=vault.open_letter(vars(letter)) if arrived and not due else {},
     )

@@ -89,6 +89,19 @@ class StoredLetter:
         return is_readable(self.sealed_at, [delivery.status for delivery in self.deliveries], now)
 
 
+async def letter_by_token(token: str) -> Letter:
+    """Return the letter of its writer's link. Raises LetterNotFound where it was purged, too."""
+    return await letter_by(token_hash=token_hash(token), purged_at=None)
+
+
+async def letter_by(**filters: Any) -> Letter:
+    """Return the letter that matches. Raises LetterNotFound."""
+    letter = await Letter.get_or_none(**filters)
+    if letter is None:
+        raise LetterNotFound("there is no such letter, or not any more")
+    return letter
+
+
 class Letters:
     """The writer's side of the ledger."""
 
@@ -197,21 +210,21 @@ class Letters:
 
         Raises LetterNotFound where there is none, KeyMissing where it cannot be opened.
         """
-        letter = await self._by_token(token)
-        deliveries = await Delivery.filter(letter_id=letter["id"], notice=False).order_by("promised_at")
+        letter = await letter_by_token(token)
+        deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("promised_at")
         ids = [delivery.id for delivery in deliveries]
         answered = await Attempt.filter(delivery_id__in=ids).exclude(code=None).order_by("id")
         last = {attempt.delivery_id: _reply(attempt) for attempt in answered}
-        values = self._vault.open_letter(letter)
+        values = self._vault.open_letter(vars(letter))
         values.pop("token")
         return StoredLetter(
-            draft=Draft(timezone=letter["timezone"], language=letter["language"], **values),
-            written_at=letter["written_at"],
-            send_at=letter["send_at"],
-            second_send_at=letter["second_send_at"],
-            sealed_at=letter["sealed_at"],
-            confirmed_at=letter["confirmed_at"],
-            deliveries=tuple(_state(each, last.get(each.id), letter["stopped_at"]) for each in deliveries),
+            draft=Draft(timezone=letter.timezone, language=letter.language, **values),
+            written_at=letter.written_at,
+            send_at=letter.send_at,
+            second_send_at=letter.second_send_at,
+            sealed_at=letter.sealed_at,
+            confirmed_at=letter.confirmed_at,
+            deliveries=tuple(_state(each, last.get(each.id), letter.stopped_at) for each in deliveries),
         )
 
     async def withdraw(self, token: str, now: datetime) -> None:
@@ -221,14 +234,14 @@ class Letters:
         has left, or part of it is being handed over at this moment: were that refused, it would
         be tried again.
         """
-        letter = await self._by_token(token)
-        of_letter = Delivery.filter(letter_id=letter["id"])
+        letter = await letter_by_token(token)
+        of_letter = Delivery.filter(letter_id=letter.id)
         promised = of_letter.filter(notice=False)
         waiting = [Status.SCHEDULED, Status.HELD, Status.FAILED]
         # What its reader stopped is withdrawn too: from now on the reader cannot take that back.
-        stopped = Q(status=Status.CANCELLED, status_at=letter["stopped_at"])
+        stopped = Q(status=Status.CANCELLED, status_at=letter.stopped_at)
         async with transaction():
-            await lock_deliveries(letter["id"])
+            await lock_deliveries(letter.id)
             gone = {"status": Status.CANCELLED, "status_at": now, "held_reason": None}
             await promised.filter(stopped | Q(status__in=waiting)).update(**gone)
             # A receipt that still waits would speak of a letter that is not to come.
@@ -237,12 +250,6 @@ class Letters:
             leaving = await promised.filter(status__in=[*waiting, Status.CLAIMED]).exists()
             if leaving or not await promised.filter(status=Status.CANCELLED).exists():
                 raise NotWithdrawable("this letter has left already, or is leaving at this moment")
-
-    async def _by_token(self, token: str) -> dict[str, Any]:
-        letters = await Letter.filter(token_hash=token_hash(token), purged_at=None).values()
-        if not letters:
-            raise LetterNotFound("there is no letter under this link")
-        return letters[0]
 
 
 def _reply(attempt: Attempt) -> Reply:

@@ -12,6 +12,7 @@ from app.errors import LetterNotFound
 from app.sealing import token_hash
 from app.store import mailboxes
 from app.store.database import transaction
+from app.store.letters import letter_by
 from app.store.locking import lock_deliveries
 from app.store.models import Delivery, Letter
 from app.store.vault import Vault
@@ -112,10 +113,7 @@ async def unblock(token: str, now: datetime) -> None:
 
 
 async def _by_token(token: str) -> Letter:
-    letter = await Letter.get_or_none(reader_token_hash=token_hash(token))
-    if letter is None:
-        raise LetterNotFound("there is no letter under this link")
-    return letter
+    return await letter_by(reader_token_hash=token_hash(token))
 
 
 def _coming(letter: Letter, deliveries: list[Delivery]) -> tuple[Coming, Delivery | None]:
