@@ -46,7 +46,7 @@ class Changes:
         sealed_at = min(letter.sealed_at, promise.first)
         told = (letter.send_at, letter.second_send_at, letter.timezone)
         async with transaction():
-            await lock_deliveries(letter.id)
+            await lock_deliveries(Delivery.filter(letter_id=letter.id))
             await _move(letter.id, Occasion.FIRST, promise.first)
             await self._move_second(letter.id, promise.second, now)
             still_open = Letter.filter(id=letter.id, purged_at=None, sealed_at__gt=now)

@@ -12,6 +12,7 @@ from tortoise.expressions import F
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.database import as_moment, as_parameter, connection, transaction
 from app.store.links import letters_of
+from app.store.locking import lock_deliveries
 from app.store.models import Attempt, Delivery, Lease, Worker
 from app.store.statements import as_ids, as_uuid, statements
 
@@ -138,33 +139,33 @@ async def reclaim(worker: UUID, beat: int, now: datetime) -> list[int]:
         locked = await ours.execute_query_dict(statements().lock_worker, [as_uuid(worker), beat])
         if not locked:
             return []
-        rows = await ours.execute_query_dict(statements().lock_claims, [as_uuid(worker)])
+        rows = await lock_deliveries(Delivery.filter(claimed_by_id=worker, status=Status.CLAIMED))
         await _take_back(rows, locked[0]["name"], now)
         await Lease.filter(worker_id=worker).update(worker_id=None)
         await Worker.filter(id=worker).delete()
-    return [row["id"] for row in rows]
+    return [row.id for row in rows]
 
 
-async def _take_back(rows: Sequence[Row], worker_name: str, now: datetime) -> None:
-    handed_over = [row for row in rows if row["handed_over_at"]]
-    untouched = [row["id"] for row in rows if not row["handed_over_at"]]
+async def _take_back(rows: Sequence[Delivery], worker_name: str, now: datetime) -> None:
+    handed_over = [row for row in rows if row.handed_over_at]
+    untouched = [row.id for row in rows if not row.handed_over_at]
     freed = {"status_at": now, "claim_token": None, "claimed_by_id": None, "handed_over_at": None}
     if untouched:
         await Delivery.filter(id__in=untouched).update(status=Status.SCHEDULED, **freed)
     if handed_over:
-        await Delivery.filter(id__in=[row["id"] for row in handed_over]).update(
+        await Delivery.filter(id__in=[row.id for row in handed_over]).update(
             status=Status.UNCERTAIN, due_at=now, attempts=F("attempts") + 1, unanswered=F("unanswered") + 1, **freed
         )
         await Attempt.bulk_create(_lost_attempt(row, worker_name, now) for row in handed_over)
 
 
-def _lost_attempt(row: Row, worker_name: str, now: datetime) -> Attempt:
+def _lost_attempt(delivery: Delivery, worker_name: str, now: datetime) -> Attempt:
     return Attempt(
-        delivery_id=row["id"],
-        claim_token=row["claim_token"],
+        delivery_id=delivery.id,
+        claim_token=delivery.claim_token,
         worker_name=worker_name,
-        started_at=as_moment(row["status_at"]),
-        handed_over_at=as_moment(row["handed_over_at"]),
+        started_at=delivery.status_at,
+        handed_over_at=delivery.handed_over_at,
         ended_at=now,
         outcome=Outcome.UNANSWERED,
         answer="the worker was gone before the server's answer was on record",

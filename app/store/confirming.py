@@ -15,6 +15,7 @@ from app.domain.status import HeldReason, Occasion, Status
 from app.errors import LetterNotFound
 from app.sealing import token_hash
 from app.store.database import as_parameter, connection, transaction
+from app.store.locking import lock_deliveries
 from app.store.models import Confirmation, Delivery, Letter
 from app.store.new_deliveries import new_delivery
 from app.store.quotas import one_at_a_time
@@ -141,8 +142,7 @@ async def confirm(token: str, now: datetime) -> Link:
         if not await Confirmation.filter(id=found.id, used_at=None).update(used_at=now):
             return Link.USED
         await one_at_a_time(found.mac)  # what is posted at this moment either is freed, or asks anew
-        waiting = Delivery.filter(_WAITING, awaited_mac=found.mac).order_by("id").select_for_update()
-        rows = await waiting.only("id", "letter_id")
+        rows = await lock_deliveries(Delivery.filter(_WAITING, awaited_mac=found.mac).only("id", "letter_id"))
         await Letter.filter(id__in=sorted({each.letter_id for each in rows})).update(confirmed_at=now)
         freed = Delivery.filter(id__in=[each.id for each in rows])
         await freed.filter(due_at__lt=now).update(due_at=now)

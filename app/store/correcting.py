@@ -83,8 +83,8 @@ class Corrections:
 
 async def _still_to_come(letter_id: UUID) -> list[Delivery]:
     """Return what is still to come of a letter, which no scan can claim until we are done."""
-    await lock_deliveries(letter_id)
-    deliveries = await Delivery.filter(letter_id=letter_id, notice=False).order_by("id")
+    of_letter = await lock_deliveries(Delivery.filter(letter_id=letter_id))
+    deliveries = [delivery for delivery in of_letter if not delivery.notice]
     letter = await letter_by(id=letter_id, purged_at=None)
     if any(delivery.status is Status.CLAIMED for delivery in deliveries):
         raise LeavingJustNow("this letter is being handed over at this moment")

@@ -16,6 +16,7 @@ from tortoise.queryset import QuerySet
 from app.domain.actions import Action
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.database import as_parameter, connection, transaction
+from app.store.locking import lock_deliveries
 from app.store.models import Attempt, Delivery, UndeliverableAddress
 from app.store.statements import numbered
 
@@ -24,11 +25,6 @@ Edge = Callable[[Sequence[int], datetime], Awaitable[list[int]]]
 _AMONG = {
     "sqlite": "SELECT value FROM json_each(@1)",
     "postgres": "SELECT wanted::bigint FROM jsonb_array_elements_text(@1::jsonb) AS wanted",
-}
-# The first statement of its transaction. On SQLite a write, so that it owns the database before it reads.
-_LOCK = {
-    "sqlite": "UPDATE leases SET term = term WHERE name = ''",
-    "postgres": "SELECT id FROM deliveries WHERE id = ANY (ARRAY ({among})) ORDER BY id FOR UPDATE",
 }
 _KEPT = "EXISTS (SELECT 1 FROM letters WHERE letters.id = letter_id AND purged_at IS NULL)"
 _KNOWN_DEAD = """
@@ -137,17 +133,8 @@ async def _move(ids: Sequence[int], now: datetime, change: str, fence: str) -> l
 
 
 async def _lock(ids: Sequence[int]) -> None:
-    """Keep these rows as they are for everybody else until the transaction ends.
-
-    PostgreSQL judges an UPDATE's other tables as they stood when it began, so a purge that it
-    waited for would be missed: what follows the lock sees it.
-    """
-    dialect = connection().capabilities.dialect
-    if dialect == "sqlite":
-        await connection().execute_query(_LOCK[dialect])
-    else:
-        sql = _LOCK[dialect].format(among=_AMONG[dialect])
-        await connection().execute_query(numbered(sql), [json.dumps(list(ids))])
+    """Lock first: an UPDATE that waited for a purge would judge the letters as they stood before it (PostgreSQL)."""
+    await lock_deliveries(Delivery.filter(id__in=ids).only("id"))
 
 
 async def _revive_addresses(deliveries: QuerySet[Delivery]) -> None:

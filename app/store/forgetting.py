@@ -27,12 +27,7 @@ _AMONG = {
     "sqlite": "SELECT value FROM json_each(@1)",
     "postgres": "SELECT wanted::uuid FROM jsonb_array_elements_text(@1::jsonb) AS wanted",
 }
-# What ended may be begun anew by somebody at this moment: once it is locked, nobody can. (SQLite
-# lets one transaction write at a time, and the UPDATE comes first.)
-_LOCK = """
-    SELECT id FROM deliveries WHERE letter_id IN ({among}) AND status IN ('sent', 'failed', 'cancelled')
-    ORDER BY id FOR UPDATE
-"""
+_ENDED = (Status.SENT, Status.FAILED, Status.CANCELLED)
 _PURGE = """
     UPDATE letters SET purged_at = @2, {columns}
     WHERE id IN ({among}) AND purged_at IS NULL AND NOT EXISTS (
@@ -62,13 +57,12 @@ async def _kept(after: UUID, horizon: UUID, limit: int) -> list[UUID]:
 
 
 async def _purge(ids: Sequence[UUID], now: datetime, ended_before: datetime) -> int:
-    dialect = connection().capabilities.dialect
-    wanted, among = json.dumps([str(each) for each in ids]), _AMONG[dialect]
+    wanted, among = json.dumps([str(each) for each in ids]), _AMONG[connection().capabilities.dialect]
     columns = ", ".join(f"{column}_sealed = NULL" for column in LETTER_COLUMNS)
     sql = numbered(_PURGE.format(columns=columns, among=among))
     async with transaction() as whole:
-        if dialect == "postgres":
-            await whole.execute_query(numbered(_LOCK.format(among=among)), [wanted])
+        # A delivery that has ended may be scheduled again at this moment, but not once it is locked.
+        await lock_deliveries(Delivery.filter(letter_id__in=ids, status__in=_ENDED).only("id"))
         moments = [as_parameter(now), as_parameter(ended_before)]
         purged = await whole.execute_query_dict(sql, [wanted, *moments])
         await _empty_answers([UUID(str(row["id"])) for row in purged])
@@ -84,7 +78,7 @@ async def erase(token: str, now: datetime) -> list[str]:
     letter = await letter_by_token(token)
     deliveries = Delivery.filter(letter_id=letter.id)
     async with transaction():
-        await lock_deliveries(letter.id)
+        await lock_deliveries(Delivery.filter(letter_id=letter.id))
         # What its reader stopped is cancelled anew: nobody takes that stop back any more.
         waiting = deliveries.filter(Q(status=Status.CANCELLED, status_at=letter.stopped_at) | Q(status__in=_WAITING))
         await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None)

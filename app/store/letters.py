@@ -241,7 +241,7 @@ class Letters:
         # What its reader stopped is withdrawn too: from now on the reader cannot take that back.
         stopped = Q(status=Status.CANCELLED, status_at=letter.stopped_at)
         async with transaction():
-            await lock_deliveries(letter.id)
+            await lock_deliveries(Delivery.filter(letter_id=letter.id))
             gone = {"status": Status.CANCELLED, "status_at": now, "held_reason": None}
             await promised.filter(stopped | Q(status__in=waiting)).update(**gone)
             # A receipt that still waits would speak of a letter that is not to come.

@@ -1,18 +1,21 @@
-"""Who changes rows that others may change at this moment, and in what order these are locked."""
+"""Locks on deliveries, which every transaction that changes several of them takes first."""
 
-from uuid import UUID
+from tortoise.queryset import QuerySet
 
 from app.store.database import connection
+from app.store.models import Delivery
 
-_LOCK = "SELECT id FROM deliveries WHERE letter_id = $1 ORDER BY id FOR UPDATE"
+# Changes nothing; but the transaction owns the database before it reads (SQLite begins deferred).
+_FIRST_WRITE = "UPDATE leases SET term = term WHERE name = ''"
 
 
-async def lock_deliveries(letter_id: UUID) -> None:
-    """Keep a letter's deliveries as they are for everybody else until the transaction ends.
+async def lock_deliveries(deliveries: QuerySet[Delivery]) -> list[Delivery]:
+    """Lock deliveries until the transaction ends, and return them as they are now.
 
-    They come in the order of their ids, as everywhere, and before the letter's own row: of two who
-    took them in different orders, each would wait for the other, until PostgreSQL ends one of them.
-    SQLite lets one transaction write at a time.
+    Always in the order of their ids, and before the letter's own row: two transactions that lock in
+    different orders would wait for each other, until PostgreSQL ends one of them. A statement that
+    follows also sees what the transaction waited for changed in other tables.
     """
-    if connection().capabilities.dialect == "postgres":
-        await connection().execute_query(_LOCK, [letter_id])
+    if connection().capabilities.dialect == "sqlite":
+        await connection().execute_query(_FIRST_WRITE)
+    return await deliveries.order_by("id").select_for_update()

@@ -6,6 +6,7 @@ from tortoise.expressions import Q, Subquery
 
 from app.domain.status import HeldReason, Status
 from app.store.database import transaction
+from app.store.locking import lock_deliveries
 from app.store.models import BlockedAddress, Delivery, Letter
 
 
@@ -32,5 +33,5 @@ async def reopen(mac: str, now: datetime) -> None:
         notices = Subquery(Letter.filter(ours).values("id"))
         theirs = Q(letter_id__in=letters, notice=False) | Q(letter_id__in=notices, notice=True)
         held = Delivery.filter(theirs, status=Status.HELD, held_reason=HeldReason.BLOCKED)
-        ids = [found.id for found in await held.order_by("id").select_for_update().only("id")]
+        ids = [found.id for found in await lock_deliveries(held.only("id"))]
         await Delivery.filter(id__in=ids).update(status=Status.SCHEDULED, status_at=now, due_at=now, held_reason=None)

@@ -79,7 +79,7 @@ async def stop(token: str, now: datetime) -> None:
     """
     letter = await _by_token(token)
     async with transaction():
-        await lock_deliveries(letter.id)
+        await lock_deliveries(Delivery.filter(letter_id=letter.id))
         if await Letter.filter(id=letter.id, stopped_at=None).update(stopped_at=now):
             waiting = Delivery.filter(_WAITING, letter_id=letter.id, notice=False)
             await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None)
@@ -92,7 +92,7 @@ async def resume(token: str, now: datetime) -> None:
     """
     letter = await _by_token(token)
     async with transaction():
-        await lock_deliveries(letter.id)
+        await lock_deliveries(Delivery.filter(letter_id=letter.id))
         stopped = Delivery.filter(letter_id=letter.id, status=Status.CANCELLED, status_at=letter.stopped_at)
         coming = stopped.filter(notice=False, due_at__gt=now)
         revived = await coming.filter(awaited_mac=None).update(status=Status.SCHEDULED, status_at=now)

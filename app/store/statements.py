@@ -24,7 +24,6 @@ class Statements:
     hand_over: str
     settle: Sequence[str]
     lock_worker: str
-    lock_claims: str
     resend: str
 
 
@@ -123,10 +122,6 @@ SQLITE = Statements(
     ),
     # A write, so that this transaction owns the database before it reads (SQLite begins deferred).
     lock_worker="UPDATE workers SET beat = beat WHERE id = ? AND beat = ? RETURNING name",
-    lock_claims="""
-        SELECT id, claim_token, handed_over_at, status_at FROM deliveries
-        WHERE claimed_by_id = ? AND status = 'claimed'
-    """,
     resend="""
         UPDATE deliveries SET status = 'scheduled', status_at = ?
         WHERE status = 'uncertain' AND due_at <= ? AND unanswered <= ?
@@ -181,10 +176,6 @@ POSTGRES = Statements(
     ),
     # FOR UPDATE also stops the worker's own claims: their foreign key needs a share of this row.
     lock_worker="SELECT name FROM workers WHERE id = $1 AND beat = $2 FOR UPDATE",
-    lock_claims="""
-        SELECT id, claim_token, handed_over_at, status_at FROM deliveries
-        WHERE claimed_by_id = $1 AND status = 'claimed' FOR UPDATE
-    """,
     resend="""
         UPDATE deliveries SET status = 'scheduled', status_at = $1
         WHERE status = 'uncertain' AND due_at <= $2 AND unanswered <= $3
