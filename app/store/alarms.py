@@ -8,8 +8,8 @@ from tortoise.expressions import F
 
 from app.domain.alarms import PATIENCE, Alarm, Stand
 from app.domain.status import Outcome, Status
-from app.store.database import as_moment, connection
 from app.store.desk_models import RaisedAlarm
+from app.store.due import oldest_due
 from app.store.job_runs import SCAN, last_run
 from app.store.leases import SCHEDULER
 from app.store.models import Attempt, Delivery, Lease, Worker
@@ -19,22 +19,10 @@ _HOUR = timedelta(hours=1)
 _LIVES = timedelta(minutes=1)
 _FIRST_WAIT = timedelta(minutes=1)
 _LONGEST_WAIT = timedelta(hours=1)
-_OLDEST_DUE = """
-    SELECT MIN(due_at) AS due_at FROM (
-        SELECT * FROM (
-            SELECT due_at FROM deliveries WHERE status = 'scheduled' AND NOT notice ORDER BY due_at LIMIT 1
-        ) AS of_letters
-        UNION ALL
-        SELECT * FROM (
-            SELECT due_at FROM deliveries WHERE status = 'scheduled' AND notice ORDER BY due_at LIMIT 1
-        ) AS of_notices
-    ) AS oldest
-"""
 
 
 async def take_stand(now: datetime, watched_since: datetime, *, paused: bool) -> Stand:
     """Return how the post office stands; it costs the same however many letters there are."""
-    (oldest,) = await connection().execute_query_dict(_OLDEST_DUE)
     newest = await Attempt.all().order_by("-id").first()
     lease = await Lease.get(name=SCHEDULER).select_related("worker")
     scan = await last_run(SCAN)
@@ -49,7 +37,7 @@ async def take_stand(now: datetime, watched_since: datetime, *, paused: bool) ->
         watched_since=watched_since,
         paused=paused,
         led_at=lease.worker.seen_at if lease.worker else (scan.started_at if scan else None),
-        oldest_due_at=as_moment(oldest["due_at"]) if oldest["due_at"] else None,
+        oldest_due_at=await oldest_due(now),
         tried_at=newest.ended_at if newest else None,
         sent=counts[Status.SENT],
         failed=counts[Status.FAILED],

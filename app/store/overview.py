@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from app.domain.figures import Refusal, days_around, grouped
 from app.domain.status import Outcome, Status
 from app.store.database import as_moment, as_parameter, connection
+from app.store.due import oldest_due
 from app.store.job_runs import SCAN, last_run
 from app.store.leases import SCHEDULER
 from app.store.models import JobRun, Lease, Worker
@@ -37,11 +38,7 @@ _DUE = """
                 SELECT 1 AS one FROM deliveries
                 WHERE status = 'scheduled' AND notice AND due_at >= @3 AND due_at <= @1 LIMIT {limit}
              ) AS notices) AS due,
-           (SELECT COUNT(*) FROM deliveries WHERE claimed_by_id IS NOT NULL) AS claimed,
-           (SELECT due_at FROM deliveries WHERE status = 'scheduled' AND NOT notice AND due_at <= @1
-            ORDER BY due_at LIMIT 1) AS oldest_letter,
-           (SELECT due_at FROM deliveries WHERE status = 'scheduled' AND notice AND due_at <= @1
-            ORDER BY due_at LIMIT 1) AS oldest_notice
+           (SELECT COUNT(*) FROM deliveries WHERE claimed_by_id IS NOT NULL) AS claimed
 """
 _LAST_REFUSALS = """
     SELECT {said} AS said, ended_at FROM attempts WHERE outcome <> 'accepted'
@@ -136,8 +133,7 @@ async def backlog(now: datetime) -> Backlog:
     begin = datetime.fromtimestamp(quarter * QUARTER.total_seconds(), now.tzinfo)
     sql = numbered(_DUE.format(limit=DUE_LIMIT))
     (row,) = await connection().execute_query_dict(sql, [as_parameter(now), quarter, as_parameter(begin)])
-    oldest = [as_moment(row[name]) for name in ("oldest_letter", "oldest_notice") if row[name]]
-    return Backlog(row["due"], row["claimed"], min(oldest, default=None))
+    return Backlog(row["due"], row["claimed"], await oldest_due(now))
 
 
 async def figures(now: datetime, zone: ZoneInfo) -> Figures:
