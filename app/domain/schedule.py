@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 LONGEST = timedelta(days=36_500)
-_CALENDAR = re.compile(r"P(?:(?P<weeks>\d{1,4})W|(?P<days>\d{1,5})D)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,29 +14,15 @@ class Delay:
     """How long after writing a letter arrives.
 
     `days` are calendar days in the letter's own time zone, at the hour of writing; `elapsed` is
-    time on a stopwatch. One of them is zero.
+    time on a stopwatch. One of them is zero. Raises ValueError for nothing, and beyond LONGEST.
     """
 
     days: int = 0
     elapsed: timedelta = timedelta()
 
-    @classmethod
-    def parse(cls, text: str) -> "Delay":
-        """Read an ISO 8601 duration such as `P7D`, `P2W` or `PT5S`.
-
-        Raises ValueError for anything else, for a delay of nothing, and for one beyond LONGEST.
-        """
-        calendar = _CALENDAR.fullmatch(text)
-        if calendar:
-            weeks, days = calendar["weeks"], calendar["days"]
-            delay = cls(days=int(weeks) * 7 if weeks else int(days))
-        else:
-            delay = cls(elapsed=parse_duration(text))
-        if delay.nominal <= timedelta():
-            raise ValueError("a delay must be longer than nothing")
-        if delay.nominal > LONGEST:
-            raise ValueError(f"a delay is at most {LONGEST.days} days")
-        return delay
+    def __post_init__(self) -> None:
+        if not timedelta() < self.nominal <= LONGEST:
+            raise ValueError(f"a delay must be longer than nothing, and at most {LONGEST.days} days")
 
     @property
     def nominal(self) -> timedelta:
@@ -52,28 +37,6 @@ class Delay:
         """
         same_kind = bool(self.days) == bool(other.days)
         return self.nominal > other.nominal + (timedelta() if same_kind else timedelta(days=1))
-
-
-_DURATION = re.compile(
-    r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
-    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
-    re.ASCII,
-)
-
-
-def parse_duration(text: str) -> timedelta:
-    """Read an ISO 8601 duration of weeks, days, hours, minutes and seconds as elapsed time.
-
-    Raises ValueError for anything else: months and years have no fixed length.
-    """
-    match = _DURATION.fullmatch(text)
-    parts = {name: float(value) for name, value in match.groupdict().items() if value} if match else {}
-    if not parts:
-        raise ValueError(f"{text!r} is no ISO 8601 duration such as P7D or PT30S")
-    try:
-        return timedelta(**parts)
-    except OverflowError:
-        raise ValueError(f"{text!r} is too long") from None
 
 
 @dataclass(frozen=True, slots=True)

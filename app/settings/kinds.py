@@ -1,16 +1,21 @@
 """The kinds of values that settings have, and how each is read from text."""
 
 import contextlib
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import getaddresses
 from typing import Annotated, Literal
 from urllib.parse import SplitResult
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_settings import NoDecode
 
-from app.domain.schedule import LONGEST, Delay, parse_duration
+from app.domain.schedule import LONGEST, Delay
+
+_timedelta = TypeAdapter(timedelta).validate_python
+_FIXED = re.compile(r"P(?![^T]*[MY])")  # pydantic would take a month for 30 days, and a year for 365
+_CALENDAR = re.compile(r"P(\d{1,5})([DW])", re.ASCII)
 
 
 def _split(value: object) -> object:
@@ -19,11 +24,22 @@ def _split(value: object) -> object:
 
 
 def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
+    return _elapsed(value) if isinstance(value, str) else value
+
+
+def _elapsed(text: str) -> timedelta:
+    with contextlib.suppress(ValidationError):
+        if _FIXED.match(text):
+            return _timedelta(text)
+    raise ValueError(f"{text!r} is no ISO 8601 duration such as P7D or PT30S")
 
 
 def _delay(value: object) -> object:
-    return Delay.parse(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if calendar := _CALENDAR.fullmatch(value):
+        return Delay(days=int(calendar[1]) * (7 if calendar[2] == "W" else 1))
+    return Delay(elapsed=_elapsed(value))
 
 
 def _switch(value: object) -> object:

@@ -1,5 +1,7 @@
 """English and Korean: by the browser's language and a switch."""
 
+from datetime import timedelta
+
 import httpx
 import pytest
 
@@ -60,16 +62,16 @@ def test_the_switch_leads_nowhere_else(target: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("delay", "english", "korean"),
     [
-        ("P7D", "7 days", "7일"),
-        ("P4W", "28 days", "28일"),
-        ("PT5S", "5 seconds", "5초"),
-        ("PT1H", "1 hour", "1시간"),
-        ("PT90M", "90 minutes", "90분"),
+        (Delay(days=7), "7 days", "7일"),
+        (Delay(days=28), "28 days", "28일"),
+        (Delay(elapsed=timedelta(seconds=5)), "5 seconds", "5초"),
+        (Delay(elapsed=timedelta(hours=1)), "1 hour", "1시간"),
+        (Delay(elapsed=timedelta(minutes=90)), "90 minutes", "90분"),
     ],
 )
-def test_delays_are_said_as_people_say_them(delay: str, english: str, korean: str) -> None:
-    assert delay_words(Delay.parse(delay), "en") == english
-    assert delay_words(Delay.parse(delay), "ko") == korean
+def test_delays_are_said_as_people_say_them(delay: Delay, english: str, korean: str) -> None:
+    assert delay_words(delay, "en") == english
+    assert delay_words(delay, "ko") == korean
 
 
 @pytest.mark.anyio
