@@ -123,13 +123,6 @@ WEB = (
         "tests/web/test_proxies.py::test_nobody_else_names_the_client",
     ),
     Guard(
-        "P9",
-        "app/web/proxies.py",
-        'scope["client"] = _LOOPBACK',
-        "pass",
-        "tests/web/test_proxies.py::test_plain_uvicorn_trusts_nobody_whom_the_setting_does_not_name",
-    ),
-    Guard(
         "P10",
         "app/web/language.py",
         'return target if own else "/"',
