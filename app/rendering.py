@@ -15,8 +15,9 @@ from babel.support import NullTranslations, Translations
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes, select_autoescape
 from jinja2.visitor import NodeTransformer
 
+from app.installation import PACKAGE, folder
+
 LANGUAGES = ("en", "ko")
-_ROOT = Path(__file__).parent
 _DAYS = {"en": "EEEE, d MMMM y", "ko": "y년 M월 d일 EEEE"}
 _DATES = {"en": "EEEE, d MMMM y, HH:mm", "ko": "y년 M월 d일 EEEE HH:mm"}
 
@@ -24,7 +25,7 @@ _DATES = {"en": "EEEE, d MMMM y, HH:mm", "ko": "y년 M월 d일 EEEE HH:mm"}
 @cache
 def translations(language: str) -> NullTranslations:
     """Return a language's catalogues as one, compiled in memory: no build step, nothing stale."""
-    catalogues = [_compiled(path) for path in sorted((_ROOT / "locale" / language / "LC_MESSAGES").glob("*.po"))]
+    catalogues = [_compiled(path) for path in sorted((PACKAGE / "locale" / language / "LC_MESSAGES").glob("*.po"))]
     for other in catalogues[1:]:
         catalogues[0].merge(other)  # as a fallback it would be asked again for every word of a page
     return catalogues[0] if catalogues else NullTranslations()
@@ -69,7 +70,7 @@ def environment(language: str) -> Environment:
     """Return the templates of a language. Everything but `.txt` is escaped."""
     made = _OneLanguage(
         language,
-        loader=FileSystemLoader(_ROOT.parent / "templates"),
+        loader=FileSystemLoader(folder("templates")),
         autoescape=select_autoescape(disabled_extensions=("txt",), default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,

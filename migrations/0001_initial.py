@@ -4,7 +4,8 @@ from tortoise import fields, migrations
 from tortoise.fields.base import OnDelete
 
 from app.domain.status import HeldReason, Occasion, Outcome, Status
-from migrations._tables import CreateTable
+
+from ._tables import CreateTable
 
 
 class Migration(migrations.Migration):

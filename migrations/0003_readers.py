@@ -4,7 +4,8 @@ from tortoise import fields, migrations
 from tortoise.migrations.operations import AddField, RunSQL
 
 from app.domain.status import HeldReason
-from migrations._tables import AlterConstraints, CreateTable
+
+from ._tables import AlterConstraints, CreateTable
 
 
 class Migration(migrations.Migration):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tortoise import fields, migrations
 from tortoise.migrations.operations import RunSQL
 
-from migrations._tables import AlterConstraints, CreateTable, RunOn
+from ._tables import AlterConstraints, CreateTable, RunOn
 
 _ADD = "INSERT INTO tallies (kind, notice, detail, quarter, number, milliseconds)"
 _ADD_ANOTHER = _ADD.replace(")", ", part)")

@@ -5,7 +5,8 @@ from tortoise.fields.base import OnDelete
 from tortoise.migrations.operations import AddField, RunSQL
 
 from app.domain.status import HeldReason, Occasion
-from migrations._tables import AddColumn, AlterConstraints, CreateTable
+
+from ._tables import AddColumn, AlterConstraints, CreateTable
 
 
 class Migration(migrations.Migration):

@@ -2,7 +2,7 @@
 
 from tortoise import fields, migrations
 
-from migrations._tables import CreateTable, RunOn
+from ._tables import CreateTable, RunOn
 
 _RECORDS = ("operator_actions", "delivery_actions")
 

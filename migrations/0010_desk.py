@@ -3,7 +3,7 @@
 from tortoise import fields, migrations
 from tortoise.fields.base import OnDelete
 
-from migrations._tables import AddColumn, CreateTable
+from ._tables import AddColumn, CreateTable
 
 
 class Migration(migrations.Migration):

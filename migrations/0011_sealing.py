@@ -2,7 +2,7 @@
 
 from tortoise import fields, migrations
 
-from migrations._tables import AddColumn
+from ._tables import AddColumn
 
 
 class Migration(migrations.Migration):

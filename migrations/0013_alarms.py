@@ -2,7 +2,7 @@
 
 from tortoise import fields, migrations
 
-from migrations._tables import CreateTable
+from ._tables import CreateTable
 
 
 class Migration(migrations.Migration):

@@ -3,7 +3,7 @@
 from tortoise import fields, migrations
 from tortoise.migrations.operations import AddField
 
-from migrations._tables import AddColumn
+from ._tables import AddColumn
 
 
 class Migration(migrations.Migration):

@@ -2,7 +2,7 @@
 
 from tortoise import migrations
 
-from migrations._tables import AlterConstraints
+from ._tables import AlterConstraints
 
 
 class Migration(migrations.Migration):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -11,20 +12,37 @@ from app.cli.keys import keys
 from app.cli.ledger import audit, hold, pause, purge, release, resume
 from app.cli.serving import migrate, scan, serve
 from app.errors import MailboxError
+from app.installation import version
 from app.log import configure_logging
 
 _OUT_OF_ORDER = 2
 
 cli = typer.Typer(
-    help="Letters that arrive 7 days later, and again 30 days later.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (serve, migrate, scan, audit, doctor, hold, release, pause, resume, purge):
     cli.command()(command)
 cli.add_typer(admin, name="admin")
 cli.add_typer(keys, name="keys")
+
+
+def _show_version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"slow-mailbox {version()}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and the commit.")
+    ] = False,
+) -> None:
+    """Letters that arrive 7 days later, and again 30 days later."""
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from app.cli.asking import PAUSED, say_if_paused
 from app.clock import SystemClock
 from app.domain.status import Status
+from app.installation import PACKAGE, folder
 from app.settings import Settings, load_settings
 from app.store.database import migrate as apply_migrations
 from app.web.greeting import greet
@@ -40,7 +41,7 @@ def serve(
         host=settings.host,
         port=settings.port,
         reload=reload,
-        reload_dirs=["app", "templates"] if reload else None,
+        reload_dirs=[str(PACKAGE), str(folder("templates"))] if reload else None,
         workers=workers,
         access_log=False,  # it writes paths, and ours hold tokens
         log_config=None,

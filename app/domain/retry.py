@@ -1,6 +1,6 @@
 """From a mail server's reply to what is done about it: pure.
 
-The rows named here are those of STANDARDS.md, "Handing it over".
+The rows named here are those of docs/standards.md, "Handing it over".
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Who may enter the admin page: accounts, passwords and sessions (STANDARDS.md P5, P6)."""
+"""Who may enter the admin page: accounts, passwords and sessions (docs/standards.md P5, P6)."""
 
 import asyncio
 import secrets

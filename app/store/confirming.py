@@ -1,4 +1,4 @@
-"""Asking an address whether letters may be sent under it, and what comes of its answer (STANDARDS.md P1).
+"""Asking an address whether letters may be sent under it, and what comes of its answer (docs/standards.md P1).
 
 No address stays confirmed: each letter waits for a click that comes after it. That is what keeps a
 stranger from writing under somebody's address on a day on which they confirmed a letter of their

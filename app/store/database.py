@@ -21,11 +21,12 @@ from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.transactions import in_transaction
 
 from app.errors import DatabaseError
+from app.installation import PACKAGE, folder
 from app.store.sqlite import as_text
 
 APP = "mailbox"
 MODELS = ["app.store.models", "app.store.desk_models"]
-MIGRATIONS = "migrations"
+MIGRATIONS = "app.migrations" if folder("migrations").parent == PACKAGE else "migrations"
 UNAVAILABLE = (
     OperationalError,
     DBConnectionError,

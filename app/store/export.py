@@ -1,4 +1,4 @@
-"""All that is kept about a letter, for its writer (STANDARDS.md P14)."""
+"""All that is kept about a letter, for its writer (docs/standards.md P14)."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Forgetting letters: by the calendar, and at once on their writer's word (STANDARDS.md P14).
+"""Forgetting letters: by the calendar, and at once on their writer's word (docs/standards.md P14).
 
 What was sealed goes, and what mail servers answered; the row stays with its dates and hashes, so
 that the ledger adds up.

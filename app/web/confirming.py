@@ -1,4 +1,4 @@
-"""Behind the link of a mail that asks for a confirmation: a question, and its answer by POST (STANDARDS.md P1)."""
+"""Behind the link of a mail that asks for a confirmation: a question, and its answer by POST (docs/standards.md P1)."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""How much one client may ask in a while (STANDARDS.md P2): a school behind one address may, a flood may not.
+"""How much one client may ask in a while (docs/standards.md P2): a school behind one address may, a flood may not.
 
 Each process counts for itself; what must hold over all of them is counted in the ledger, by
 `Quotas`.

@@ -4,7 +4,6 @@ import hashlib
 from email.utils import parseaddr
 from functools import cache
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import structlog
@@ -13,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
 from app.delivery.station import Station
+from app.installation import PACKAGE
 from app.rendering import render
 from app.settings import Settings
 from app.web.language import VARY, language_of
@@ -20,7 +20,7 @@ from app.wiring import Mailbox
 
 REQUEST = "request_id"
 """What a request is named by in the log."""
-STATIC = Path(__file__).parent / "static"
+STATIC = PACKAGE / "web/static"
 
 
 def mailbox_of(request: Request) -> Mailbox:

@@ -1,4 +1,4 @@
-"""How bytes become requests: uvicorn's protocol, with an end to the head of a request (STANDARDS.md P15)."""
+"""How bytes become requests: uvicorn's protocol, with an end to the head of a request (docs/standards.md P15)."""
 
 from http import HTTPStatus
 

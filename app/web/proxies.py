@@ -1,4 +1,4 @@
-"""The client's address behind the proxies of MAILBOX_TRUSTED_PROXIES, under any server (STANDARDS.md P9)."""
+"""The client's address behind the proxies of MAILBOX_TRUSTED_PROXIES, under any server (docs/standards.md P9)."""
 
 from collections.abc import Sequence
 from typing import Any, cast

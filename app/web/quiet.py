@@ -1,4 +1,4 @@
-"""The page of a mailbox that gets our notices: closing it to us, and opening it again (STANDARDS.md E8)."""
+"""The page of a mailbox that gets our notices: closing it to us, and opening it again (docs/standards.md E8)."""
 
 from http import HTTPStatus
 

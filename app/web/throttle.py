@@ -1,4 +1,4 @@
-"""Making it slow to guess a password (STANDARDS.md P6), and posting to be done in reason (P2)."""
+"""Making it slow to guess a password (docs/standards.md P6), and posting to be done in reason (P2)."""
 
 import ipaddress
 import math

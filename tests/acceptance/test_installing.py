@@ -1,4 +1,4 @@
-"""The files of app/operations/, read by the programs for which they are, and nginx in front of the real program."""
+"""The files of deploy/, read by the programs for which they are, and nginx in front of the real program."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ from tests.acceptance.servers import PATIENCE, Program, eventually
 from tests.certificates import Authority
 from tests.postgres import free_port
 
-OPERATIONS = ROOT / "app/operations"
+OPERATIONS = ROOT / "deploy"
 UNIT = (OPERATIONS / "slow-mailbox.service").read_text()
 NAME, LISTENS = "letters.example.org", re.compile(r"^ *listen \[::\].*\n", re.MULTILINE)
 MISSES = 60

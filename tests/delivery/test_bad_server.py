@@ -1,6 +1,6 @@
 """The bad server: where the ledger ends after all that a mail server may do to us, on both databases.
 
-Rows are those of STANDARDS.md. What a server may answer, S2 to S6, stands in `test_refusals`. Here it
+Rows are those of docs/standards.md. What a server may answer, S2 to S6, stands in `test_refusals`. Here it
 breaks off, says what no server says, and falls silent for as long as RFC 5321 has us wait: an hour
 of it passes at once, on the event loop's own clock.
 """

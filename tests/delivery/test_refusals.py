@@ -1,4 +1,4 @@
-"""What a mail server may answer, row by row of STANDARDS.md, and where the ledger ends."""
+"""What a mail server may answer, row by row of docs/standards.md, and where the ledger ends."""
 
 from dataclasses import dataclass
 from datetime import timedelta

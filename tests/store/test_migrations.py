@@ -209,7 +209,7 @@ def further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
         (folder / "9999_further.py").write_text(
             "from tortoise import fields, migrations\n"
             "from tortoise.migrations.operations import RunSQL\n"
-            "from migrations._tables import AlterConstraints\n"
+            "from ._tables import AlterConstraints\n"
             "class Migration(migrations.Migration):\n"
             f"    dependencies = [({APP!r}, {NAMES[-1]!r})]\n"
             f"    operations = [{operation or f'RunSQL({statements!r})'}]\n"

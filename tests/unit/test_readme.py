@@ -1,4 +1,4 @@
-"""What the README says of settings, dependencies and a letter's way must stay true."""
+"""What the documents say of settings, dependencies, files and standards must stay true."""
 
 import re
 from pathlib import Path
@@ -32,20 +32,20 @@ def test_every_dependency_has_a_reason() -> None:
     assert {package for package in asked if not re.search(rf"\b{package}\b", section("Dependencies"))} == set()
 
 
-def test_a_letters_way_leads_through_eight_files_at_most() -> None:
-    way = re.findall(r"^\d+\. \[`([^`]+)`\]", section("How it is built"), re.MULTILINE)
-    assert 5 < len(way) <= 8
-    assert [path for path in way if not (ROOT / path).is_file()] == []
-
-
-@pytest.mark.parametrize("page", ["README.md", "app/operations/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/operating.md"])
 def test_links_lead_somewhere(page: str) -> None:
     targets = re.findall(r"\]\(([^):#]+)[^):]*\)", (ROOT / page).read_text())
     assert targets
     assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
 
 
-def test_the_guide_names_every_file_beside_it() -> None:
-    folder = ROOT / "app/operations"
-    guide = (folder / "README.md").read_text()
-    assert [path.name for path in folder.iterdir() if path.name not in guide] == []
+def test_the_guide_names_every_file_to_install() -> None:
+    guide = (ROOT / "docs/operating.md").read_text()
+    assert [path.name for path in (ROOT / "deploy").iterdir() if path.name not in guide] == []
+
+
+def test_every_row_that_the_source_names_is_in_the_standards() -> None:
+    rows = set(re.findall(r"^\| ([A-Z]\d+b?) \|", (ROOT / "docs/standards.md").read_text(), re.MULTILINE))
+    source = [path.read_text() for folder in ("app", "tests") for path in (ROOT / folder).rglob("*.py")]
+    named = set(re.findall(r"\b[ESPRIW][1-9]\d?b?\b", "\n".join(source)))
+    assert named - rows == set()

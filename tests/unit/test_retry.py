@@ -1,4 +1,4 @@
-"""What is done about each thing a mail server may say (STANDARDS.md, S1 to S6)."""
+"""What is done about each thing a mail server may say (docs/standards.md, S1 to S6)."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What a spam filter says to our mails (STANDARDS.md E20), where SpamAssassin is installed."""
+"""What a spam filter says to our mails (docs/standards.md E20), where SpamAssassin is installed."""
 
 import mailbox
 import shutil

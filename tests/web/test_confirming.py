@@ -1,4 +1,4 @@
-"""The link of a mail that asks for a confirmation: its page, its button, and the same as JSON (STANDARDS.md P1)."""
+"""The link of a mail that asks for a confirmation: its page, its button, and its JSON (docs/standards.md P1)."""
 
 from datetime import timedelta
 

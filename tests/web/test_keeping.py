@@ -1,4 +1,4 @@
-"""STANDARDS.md P14: the writer may have all that is kept, and have it forgotten at once."""
+"""docs/standards.md P14: the writer may have all that is kept, and have it forgotten at once."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""STANDARDS.md P2 and P3: a class may write from one address, a flood may not, and nobody learns about others."""
+"""docs/standards.md P2 and P3: a class may write from one address, a flood may not, and nobody learns about others."""
 
 import html
 import re

@@ -25,7 +25,7 @@ from tests.ledger import Ledger, claim_due, new_worker
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
-RULES = ROOT / "app/operations/alerts.yml"
+RULES = ROOT / "deploy/alerts.yml"
 MINUTE = timedelta(minutes=1)
 LEASE = timedelta(seconds=30)
 

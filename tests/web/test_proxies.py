@@ -1,4 +1,4 @@
-"""The client's address behind proxies (STANDARDS.md P9)."""
+"""The client's address behind proxies (docs/standards.md P9)."""
 
 from pathlib import Path
 

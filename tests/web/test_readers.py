@@ -1,4 +1,4 @@
-"""The reader's page: one click as mail programs do it (STANDARDS.md E8), and the choices of the page."""
+"""The reader's page: one click as mail programs do it (docs/standards.md E8), and the choices of the page."""
 
 import re
 from typing import Any

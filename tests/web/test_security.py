@@ -1,4 +1,4 @@
-"""What every request passes, and every answer carries: STANDARDS.md P4, P7, P9, P10, P13, P15."""
+"""What every request passes, and every answer carries: docs/standards.md P4, P7, P9, P10, P13, P15."""
 
 import asyncio
 import re
