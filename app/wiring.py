@@ -6,6 +6,7 @@ import random
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parseaddr
 
 from app.clock import Clock
@@ -33,6 +34,8 @@ from app.delivery.verdict import Judge
 from app.delivery.watchman import Watchman, Words
 from app.domain.address import domain_of
 from app.domain.alarms import Limits
+from app.domain.letter import Draft
+from app.domain.schedule import Promise
 from app.errors import DatabaseError
 from app.mail.compose import Composer
 from app.mail.envelope import Transport
@@ -45,10 +48,14 @@ from app.store.changing import Changes
 from app.store.confirming import Confirmations
 from app.store.correcting import Corrections
 from app.store.database import connected, missing_migrations
-from app.store.letters import Letters
+from app.store.keys_in_use import check_keys
+from app.store.letters import Letters, Posted
+from app.store.operations import within
 from app.store.quotas import Quotas
+from app.store.readiness import Readiness
 from app.store.vault import Vault, open_vault
 
+LONGEST_POST = 5.0  # seconds
 _FLIGHTS_PER_CONNECTION = 3
 """One that is answered, one that is offered behind it, and one on its way to or from the ledger."""
 
@@ -61,6 +68,7 @@ class Mailbox:
     clock: Clock
     vault: Vault
     letters: Letters
+    readiness: Readiness
     changes: Changes
     corrections: Corrections
     transport: Transport
@@ -70,6 +78,15 @@ class Mailbox:
     def message_domain(self) -> str:
         """The domain of our Message-IDs."""
         return _message_domain(self.settings)
+
+    async def post(self, draft: Draft, now: datetime, promise: Promise | None) -> Posted:
+        """Store a letter. Raises NotReady where none can be taken, TimeoutError where it takes too long, TooMany."""
+
+        async def check_and_store() -> Posted:
+            await self.readiness.check()
+            return await self.letters.post(draft, now, promise)
+
+        return await within(LONGEST_POST, check_and_store())
 
 
 @contextlib.asynccontextmanager
@@ -81,9 +98,10 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
     """
     sealer = Sealer(settings.keys())
     async with connected(settings.database_url):
-        if missing := await missing_migrations(settings.database_url):
+        if missing := await missing_migrations():
             raise DatabaseError(f"the database lacks {', '.join(missing)}; run: slow-mailbox migrate")
         vault = await open_vault(sealer)
+        await check_keys(sealer)
         outbox = None if settings.smtp else Outbox(settings.outbox_dir, clock)
         transport = outbox or _smtp(settings, clock)
         try:
@@ -92,6 +110,7 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
                 clock,
                 vault,
                 _letters(settings, vault),
+                Readiness(vault, clock),
                 Changes(vault, _message_domain(settings)),
                 Corrections(vault, _quotas(settings), _confirmations(settings, vault), settings.confirms),
                 transport,

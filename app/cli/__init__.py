@@ -9,7 +9,7 @@ import typer
 from app.cli.admin import admin
 from app.cli.examining import doctor
 from app.cli.keys import keys
-from app.cli.ledger import audit, hold, pause, purge, release, resume
+from app.cli.ledger import audit, hold, pause, purge, release, resume, vacuum
 from app.cli.serving import migrate, scan, serve
 from app.errors import MailboxError
 from app.installation import version
@@ -23,7 +23,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, migrate, scan, audit, doctor, hold, release, pause, resume, purge):
+for command in (serve, migrate, scan, audit, doctor, hold, release, pause, resume, purge, vacuum):
     cli.command()(command)
 cli.add_typer(admin, name="admin")
 cli.add_typer(keys, name="keys")

@@ -21,6 +21,8 @@ from app.store.batches import hold_due_since, release_held
 from app.store.forgetting import purge as forget_letters
 from app.store.reconcile import Reconciliation, message_ids, reconcile
 from app.store.trail import record
+from app.store.vacuum import vacuum as write_anew
+from app.store.vacuum import vacuum_if_worth_it
 from app.wiring import build_station, open_mailbox
 
 
@@ -99,4 +101,12 @@ def purge() -> None:
 
 async def _purge(settings: Settings) -> int:
     await record(operator(), Deed.PURGE, SystemClock().now())
-    return sum([purged async for purged in forget_letters(SystemClock().now(), settings.keep)])
+    purged = sum([purged async for purged in forget_letters(SystemClock().now(), settings.keep)])
+    await vacuum_if_worth_it()
+    return purged
+
+
+def vacuum() -> None:
+    """Give back the space of what was forgotten. On SQLite no letter is taken or sent meanwhile."""
+    asyncio.run(with_database(load_settings(), write_anew))
+    typer.echo("done")

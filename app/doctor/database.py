@@ -14,8 +14,10 @@ from app.store.database import (
     is_sqlite,
     is_unavailable,
     missing_migrations,
+    probe_writing,
     sqlite_path,
 )
+from app.store.keys_in_use import check_keys
 from app.store.models import Secret, Worker
 from app.store.vault import open_vault
 
@@ -29,12 +31,11 @@ async def check_database(settings: Settings, now: datetime) -> AsyncIterator[Fin
         return
     try:
         async with connected(url):
-            missing = await missing_migrations(url)
+            missing = await missing_migrations()
             if missing:
                 yield problem("database", f"it lacks {', '.join(missing)}; run: slow-mailbox migrate")
                 return
-            # Changes no value, but fails where nothing may be written.
-            await connection().execute_query("UPDATE leases SET term = term")
+            await probe_writing()
             yield ok("database", "it answers, is up to date and can be written to")
             yield await _check_seal(settings)
             yield await _check_clock(url, now)
@@ -50,7 +51,9 @@ async def _check_seal(settings: Settings) -> Finding:
     """Whether our keys are those that this database was sealed with."""
     try:
         if await Secret.exists():  # opening the vault of a new database would make one
-            await open_vault(Sealer(settings.keys()))
+            sealer = Sealer(settings.keys())
+            await open_vault(sealer)
+            await check_keys(sealer)
     except (KeyMissing, SettingsError) as error:
         return problem("seal", f"{error}; put back the key that this database began with")
     return ok("seal", "what rests in the database opens with the secret key")

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.domain.schedule import LONGEST, Delay
 from app.errors import SettingsError
 from app.keys import KEY_LENGTH, keys_in, make_key
+from app.settings.database_url import read_database_url
 from app.settings.kinds import (
     SMTP_SCHEMES,
     Arrival,
@@ -93,16 +94,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("sqlite", "postgres"):
-            raise ValueError("it must begin with sqlite:// or postgres://")
-        if parts.scheme == "postgres":
-            check_port(parts)
-            if "sslmode=" in parts.query:
-                raise ValueError("our driver calls it ssl=require where others say sslmode=require")
-        elif not parts.netloc + parts.path or ":memory:" in value:
-            raise ValueError("it must name a file, as in sqlite://var/mailbox.db: letters wait there for a month")
-        return value
+        return read_database_url(value)
 
     @field_validator("smtp_url")
     @classmethod

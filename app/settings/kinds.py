@@ -73,12 +73,15 @@ class SmtpServer:
     password: str
 
 
+ESCAPES = "in a password, write / as %2F, @ as %40, : as %3A, # as %23, ? as %3F, % as %25"
+
+
 def check_port(parts: SplitResult) -> None:
     """Raise ValueError where the port is none. The stdlib's own message would quote half a password."""
     with contextlib.suppress(ValueError):
         if parts.port != 0:
             return
-    raise ValueError("its port must be a number from 1 to 65535 (in a password, write / as %2F, @ as %40, : as %3A)")
+    raise ValueError(f"its port must be a number from 1 to 65535 ({ESCAPES})")
 
 
 def is_mailbox(value: str) -> bool:

@@ -10,6 +10,7 @@ from app.domain.status import HeldReason, Status
 from app.store.database import transaction
 from app.store.edges import EDGES
 from app.store.models import Delivery
+from app.store.operations import retried
 from app.store.trail import Operator, record, record_touches
 
 BATCH = 500
@@ -44,6 +45,7 @@ async def _move_all(
     return changed
 
 
+@retried
 async def move(action: Action, ids: Sequence[int], now: datetime, operator: Operator) -> list[int]:
     """Take an edge with some deliveries, and write that down beside each; all or nothing."""
     async with transaction():

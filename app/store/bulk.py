@@ -20,6 +20,7 @@ from app.store.batches import BATCH, move
 from app.store.database import transaction
 from app.store.desk_models import BulkAction
 from app.store.models import Delivery
+from app.store.operations import retried
 from app.store.selecting import count, find, read_place
 from app.store.trail import Operator, record
 
@@ -79,6 +80,7 @@ async def begin(bulk_id: UUID, action: Action, meant: Meant, asked: int, operato
     return (stored.begun_at, stored.seen) == (now, 0)
 
 
+@retried
 async def step(bulk_id: UUID, now: datetime, limit: int = BATCH) -> bool:
     """Go on with a request by one batch. False: it has ended."""
     async with transaction():

@@ -15,6 +15,7 @@ from app.store.letters import letter_by_token
 from app.store.locking import lock_deliveries
 from app.store.models import Delivery, Letter
 from app.store.new_deliveries import new_delivery
+from app.store.operations import retried
 from app.store.revising import revise
 from app.store.vault import Vault
 
@@ -29,6 +30,7 @@ class Changes:
     vault: Vault
     message_domain: str
 
+    @retried
     async def change(self, token: str, draft: Draft, promise: Promise, now: datetime) -> None:
         """Write a letter anew; it goes where and in the language it was to go, and arrives as promised now.
 

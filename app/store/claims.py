@@ -14,6 +14,7 @@ from app.store.database import as_moment, as_parameter, connection, transaction
 from app.store.links import letters_of
 from app.store.locking import lock_deliveries
 from app.store.models import Attempt, Delivery, Lease, Worker
+from app.store.operations import retried
 from app.store.statements import as_ids, as_uuid, statements
 
 Row = Mapping[str, Any]
@@ -129,6 +130,7 @@ async def hand_over(claims: Sequence[Claimed], now: datetime) -> set[int]:
     return ours
 
 
+@retried
 async def reclaim(worker: UUID, beat: int, now: datetime) -> list[int]:
     """Take back the claims of a worker whose beat has stood still at `beat`, and strike it off.
 

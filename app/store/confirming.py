@@ -18,6 +18,7 @@ from app.store.database import as_parameter, connection, transaction
 from app.store.locking import lock_deliveries
 from app.store.models import Confirmation, Delivery, Letter
 from app.store.new_deliveries import new_delivery
+from app.store.operations import retried
 from app.store.quotas import one_at_a_time
 from app.store.statements import numbered
 from app.store.vault import Vault
@@ -129,6 +130,7 @@ async def look_up(token: str, now: datetime) -> Link:
     return _state(await _by_token(token), now)
 
 
+@retried
 async def confirm(token: str, now: datetime) -> Link:
     """Free all that waits for the address of a link; what was promised for earlier is due now.
 

@@ -13,6 +13,7 @@ from app.store.database import transaction
 from app.store.letters import letter_by, letter_by_token
 from app.store.locking import lock_deliveries
 from app.store.models import Correction, Delivery, Letter
+from app.store.operations import retried
 from app.store.quotas import Quotas, one_at_a_time
 from app.store.revising import revise
 from app.store.row_ids import new_row_id
@@ -37,6 +38,7 @@ class Corrections:
         letter = await letter_by_token(token)
         await self.correct(letter.id, recipient_email, recipient_name, now)
 
+    @retried
     async def correct(self, letter_id: UUID, recipient_email: str, recipient_name: str | None, now: datetime) -> None:
         """Send what is still to come of a letter to `recipient_email`; `recipient_name` of None stays as it is.
 

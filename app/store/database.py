@@ -1,9 +1,11 @@
 """Connecting, migrating, and what differs between SQLite and PostgreSQL."""
 
 import contextlib
+import pkgutil
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +16,13 @@ from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 from tortoise.connection import get_connection, get_connections
 from tortoise.context import TortoiseContext
-from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError, TransactionManagementError
+from tortoise.exceptions import (
+    BaseORMException,
+    DBConnectionError,
+    IntegrityError,
+    OperationalError,
+    TransactionManagementError,
+)
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.migrations.recorder import MigrationRecorder
 from tortoise.migrations.schema_editor.base import BaseSchemaEditor
@@ -22,9 +30,10 @@ from tortoise.transactions import in_transaction
 
 from app.errors import DatabaseError
 from app.installation import PACKAGE, folder
-from app.store.sqlite import as_text
+from app.store.sqlite import FileReplaced, as_text
 
 APP = "mailbox"
+_UPDATE = "run the version of the program that migrated it"
 MODELS = ["app.store.models", "app.store.desk_models"]
 MIGRATIONS = "app.migrations" if folder("migrations").parent == PACKAGE else "migrations"
 UNAVAILABLE = (
@@ -41,13 +50,19 @@ UNAVAILABLE = (
 _FAULTS = (IntegrityError, asyncpg.DataError, asyncpg.SyntaxOrAccessError)
 
 
+def driver_error(error: BaseException) -> BaseException:
+    """Return the driver's error, which Tortoise keeps inside its own."""
+    inside = error.args[0] if isinstance(error, BaseORMException) and error.args else None
+    return inside if isinstance(inside, BaseException) else error
+
+
 def is_unavailable(error: BaseException) -> bool:
     """Return whether a statement failed because the database is away, full, read-only or too busy.
 
     What the statement itself is to blame for is a fault of ours: trying again mends nothing.
-    Tortoise gives both the same name, and keeps the driver's error inside.
+    Tortoise gives both the same name.
     """
-    inner = error.args[0] if isinstance(error, OperationalError) and error.args else error
+    inner = driver_error(error)
     if isinstance(error, _FAULTS) or isinstance(inner, _FAULTS):
         return False
     if isinstance(inner, sqlite3.OperationalError) and inner.sqlite_errorcode == sqlite3.SQLITE_ERROR:
@@ -57,7 +72,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 _SQLITE_PRAGMAS = {
     "journal_mode": "WAL",  # first, while a connection waits for another one's lock but 5 s: see its client
-    "busy_timeout": 30_000,  # milliseconds to wait for another process's write
+    "busy_timeout": 2_500,  # milliseconds to wait for another process's write
     "synchronous": "FULL",  # a hand-over that is on record must survive a power cut
     "foreign_keys": "ON",
     "secure_delete": "ON",  # what is purged, or sealed with another key, is overwritten in the file
@@ -83,6 +98,7 @@ def tortoise_config(url: str) -> dict[str, Any]:
         connection["engine"] = "app.store.sqlite"
         connection["credentials"] |= _SQLITE_PRAGMAS
     else:
+        connection["engine"] = "app.store.postgres"
         connection["credentials"] |= _POOL | {"application_name": "slow-mailbox"}
     return {
         "connections": {"default": connection},
@@ -119,6 +135,8 @@ async def connected(url: str) -> AsyncIterator[None]:
             if not is_unavailable(error) and not isinstance(error, sqlite3.DatabaseError):
                 raise
             raise DatabaseError(f"MAILBOX_DATABASE_URL: the database cannot be reached: {error}") from error
+        if newer := await unknown_migrations():
+            raise DatabaseError(f"the database is newer than this program: it has {', '.join(newer)}; {_UPDATE}")
         yield
 
 
@@ -177,6 +195,9 @@ _ONLY_ONE = {
 }
 
 
+_MIGRATION_WAIT = 60_000  # milliseconds for another process that migrates
+
+
 async def migrate(url: str, target: str = "__latest__") -> list[str]:
     """Bring the database up to date and return the migrations that were applied.
 
@@ -187,6 +208,7 @@ async def migrate(url: str, target: str = "__latest__") -> list[str]:
         if is_sqlite(url):
             # A table that is rebuilt must not take its children along; they are checked below.
             await connection().execute_query("PRAGMA foreign_keys = OFF")
+            await connection().execute_query(f"PRAGMA busy_timeout = {_MIGRATION_WAIT}")
         async with transaction() as whole:
             await whole.execute_query(_ONLY_ONE[whole.capabilities.dialect])
             executor = _executor(url)
@@ -206,9 +228,62 @@ class _Recorder(MigrationRecorder):
         await self.connection.execute_query(table.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
 
 
-async def missing_migrations(url: str) -> list[str]:
+async def missing_migrations() -> list[str]:
     """Return the names of the migrations that the connected database lacks."""
-    return [step.migration.name for step in await _executor(url).plan()]
+    return sorted(_known_migrations() - await _applied_migrations())
+
+
+async def unknown_migrations() -> list[str]:
+    """Return the names of the connected database's migrations that this program does not have."""
+    return sorted(await _applied_migrations() - _known_migrations())
+
+
+def _known_migrations() -> set[str]:
+    return {found.name for found in pkgutil.iter_modules(import_module(MIGRATIONS).__path__) if found.name[0] != "_"}
+
+
+async def _applied_migrations() -> set[str]:
+    try:
+        rows = await connection().execute_query_dict("SELECT name FROM tortoise_migrations WHERE app = 'mailbox'")
+    except OperationalError as error:
+        if is_unavailable(error):
+            raise
+        return set()  # a new database has no such table
+    return {row["name"] for row in rows}
+
+
+_PROBE = {
+    # The file's header is written anew; an UPDATE that changes nothing would write nothing.
+    "sqlite": "PRAGMA user_version = 0",
+    "postgres": "UPDATE leases SET term = term",
+}
+
+
+async def probe_writing() -> None:
+    """Write something that changes nothing, and commit it: fails where nothing can be written."""
+    await connection().execute_query(_PROBE[connection().capabilities.dialect])
+
+
+_REASONS: Sequence[tuple[tuple[type[BaseException], ...], frozenset[int], str]] = (
+    ((FileReplaced,), frozenset(), "the database file was moved, deleted or replaced; restart the program"),
+    ((asyncpg.DiskFullError,), frozenset({sqlite3.SQLITE_FULL}), "the database's disk is full"),
+    ((asyncpg.ReadOnlySQLTransactionError,), frozenset({sqlite3.SQLITE_READONLY}), "the database is read-only"),
+    (
+        (TimeoutError, asyncpg.LockNotAvailableError),
+        frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}),
+        "the database is locked or too slow",
+    ),
+)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a database is unavailable, in words that everybody may read."""
+    inner = driver_error(error)
+    code = getattr(inner, "sqlite_errorcode", 0) & 0xFF  # of an extended code the low byte is the primary one
+    for kinds, codes, reason in _REASONS:
+        if isinstance(inner, kinds) or code in codes:
+            return reason
+    return "the database cannot be reached"
 
 
 def _executor(url: str) -> MigrationExecutor:

@@ -10,6 +10,7 @@ from app.domain.retry import Reply
 from app.domain.status import Outcome, Status
 from app.store.database import as_parameter, connection, transaction
 from app.store.models import Attempt, Delivery
+from app.store.operations import retried
 from app.store.statements import statements
 
 RESEND_LIMIT = 5
@@ -28,6 +29,7 @@ async def resend_uncertain(now: datetime) -> list[int]:
     return [row["id"] for row in resent]
 
 
+@retried
 async def accepted_after_all(delivery: int, token: UUID, at: datetime, reply: Reply) -> bool:
     """Settle as sent what is uncertain about one claim, once its answer was found. False: it is not, or no more."""
     tries = Attempt.filter(delivery_id=delivery, claim_token=token, outcome=Outcome.UNANSWERED)

@@ -18,6 +18,7 @@ from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.database import as_parameter, connection, transaction
 from app.store.locking import lock_deliveries
 from app.store.models import Attempt, Delivery, UndeliverableAddress
+from app.store.operations import retried
 from app.store.statements import numbered
 
 Edge = Callable[[Sequence[int], datetime], Awaitable[list[int]]]
@@ -51,6 +52,7 @@ async def hold(ids: Sequence[int], now: datetime) -> list[int]:
     return await _move(ids, now, held, "status = 'scheduled'")
 
 
+@retried
 async def release(ids: Sequence[int], now: datetime) -> list[int]:
     """Schedule again what is held: what is overdue for now, what is still to come for its day.
 
@@ -65,6 +67,7 @@ async def release(ids: Sequence[int], now: datetime) -> list[int]:
         )
 
 
+@retried
 async def requeue(ids: Sequence[int], now: datetime) -> list[int]:
     """Schedule again what failed, with all the days of retrying before it, and what was held because it failed.
 
@@ -77,6 +80,7 @@ async def requeue(ids: Sequence[int], now: datetime) -> list[int]:
         return moved
 
 
+@retried
 async def trust(ids: Sequence[int], now: datetime) -> list[int]:
     """Schedule again what failed, and write again to addresses that were taken for dead."""
     async with transaction():
@@ -96,6 +100,7 @@ async def resend(ids: Sequence[int], now: datetime) -> list[int]:
     return await _move(ids, now, _SCHEDULED, f"status = 'uncertain' AND {_KEPT}")
 
 
+@retried
 async def settle_sent(ids: Sequence[int], now: datetime) -> list[int]:
     """Put on record that these arrived although their answer was lost: the operator knows."""
     async with transaction():
@@ -122,6 +127,7 @@ EDGES: dict[Action, Edge] = {
 }
 
 
+@retried
 async def _move(ids: Sequence[int], now: datetime, change: str, fence: str) -> list[int]:
     """Apply `change` to those of the rows that pass `fence`, both SQL of ours; @2 is `now`."""
     among = _AMONG[connection().capabilities.dialect]

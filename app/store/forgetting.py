@@ -17,6 +17,7 @@ from app.store.database import as_parameter, connection, transaction
 from app.store.letters import letter_by_token
 from app.store.locking import lock_deliveries
 from app.store.models import Attempt, Delivery, Letter
+from app.store.operations import retried
 from app.store.row_ids import lowest_row_id
 from app.store.statements import numbered
 from app.store.vault import LETTER_COLUMNS
@@ -56,6 +57,7 @@ async def _kept(after: UUID, horizon: UUID, limit: int) -> list[UUID]:
     return [letter_id for (letter_id,) in await kept.values_list("id")]
 
 
+@retried
 async def _purge(ids: Sequence[UUID], now: datetime, ended_before: datetime) -> int:
     wanted, among = json.dumps([str(each) for each in ids]), _AMONG[connection().capabilities.dialect]
     columns = ", ".join(f"{column}_sealed = NULL" for column in LETTER_COLUMNS)
@@ -69,6 +71,7 @@ async def _purge(ids: Sequence[UUID], now: datetime, ended_before: datetime) -> 
     return len(purged)
 
 
+@retried
 async def erase(token: str, now: datetime) -> list[str]:
     """Cancel what has not left of a letter, and forget it at once.
 

@@ -19,6 +19,7 @@ from app.store.database import transaction
 from app.store.locking import lock_deliveries
 from app.store.models import Attempt, Delivery, Letter
 from app.store.new_deliveries import new_delivery
+from app.store.operations import retried
 from app.store.posting import store
 from app.store.quotas import Quotas
 from app.store.row_ids import new_row_id
@@ -227,6 +228,7 @@ class Letters:
             deliveries=tuple(_state(each, last.get(each.id), letter.stopped_at) for each in deliveries),
         )
 
+    @retried
     async def withdraw(self, token: str, now: datetime) -> None:
         """Cancel all of a letter that has not left yet, or nothing. Twice is the same as once.
 

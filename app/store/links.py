@@ -6,6 +6,7 @@ from typing import Any
 
 from app.sealing import new_token
 from app.store.database import as_parameter, connection, transaction
+from app.store.operations import retried
 from app.store.quotas import one_at_a_time
 from app.store.statements import numbered
 from app.store.vault import Vault
@@ -38,6 +39,7 @@ _ASK = f"""
 """  # noqa: S608 - of constants
 
 
+@retried
 async def ask_for_links(vault: Vault, address: str, message_domain: str, now: datetime) -> None:
     """Have the links of all living letters that were written from an address mailed to it, once a day at most."""
     mac = vault.address_mac(address)

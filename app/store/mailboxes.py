@@ -8,6 +8,7 @@ from app.domain.status import HeldReason, Status
 from app.store.database import transaction
 from app.store.locking import lock_deliveries
 from app.store.models import BlockedAddress, Delivery, Letter
+from app.store.operations import retried
 
 
 async def is_closed(mac: str) -> bool:
@@ -24,6 +25,7 @@ async def close(mac: str, now: datetime) -> None:
     await BlockedAddress.bulk_create([BlockedAddress(mac=mac, since=now)], ignore_conflicts=True)
 
 
+@retried
 async def reopen(mac: str, now: datetime) -> None:
     """Take that back: what it held is due now, but for letters that were stopped."""
     async with transaction():

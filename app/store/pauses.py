@@ -8,6 +8,7 @@ from tortoise.exceptions import IntegrityError
 from app.domain.actions import Deed
 from app.store.database import transaction
 from app.store.desk_models import Pause
+from app.store.operations import retried
 from app.store.trail import Operator, record
 
 _SENDING = "sending"
@@ -27,6 +28,7 @@ async def paused() -> Paused | None:
     return Paused(row.since, row.who) if row else None
 
 
+@retried
 async def pause(operator: Operator, now: datetime) -> bool:
     """Have nothing claimed any more, letters and notices alike; what is under way lands. False: it was so already."""
     try:
@@ -38,6 +40,7 @@ async def pause(operator: Operator, now: datetime) -> bool:
     return True
 
 
+@retried
 async def resume(operator: Operator, now: datetime) -> bool:
     """Go on sending. False: it was not paused."""
     async with transaction():

@@ -8,8 +8,10 @@ from tortoise.models import Model
 
 from app.store.database import connection, transaction
 from app.store.models import Delivery, Letter
+from app.store.operations import retried
 
 
+@retried
 async def store(
     letter: Letter, deliveries: Sequence[Delivery], follow: Callable[[], Awaitable[None]] | None = None
 ) -> None:

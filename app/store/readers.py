@@ -15,6 +15,7 @@ from app.store.database import transaction
 from app.store.letters import letter_by
 from app.store.locking import lock_deliveries
 from app.store.models import Delivery, Letter
+from app.store.operations import retried
 from app.store.vault import Vault
 
 # What the operator holds stays theirs: taking a stop back must not release it.
@@ -72,6 +73,7 @@ async def received(vault: Vault, token: str, now: datetime) -> ReceivedLetter:
     )
 
 
+@retried
 async def stop(token: str, now: datetime) -> None:
     """Cancel what is still to come of a letter; what is under way now is not tried again. Twice is once.
 
@@ -85,6 +87,7 @@ async def stop(token: str, now: datetime) -> None:
             await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None)
 
 
+@retried
 async def resume(token: str, now: datetime) -> None:
     """Take a stop back, as long as what it cancelled is not overdue; what others cancelled stays so.
 

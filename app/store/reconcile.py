@@ -13,6 +13,7 @@ from app.domain.status import Outcome, Status
 from app.errors import MailboxError
 from app.store.database import transaction
 from app.store.models import Attempt, Delivery
+from app.store.operations import retried
 
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9_-]{22}@[A-Za-z0-9.-]+>")
 # Postfix names a Message-ID as soon as it has read it; its queue manager speaks when it has the whole message.
@@ -87,6 +88,7 @@ async def _reconcile(batch: Sequence[str], now: datetime, result: Reconciliation
             result.left[delivery.status] += 1
 
 
+@retried
 async def _settle(delivery: Delivery, now: datetime) -> bool:
     """Move one on, unless somebody else has moved it since it was read."""
     async with transaction():

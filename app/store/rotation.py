@@ -11,7 +11,9 @@ import structlog
 from app.errors import KeyMissing
 from app.sealing import Sealer
 from app.store.database import empty_write_ahead_log, transaction
+from app.store.keys_in_use import forget_other_keys, record_key
 from app.store.models import Letter, Worker
+from app.store.operations import retried
 from app.store.vault import LETTER_COLUMNS, Vault, reseal_finder, reseal_second_factors
 
 log = structlog.get_logger()
@@ -60,6 +62,7 @@ async def rotate(vault: Vault, sealer: Sealer, progress: Progress) -> Rotation:
     go on until one finds nothing to do: if even the last finds something, another process seals with
     another key.
     """
+    await record_key(vault)
     rotation = Rotation(finder=await reseal_finder(sealer))
     await reseal_second_factors(vault, sealer)
     for _ in range(_ROUNDS):
@@ -67,6 +70,8 @@ async def rotate(vault: Vault, sealer: Sealer, progress: Progress) -> Rotation:
         await _round(vault, rotation, progress)
         if not rotation.left:
             break
+    if rotation.complete:
+        await forget_other_keys(vault)
     await empty_write_ahead_log()
     return rotation
 
@@ -95,6 +100,7 @@ def _fresh(vault: Vault, letter: Mapping[str, Any], rotation: Rotation) -> dict[
         return {}
 
 
+@retried
 async def _write(fresh: Sequence[Fresh]) -> int:
     """Write what was sealed anew where it is still what was read; return how many letters that were."""
     if not fresh:

@@ -15,6 +15,7 @@ from app.sealing import token_hash
 from app.store.database import transaction
 from app.store.desk_models import RecoveryCode, SecondFactor
 from app.store.models import Account
+from app.store.operations import retried
 from app.store.vault import Vault
 
 _STEP = 30  # seconds
@@ -46,6 +47,7 @@ async def propose(vault: Vault, username: str) -> str:
     return vault.open_secret(factor)
 
 
+@retried
 async def confirm(vault: Vault, username: str, code: str, now: datetime) -> list[str]:
     """Switch the second factor on by its first code, and return the recovery codes; none: the code is wrong."""
     account = await Account.get(username=username)
@@ -85,6 +87,7 @@ async def recovery_codes_left(username: str) -> int:
     return await RecoveryCode.filter(account__username=username).count()
 
 
+@retried
 async def remove(username: str) -> None:
     """Switch the second factor off. Twice is once."""
     account = await Account.get(username=username)

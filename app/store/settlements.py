@@ -16,6 +16,7 @@ from app.store.claims import Claimed
 from app.store.database import transaction
 from app.store.groups import write
 from app.store.models import Correction, Delivery, UndeliverableAddress
+from app.store.operations import retried
 from app.store.statements import statements
 
 _ANSWER_LIMIT = 500
@@ -97,6 +98,7 @@ def plain(ending: Ending) -> Ending:
     return ending._replace(tried=tried, undeliverable=False, notice=None)
 
 
+@retried
 async def settle(endings: Sequence[Ending], worker_name: str) -> set[int]:
     """Record how claims ended, with their attempts and what follows, all or nothing.
 

@@ -1,16 +1,22 @@
 """Tortoise's SQLite, but that it opens a new file beside others, and that an UPDATE counts its own rows.
 
 And groups of rows, for which each row's own way to the connection's thread and back would be too long.
+One connection writes; reads outside of a transaction have connections of their own, since in WAL mode
+no reader waits for a writer, in this process or another.
 """
 
 import asyncio
+import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote
 from uuid import UUID
 
+import aiosqlite
 from tortoise.backends.base.client import NestedTransactionContext, TransactionContext
 from tortoise.backends.sqlite.client import (
     SqliteClient,
@@ -20,19 +26,28 @@ from tortoise.backends.sqlite.client import (
 )
 
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds
+_READERS = 4
+_LONGEST_WAIT = 2.0  # seconds that a reader waits where another process owns the whole file
+_LONGEST_READ = 20.0  # seconds
+
+
+Found = tuple[int, Sequence[dict[str, Any]]]
+"""How many rows a statement found or changed, and those that it returned."""
+
+
+class FileReplaced(OSError):
+    """The database file is no longer at its path: what is written to it is lost at the next start."""
 
 
 class OurSqlite(SqliteClient):
     """Tortoise 1.1 adds the rows that the triggers of an UPDATE changed."""
 
     @translate_exceptions
-    async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, Sequence[dict[str, Any]]]:
+    async def execute_query(self, query: str, values: list[Any] | None = None) -> Found:
         query = query.replace("\x00", "'||CHAR(0)||'")
         async with self.acquire_connection() as connection:
             self.log.debug("%s: %s", query, values)
-            found: tuple[int, Sequence[dict[str, Any]]] = await connection._execute(
-                _run, connection._conn, query, values or ()
-            )
+            found: Found = await connection._execute(_run, connection._conn, query, values or ())
             return found
 
     @translate_exceptions
@@ -85,21 +100,104 @@ def _write_group(driver: Connection, statements: Sequence[str], values: Sequence
     return {found for (found,) in driver.execute(last, values).fetchall()}
 
 
+class _WriteLock(asyncio.Lock):
+    """The turn on the writing connection. It is refused at once where the file was moved, deleted or replaced."""
+
+    def __init__(self, client: "Client") -> None:
+        super().__init__()
+        self._client = client
+
+    async def acquire(self) -> Literal[True]:
+        self._client.check_file()
+        return await super().acquire()
+
+
 class Client(OurSqlite):
+    def __init__(self, file_path: str, **kwargs: Any) -> None:
+        super().__init__(file_path, **kwargs)
+        self._lock = _WriteLock(self)
+        self._file: tuple[int, int] | None = None
+        self._free_readers = asyncio.Semaphore(_READERS)
+        self._idle_readers: list[aiosqlite.Connection] = []
+
     async def create_connection(self, with_db: bool) -> None:
         """Connect. Of several who turn a new file to WAL at once, SQLite fails some instead of letting them wait."""
-        for pause in _PAUSES:
+        for pause in (*_PAUSES, None):
             try:
-                return await super().create_connection(with_db)
+                await super().create_connection(with_db)
+                break
             except sqlite3.OperationalError as error:
                 await self.close()  # it would be used without the pragmas that are missing
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or pause is None:
                     raise
             await asyncio.sleep(pause)
-        return await super().create_connection(with_db)
+        self._file = _file_at(self.filename)
+
+    async def close(self) -> None:
+        while self._idle_readers:
+            await self._idle_readers.pop().close()
+        await super().close()
+
+    def check_file(self) -> None:
+        """Raise FileReplaced where the path no longer names the file that is open."""
+        if self._file and self._file != _file_at(self.filename):
+            raise FileReplaced("the database file was moved, deleted or replaced while it was open")
+
+    async def execute_query(self, query: str, values: list[Any] | None = None) -> Found:
+        if _only_reads(query):
+            found: Found = await self._read(query, values)
+        else:
+            found = await super().execute_query(query, values)
+        return found
+
+    async def execute_query_dict(self, query: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
+        _, rows = await self.execute_query(query, values)
+        return list(map(dict, rows))
+
+    @translate_exceptions
+    async def _read(self, query: str, values: list[Any] | None = None) -> Found:
+        async with self._reader() as reader:
+            self.log.debug("%s: %s", query, values)
+            found: Found = await reader._execute(_run, reader._conn, query, values or ())  # type: ignore[no-untyped-call]
+            return found
+
+    @contextlib.asynccontextmanager
+    async def _reader(self) -> AsyncIterator[aiosqlite.Connection]:
+        async with self._free_readers:
+            reader = self._idle_readers.pop() if self._idle_readers else await self._new_reader()
+            try:
+                async with asyncio.timeout(_LONGEST_READ):
+                    yield reader
+            except BaseException:
+                reader._conn.interrupt()  # its thread may still be at work for a caller that is gone
+                raise
+            finally:
+                self._idle_readers.append(reader)
+
+    async def _new_reader(self) -> aiosqlite.Connection:
+        if not self._connection:
+            async with self.acquire_connection():  # connects: only that makes the file, and turns it to WAL
+                pass
+        self.check_file()
+        uri = f"file:{quote(self.filename)}?mode=ro"
+        reader = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_LONGEST_WAIT)
+        reader._conn.row_factory = sqlite3.Row
+        return reader
 
     def _in_transaction(self) -> TransactionContext:
         return SqliteTransactionContext(_Transaction(self), self._lock)
+
+
+def _only_reads(query: str) -> bool:
+    return query.lstrip()[:7].upper().startswith("SELECT")
+
+
+def _file_at(path: str) -> tuple[int, int]:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
 
 
 class _Transaction(OurSqlite, SqliteTransactionWrapper):

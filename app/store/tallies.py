@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from app.domain.status import Outcome, Status
 from app.store.database import connection, transaction
+from app.store.operations import retried
 from app.store.statements import numbered
 
 QUARTER = timedelta(minutes=15)
@@ -134,6 +135,7 @@ async def _counts(sql: str, values: list[str]) -> list[Count]:
     return [Count(**row | {"notice": bool(row["notice"])}) for row in rows]
 
 
+@retried
 async def fold(now: datetime) -> None:
     """Make few tallies of many; the counts stay what they are. Any process may, at any time."""
     horizon = quarter_of(now - REMEMBERED)

@@ -44,7 +44,7 @@ async def post(
     now = mailbox.clock.now()
     draft, promise = read_letter(letter.model_dump(), mailbox.settings, language=language, written_at=now, now=now)
     may_post(request)
-    posted = await mailbox.letters.post(draft, now, promise)
+    posted = await mailbox.post(draft, now, promise)
     url = f"{mailbox.settings.origin}/letters/{posted.token}"
     response.headers["Location"] = f"/api/letters/{posted.token}"
     if posted.notice:

@@ -44,6 +44,7 @@ from app.web import (
     readers,
     writing,
 )
+from app.web.deadline import Deadline
 from app.web.desk import account, addressing, delivery, doing, exporting, listing, login, sending, today, trail
 from app.web.desk.frame import MustEnrol, SignedOut, must_enrol, signed_out
 from app.web.forms import Rejected
@@ -124,6 +125,7 @@ def _middleware(settings: Settings, clock: Clock) -> list[Middleware]:
         Middleware(ForwardedAddress, settings=settings),
         Middleware(SecurityHeaders, settings=settings),
         Middleware(Journal, clock=clock),
+        Middleware(Deadline),
         Middleware(Gate, settings=settings),
     ]
 

@@ -13,15 +13,18 @@ from app.domain.schedule import Delay, arrival
 from app.errors import Sealed
 from app.rendering import translations
 from app.settings import Settings
+from app.store.database import is_unavailable
 from app.store.letters import StoredLetter
+from app.store.operations import within
 from app.web.bodies import FormValues
 from app.web.choosing import NEVER, ON_A_DAY, USUAL, read_letter
 from app.web.forms import N_, Rejected
+from app.web.journal import note
 from app.web.language import language_of, switch
 from app.web.limits import may_change, may_look
 from app.web.pages import OpenMailbox
-from app.web.writing import form_page, remember_switch
-from app.wiring import Mailbox
+from app.web.writing import CLOSED, form_page, remember_switch
+from app.wiring import LONGEST_POST, Mailbox
 
 router = APIRouter(prefix="/letters/{token}/change", include_in_schema=False)
 
@@ -64,7 +67,7 @@ async def change(mailbox: Mailbox, token: str, letter: StoredLetter, typed: Mapp
     draft, promise = read_letter(
         {**typed, **fixed}, settings, language=letter.draft.language, written_at=letter.written_at, now=now
     )
-    await mailbox.changes.change(token, draft, promise, now)
+    await within(LONGEST_POST, mailbox.changes.change(token, draft, promise, now))
 
 
 @router.get("", name="ask to change", dependencies=[Depends(may_look)])
@@ -92,4 +95,10 @@ async def change_or_show_again(request: Request, mailbox: OpenMailbox, token: st
     except Sealed:
         notice = translations(language).gettext(_TOO_LATE)
         return form_page(request, typed, HTTPStatus.CONFLICT, notice=notice, letter=letter)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        note(error, "change letter")
+        notice = translations(language).gettext(CLOSED)
+        return form_page(request, typed, HTTPStatus.SERVICE_UNAVAILABLE, notice=notice, letter=letter)
     return RedirectResponse(f"/letters/{token}", HTTPStatus.SEE_OTHER)

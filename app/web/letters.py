@@ -25,12 +25,11 @@ from app.web.limits import may_change, may_look, may_post
 from app.web.outbox import is_open
 from app.web.pages import OpenMailbox, mailbox_of, page, wake_courier
 from app.web.route import meaning, stops
-from app.web.writing import form_page
+from app.web.writing import CLOSED, form_page
 
 router = APIRouter(include_in_schema=False)
 _log = structlog.get_logger()
 
-_CLOSED = N_("Our letter store cannot be reached just now. What you wrote is kept below: please try again in a minute.")
 _TOO_MANY = N_(
     "A lot has come in lately, from your place or altogether. What you wrote is kept below: please try again later."
 )
@@ -45,7 +44,7 @@ async def post(request: Request, mailbox: OpenMailbox, language: Language, typed
         may_post(request)
         if typed.get(TRAP):
             return _as_if_posted()
-        posted = await mailbox.letters.post(draft, now, promise)
+        posted = await mailbox.post(draft, now, promise)
     except Rejected as rejected:
         return form_page(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
     except TooMany as error:
@@ -57,7 +56,7 @@ async def post(request: Request, mailbox: OpenMailbox, language: Language, typed
         if not is_unavailable(error):
             raise
         note(error, "post letter")
-        notice = translations(language).gettext(_CLOSED)
+        notice = translations(language).gettext(CLOSED)
         return form_page(request, typed, HTTPStatus.SERVICE_UNAVAILABLE, notice=notice)
     courier = BackgroundTask(wake_courier, request) if posted.notice else None
     return RedirectResponse(f"/letters/{posted.token}", HTTPStatus.SEE_OTHER, background=courier)

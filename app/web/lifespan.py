@@ -17,6 +17,7 @@ from app.clock import Clock
 from app.delivery.bulk import BulkActions
 from app.rendering import LANGUAGES, environment
 from app.settings import Settings
+from app.store.keys_in_use import record_key
 from app.web.arrivals import zone_options
 from app.web.greeting import greet
 from app.wiring import build_station, build_watchman, open_mailbox
@@ -31,6 +32,7 @@ def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         prepare()
         async with open_mailbox(settings, clock) as mailbox:
+            await record_key(mailbox.vault)
             await greet(mailbox)
             station = build_station(mailbox, leads=True)
             bulk_actions = BulkActions(clock, station.scan.start)

@@ -1,27 +1,32 @@
 """For those who watch the program: is it alive, is it ready, and how does it stand."""
 
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from app.store.database import connection, is_unavailable, missing_migrations
+from app.store.database import is_unavailable, reason_of
+from app.store.operations import within
 from app.store.watching import is_stale, watch
 from app.web.journal import note
 from app.web.metrics import exposition
 from app.web.pages import OpenMailbox
+from app.wiring import Mailbox
 
 router = APIRouter(include_in_schema=False)
+_LONGEST = 5.0  # seconds
 
 
 class Readiness(BaseModel):
-    """What the program stands on."""
+    """What the program stands on, and what is wrong with it."""
 
-    database: Literal["ok", "unreachable"]
-    migrations: Literal["ok", "missing", "unknown"]
-    scheduler: Literal["ok", "stale", "unknown"]
+    database: Literal["ok", "unreachable"] = "ok"
+    migrations: Literal["ok", "missing", "newer", "unknown"] = "ok"
+    keys: Literal["ok", "missing", "unknown"] = "ok"
+    scheduler: Literal["ok", "stale", "unknown"] = "ok"
+    wrong: list[str] = []
 
 
 @router.get("/healthz", name="healthz")
@@ -37,29 +42,35 @@ async def readiness(mailbox: OpenMailbox, response: Response) -> Readiness:
     The scheduler may be another process's: where it is gone, some process takes over within the
     lease and a few seconds, so after two leases nobody will.
     """
-    settings = mailbox.settings
     try:
-        await connection().execute_query("SELECT 1")
-        missing = await missing_migrations(settings.database_url)
-        stale = not missing and await is_stale(mailbox.clock.now(), 2 * settings.lease)
+        found = await within(_LONGEST, _readiness(mailbox))
     except Exception as error:
         if not is_unavailable(error):
             raise
         note(error, "readyz")
+        found = Readiness(
+            database="unreachable", migrations="unknown", keys="unknown", scheduler="unknown", wrong=[reason_of(error)]
+        )
+    if found.wrong:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-        return Readiness(database="unreachable", migrations="unknown", scheduler="unknown")
-    if missing or stale:
-        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    return Readiness(
-        database="ok",
-        migrations="missing" if missing else "ok",
-        scheduler="unknown" if missing else "stale" if stale else "ok",
-    )
+    return found
+
+
+async def _readiness(mailbox: Mailbox) -> Readiness:
+    faults = await mailbox.readiness.faults()
+    states: dict[str, Any] = {fault.part: fault.state for fault in faults}
+    if "database" in states:
+        states |= dict.fromkeys(("migrations", "keys"), "unknown")
+    if states:
+        return Readiness(**states, scheduler="unknown", wrong=[fault.text for fault in faults])
+    if await is_stale(mailbox.clock.now(), 2 * mailbox.settings.lease):
+        return Readiness(scheduler="stale", wrong=["no process runs the scheduler"])
+    return Readiness()
 
 
 @router.get("/metrics", name="metrics")
 async def metrics(mailbox: OpenMailbox) -> Response:
     """Tell Prometheus how the ledger stands: no text, no address, no more than some hundred lines."""
     settings, now = mailbox.settings, mailbox.clock.now()
-    text = exposition(await watch(now), now, settings.lease, paused=settings.paused)
+    text = exposition(await within(_LONGEST, watch(now)), now, settings.lease, paused=settings.paused)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -11,11 +11,13 @@ from app.rendering import LANGUAGES, place_of
 from app.store.letters import StoredLetter
 from app.web.arrivals import arrivals, zone_options
 from app.web.bodies import FormValues
-from app.web.forms import FIELDS, ZONES
+from app.web.forms import FIELDS, N_, ZONES
 from app.web.language import language_of, remember, switch
 from app.web.pages import mailbox_of, page
 
 router = APIRouter(include_in_schema=False)
+
+CLOSED = N_("Our letter store cannot be reached just now. What you wrote is kept below: please try again in a minute.")
 
 
 @router.get("/", name="form")

@@ -1,4 +1,4 @@
-"""What stands behind rows P1 to P15 of the bar for the web."""
+"""What stands behind rows P1 to P15, and P20, of the bar for the web."""
 
 from tests.guards.guard import Guard
 
@@ -191,5 +191,40 @@ WEB = (
         "if self._head > HEAD_LIMIT:",
         "if False:",
         "tests/web/test_garbage.py::test_a_head_that_does_not_end_is_refused",
+    ),
+    Guard(
+        "P20",
+        "app/store/sqlite.py",
+        "        self._client.check_file()\n",
+        "",
+        "tests/web/test_readiness.py::test_a_file_that_is_exchanged_between_two_posts_takes_none",
+    ),
+    Guard(
+        "P20",
+        "app/store/readiness.py",
+        "            await probe_writing()\n",
+        "",
+        "tests/web/test_readiness.py::test_a_full_disk",
+    ),
+    Guard(
+        "P20",
+        "app/store/database.py",
+        "if newer := await unknown_migrations():",
+        "if newer := []:",
+        "tests/web/test_readiness.py::test_a_newer_schema_is_refused_at_every_start",
+    ),
+    Guard(
+        "P20",
+        "app/wiring.py",
+        "        await check_keys(sealer)\n",
+        "",
+        "tests/web/test_readiness.py::test_a_rotation_broken_off_and_its_old_key_taken_away",
+    ),
+    Guard(
+        "P20",
+        "app/wiring.py",
+        "            await self.readiness.check()\n",
+        "",
+        "tests/web/test_readiness.py::test_a_schema_that_another_version_migrated",
     ),
 )

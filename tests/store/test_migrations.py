@@ -145,9 +145,9 @@ async def test_a_filled_database_goes_through_every_migration(empty_database_url
 
 async def test_a_migrated_database_lacks_nothing_and_an_empty_one_everything(database_url: str, tmp_path: Path) -> None:
     async with connected(database_url):
-        assert await missing_migrations(database_url) == []
+        assert await missing_migrations() == []
     async with connected(f"sqlite://{tmp_path}/empty.db"):
-        assert await missing_migrations(database_url) == NAMES
+        assert await missing_migrations() == NAMES
 
 
 async def test_both_databases_have_the_same_tables_checks_and_indexes(sqlite_url: str, postgres_url: str) -> None:
@@ -203,9 +203,9 @@ def further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     folder = tmp_path / package
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("app.store.database.MIGRATIONS", package)
+    shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
 
     def add(statements: str = "", operation: str = "") -> None:
-        shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "9999_further.py").write_text(
             "from tortoise import fields, migrations\n"
             "from tortoise.migrations.operations import RunSQL\n"
@@ -275,7 +275,7 @@ async def test_a_migration_that_would_lose_parents_is_refused_and_undone(
         await migrate(sqlite_url)
     async with connected(sqlite_url):
         assert await _all_rows() == before
-        assert await missing_migrations(sqlite_url) == ["9999_further"]
+        assert await missing_migrations() == ["9999_further"]
 
 
 async def test_a_migration_that_fails_in_the_middle_leaves_nothing(
@@ -287,4 +287,4 @@ async def test_a_migration_that_fails_in_the_middle_leaves_nothing(
             await migrate(database_url)
     async with connected(database_url):
         assert "half" not in (await read_schema()).columns
-        assert await missing_migrations(database_url) == ["9999_further"]
+        assert await missing_migrations() == ["9999_further"]

@@ -17,6 +17,8 @@ MINUTE = timedelta(minutes=1)
 GOOD: list[tuple[str, str, object]] = [
     ("DATABASE_URL", "postgres://u:p@db.example.org:5432/mailbox", "postgres://u:p@db.example.org:5432/mailbox"),
     ("DATABASE_URL", "postgres://u@db/mailbox?ssl=require", "postgres://u@db/mailbox?ssl=require"),
+    ("DATABASE_URL", "postgresql://u:p@db/mailbox", "postgres://u:p@db/mailbox"),
+    ("DATABASE_URL", "postgres://u:a%23b@c:d@db/mailbox", "postgres://u:a%23b@c:d@db/mailbox"),
     ("DATABASE_URL", "sqlite:///srv/mailbox.db", "sqlite:///srv/mailbox.db"),
     ("OUTBOX_DIR", "/srv/outbox", Path("/srv/outbox")),
     ("HOST", "0.0.0.0", "0.0.0.0"),

@@ -12,7 +12,8 @@ from app.rendering import translations
 from app.store.accounts import AccountView
 from app.store.database import transaction
 from app.store.inspecting import Inspection, inspect
-from app.store.trail import record, record_touches
+from app.store.operations import retried
+from app.store.trail import Operator, record, record_touches
 from app.web.bodies import FormValues
 from app.web.desk.frame import DeliveryId, SignedIn, desk_page, operator_of
 from app.web.forms import N_, Fault, read_address
@@ -46,17 +47,22 @@ async def correct(
     address = read_address(typed) or _MISSING
     if isinstance(address, Fault):
         return _form(request, account, found, typed, fault=address)
-    now, operator = mailbox.clock.now(), operator_of(request, account)
     try:
-        async with transaction():
-            await mailbox.corrections.correct(found.letter.id, address, None, now)
-            await record(operator, Deed.CORRECT, now, subject=str(delivery_id))
-            await record_touches(operator, Deed.CORRECT, [delivery_id], now)
+        await _correct(mailbox, operator_of(request, account), found, delivery_id, address)
     except MailboxError as error:
         if type(error) not in _TROUBLES:
             raise
         return _form(request, account, found, typed, trouble=_TROUBLES[type(error)])
     return RedirectResponse(f"/admin/deliveries/{delivery_id}", HTTPStatus.SEE_OTHER)
+
+
+@retried
+async def _correct(mailbox: Mailbox, operator: Operator, found: Inspection, delivery_id: int, address: str) -> None:
+    now = mailbox.clock.now()
+    async with transaction():
+        await mailbox.corrections.correct(found.letter.id, address, None, now)
+        await record(operator, Deed.CORRECT, now, subject=str(delivery_id))
+        await record_touches(operator, Deed.CORRECT, [delivery_id], now)
 
 
 async def _found(mailbox: Mailbox, delivery_id: int) -> Inspection:

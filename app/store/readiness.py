@@ -1,0 +1,68 @@
+"""Whether letters can be taken, as /readyz tells it; a letter is refused where they cannot."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from app.clock import Clock
+from app.store.database import is_unavailable, missing_migrations, probe_writing, reason_of, unknown_migrations
+from app.store.keys_in_use import lacking
+from app.store.vault import Vault
+
+_KEPT = 2.0  # seconds
+
+
+class NotReady(OSError):
+    """Letters cannot be taken just now, for a reason that only an operator can mend."""
+
+
+class Fault(NamedTuple):
+    """What is wrong, in words that anybody may read."""
+
+    part: Literal["database", "migrations", "keys"]
+    state: str
+    text: str
+
+
+class Readiness:
+    """Looks for what is wrong; of many who ask at once one looks, and what it found is kept for two seconds."""
+
+    def __init__(self, vault: Vault, clock: Clock) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._looking = asyncio.Lock()
+        self._looked_at = float("-inf")
+        self._faults: Sequence[Fault] = ()
+
+    async def check(self) -> None:
+        """Raise NotReady where letters cannot be taken."""
+        if faults := await self.faults():
+            raise NotReady("; ".join(fault.text for fault in faults))
+
+    async def faults(self) -> Sequence[Fault]:
+        async with self._looking:
+            if self._clock.monotonic() - self._looked_at > _KEPT:
+                self._faults = await self._look()
+                self._looked_at = self._clock.monotonic()
+            return self._faults
+
+    async def _look(self) -> Sequence[Fault]:
+        try:
+            await probe_writing()
+            return [*await _schema_faults(), *await self._key_faults()]
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            return [Fault("database", "unreachable", reason_of(error))]
+
+    async def _key_faults(self) -> Sequence[Fault]:
+        missing = ", ".join(await lacking(self._vault))
+        return [Fault("keys", "missing", f"letters are sealed with a key that we lack: {missing}")] if missing else []
+
+
+async def _schema_faults() -> Sequence[Fault]:
+    if missing := ", ".join(await missing_migrations()):
+        return [Fault("migrations", "missing", f"the database lacks {missing}")]
+    if newer := ", ".join(await unknown_migrations()):
+        return [Fault("migrations", "newer", f"the database is newer than this program: it has {newer}")]
+    return []
