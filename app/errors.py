@@ -55,3 +55,7 @@ class TooMany(MailboxError):
 
 class AccountError(MailboxError):
     """An account cannot be made or changed as asked."""
+
+
+class WeakPassword(AccountError):
+    """A password is easy to guess."""

@@ -1,6 +1,7 @@
 """The accounts of the admin page."""
 
 import asyncio
+from typing import Annotated
 
 import typer
 
@@ -17,8 +18,10 @@ admin = typer.Typer(help="The accounts of the admin page.", no_args_is_help=True
 @admin.command("create")
 def admin_create(username: str) -> None:
     """Make an account; the password is asked for twice."""
+    settings = load_settings()
+    asyncio.run(with_database(settings, lambda: accounts.check_new_name(username)))
     password = _new_password()
-    asyncio.run(with_database(load_settings(), lambda: _create(username, password)))
+    asyncio.run(with_database(settings, lambda: _create(username, password)))
 
 
 async def _create(username: str, password: str) -> None:
@@ -30,14 +33,31 @@ async def _create(username: str, password: str) -> None:
 @admin.command("reset")
 def admin_reset(username: str) -> None:
     """Give an account another password, take its second factor away, and end its sessions."""
+    settings = load_settings()
+    asyncio.run(with_database(settings, lambda: accounts.check_exists(username)))
     password = _new_password()
-    asyncio.run(with_database(load_settings(), lambda: _reset(username, password)))
+    asyncio.run(with_database(settings, lambda: _reset(username, password)))
 
 
 async def _reset(username: str, password: str) -> None:
     await accounts.reset_password(username, password)
     await second_factor.remove(username)
     await record(operator(), Deed.RESET_ACCOUNT, SystemClock().now(), subject=username)
+
+
+@admin.command("remove")
+def admin_remove(
+    username: str,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Remove it even if it is the only account.")] = False,
+) -> None:
+    """Remove an account and end its sessions; the activity log keeps its name."""
+    asyncio.run(with_database(load_settings(), lambda: _remove(username, force)))
+
+
+async def _remove(username: str, force: bool) -> None:
+    await accounts.remove_account(username, even_the_last=force)
+    await record(operator(), Deed.REMOVE_ACCOUNT, SystemClock().now(), subject=username)
 
 
 @admin.command("list")

@@ -54,6 +54,7 @@ class Deed(StrEnum):
     CORRECT = "correct"
     CREATE_ACCOUNT = "create_account"
     RESET_ACCOUNT = "reset_account"
+    REMOVE_ACCOUNT = "remove_account"
     CHANGE_PASSWORD = "change_password"  # noqa: S105 - the name of a deed
     END_SESSIONS = "end_sessions"
     SECOND_FACTOR_ON = "second_factor_on"

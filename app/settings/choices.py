@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     abuse_address: str = ""
     allowed_hosts: Words = ()
     trusted_proxies: Words = ()
+    metrics_allow: Words = ()
     body_time: Duration = timedelta(minutes=1)
     rate_limits: Switch = True
     language: Literal["en", "ko"] = "en"
@@ -122,11 +123,11 @@ class Settings(BaseSettings):
             raise ValueError("it must be one address, such as post@example.org")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "metrics_allow")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for proxy in value:
-            ip_network(proxy)  # raises ValueError that quotes it
+        for network in value:
+            ip_network(network)  # raises ValueError that quotes it
         return value
 
     @field_validator("base_url")

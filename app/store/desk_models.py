@@ -75,7 +75,7 @@ class Pause(Model):
 
 
 class SecondFactor(Model):
-    """What an account's authenticator knows (RFC 6238); it counts once a code of it has confirmed it.
+    """What an account's authenticator knows (RFC 6238); the row exists once a code has confirmed it.
 
     `last_step` is the time step of the newest code that was used: none is used twice. `enrolment`
     tells this secret from those that the account had before.

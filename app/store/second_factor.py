@@ -9,12 +9,13 @@ from datetime import datetime
 from uuid import uuid4
 
 import pyotp
+from tortoise.exceptions import IntegrityError
 
 from app.errors import AccountError
 from app.sealing import token_hash
 from app.store.database import transaction
 from app.store.desk_models import RecoveryCode, SecondFactor
-from app.store.models import Account
+from app.store.models import Account, Session
 from app.store.operations import retried
 from app.store.vault import Vault
 
@@ -26,49 +27,44 @@ _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another w
 
 async def is_on(username: str) -> bool:
     """Return whether this account needs a second factor to sign in."""
-    return await SecondFactor.filter(account__username=username).exclude(confirmed_at=None).exists()
+    return await SecondFactor.filter(account__username=username).exists()
 
 
-async def propose(vault: Vault, username: str) -> str:
-    """Return the secret that an authenticator is to learn, in base32; the same until a code has confirmed it.
-
-    Raises AccountError where there is a second factor already.
-    """
-    account = await Account.get(username=username)
-    factor = await SecondFactor.get_or_none(account_id=account.id)
-    if factor is None:
-        enrolment = uuid4()
-        sealed = vault.seal_secret(account.id, enrolment, pyotp.random_base32())
-        fresh = SecondFactor(account=account, enrolment=enrolment, secret_sealed=sealed)
-        await SecondFactor.bulk_create([fresh], ignore_conflicts=True)
-        factor = await SecondFactor.get(account_id=account.id)
-    if factor.confirmed_at:
-        raise AccountError("this account has a second factor already")
-    return vault.open_secret(factor)
+def new_secret() -> str:
+    """Return a secret for an authenticator, in base32."""
+    return pyotp.random_base32()
 
 
 @retried
-async def confirm(vault: Vault, username: str, code: str, now: datetime) -> list[str]:
-    """Switch the second factor on by its first code, and return the recovery codes; none: the code is wrong."""
+async def switch_on(vault: Vault, username: str, secret: str, code: str, now: datetime) -> list[str]:
+    """Switch the second factor on by its first code, end all sessions, and return the recovery codes.
+
+    An empty list: the code is wrong. Raises AccountError where there is a second factor already.
+    """
     account = await Account.get(username=username)
-    factor = await SecondFactor.get_or_none(account_id=account.id, confirmed_at=None)
-    step = _step_of(vault, factor, code, now) if factor else None
+    step = _step_of(secret, code, now)
     if step is None:
         return []
+    enrolment = uuid4()
+    sealed = vault.seal_secret(account.id, enrolment, secret)
     codes = ["-".join(_random(5) for _ in range(3)) for _ in range(_RECOVERY_CODES)]
-    async with transaction():
-        fresh = SecondFactor.filter(account_id=account.id, confirmed_at=None)
-        if not await fresh.update(confirmed_at=now, last_step=step):
-            return []
-        await RecoveryCode.filter(account_id=account.id).delete()
-        await RecoveryCode.bulk_create([RecoveryCode(code_hash=token_hash(each), account=account) for each in codes])
+    try:
+        async with transaction():
+            await SecondFactor.create(
+                account=account, enrolment=enrolment, secret_sealed=sealed, confirmed_at=now, last_step=step
+            )
+            hashes = [RecoveryCode(code_hash=token_hash(each), account=account) for each in codes]
+            await RecoveryCode.bulk_create(hashes)
+            await Session.filter(account_id=account.id).delete()
+    except IntegrityError:
+        raise AccountError("this account has a second factor already") from None
     return codes
 
 
 async def accept(vault: Vault, username: str, code: str, now: datetime) -> bool:
     """Return whether this code of the authenticator is right, and use it up."""
-    factor = await SecondFactor.exclude(confirmed_at=None).get_or_none(account__username=username)
-    step = _step_of(vault, factor, code, now) if factor else None
+    factor = await SecondFactor.get_or_none(account__username=username)
+    step = _step_of(vault.open_secret(factor), code, now) if factor else None
     if factor is None or step is None:
         return False
     return bool(await SecondFactor.filter(id=factor.id, last_step__lt=step).update(last_step=step))
@@ -89,11 +85,12 @@ async def recovery_codes_left(username: str) -> int:
 
 @retried
 async def remove(username: str) -> None:
-    """Switch the second factor off. Twice is once."""
+    """Switch the second factor off and end all sessions. Twice is once."""
     account = await Account.get(username=username)
     async with transaction():
         await SecondFactor.filter(account_id=account.id).delete()
         await RecoveryCode.filter(account_id=account.id).delete()
+        await Session.filter(account_id=account.id).delete()
 
 
 def enrolment_uri(username: str, secret: str, issuer: str) -> str:
@@ -101,12 +98,12 @@ def enrolment_uri(username: str, secret: str, issuer: str) -> str:
     return pyotp.TOTP(secret).provisioning_uri(name=username, issuer_name=issuer)
 
 
-def _step_of(vault: Vault, factor: SecondFactor, code: str, now: datetime) -> int | None:
+def _step_of(secret: str, code: str, now: datetime) -> int | None:
     """Return the time step of which this is the code, of those that are near enough."""
     typed = "".join(code.split())
     if not (typed.isascii() and typed.isdecimal()):
         return None
-    totp = pyotp.TOTP(vault.open_secret(factor))
+    totp = pyotp.TOTP(secret)
     this = int(now.timestamp()) // _STEP
     near = range(this - _DRIFT, this + _DRIFT + 1)
     return next((step for step in near if secrets.compare_digest(totp.at(step * _STEP), typed)), None)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.domain.actions import Deed
 from app.store.desk_models import DeliveryAction, OperatorAction
 
 PAGE = 50
@@ -82,3 +83,8 @@ async def touches(delivery_id: int) -> list[Touch]:
     """Return what operators did to a delivery, oldest first."""
     rows = await DeliveryAction.filter(delivery_id=delivery_id).order_by("id").values("at", "who", "action")
     return [Touch(**row) for row in rows]
+
+
+async def has_signed_in_from(username: str, client: str, since: datetime) -> bool:
+    """Return whether this account has signed in from this network since then."""
+    return await OperatorAction.filter(who=username, client=client, action=Deed.SIGN_IN, at__gte=since).exists()

@@ -16,7 +16,8 @@ PROOF = "proof"
 _KNOWN = "known"
 _PROVEN = "slow-mailbox password proven"
 _PROOF_LASTS = timedelta(minutes=5)
-_HALF_A_YEAR = 180 * 24 * 3600  # seconds
+KNOWN_FOR = timedelta(days=180)
+"""How long a browser or a network counts as known after a sign-in."""
 
 
 def read_cookie(request: HTTPConnection, settings: Settings, name: str) -> str:
@@ -41,13 +42,15 @@ def drop_cookie(answer: Response, settings: Settings, name: str) -> None:
 
 def mark_as_known(answer: Response, settings: Settings, username: str) -> None:
     """Let a browser prove later that its owner has signed in here: strangers' tries do not slow it then."""
-    set_cookie(answer, settings, _KNOWN, _signer(settings).dumps([username, new_token()]), _HALF_A_YEAR)
+    set_cookie(
+        answer, settings, _KNOWN, signer(settings).dumps([username, new_token()]), int(KNOWN_FOR.total_seconds())
+    )
 
 
 def known_browser(request: Request, settings: Settings, username: str) -> str:
     """Return the mark of a browser on which this account has signed in before, or an empty string."""
     try:
-        owner, mark = _signer(settings).loads(read_cookie(request, settings, _KNOWN))
+        owner, mark = signer(settings).loads(read_cookie(request, settings, _KNOWN))
     except BadSignature:
         return ""
     return str(mark) if owner == username else ""
@@ -55,20 +58,20 @@ def known_browser(request: Request, settings: Settings, username: str) -> str:
 
 def set_proof(answer: Response, settings: Settings, username: str, mark: str, now: datetime) -> None:
     """Let a browser prove for a while that it knows the password, until it has given the second factor."""
-    value = _signer(settings, _PROVEN).dumps([username, mark, (now + _PROOF_LASTS).isoformat()])
+    value = signer(settings, _PROVEN).dumps([username, mark, (now + _PROOF_LASTS).isoformat()])
     set_cookie(answer, settings, PROOF, value, int(_PROOF_LASTS.total_seconds()))
 
 
 def read_proof(request: Request, settings: Settings, now: datetime) -> tuple[str, str] | None:
     """Return whose password this browser knew a moment ago, and the mark it was given for that."""
     try:
-        username, mark, until = _signer(settings, _PROVEN).loads(read_cookie(request, settings, PROOF))
+        username, mark, until = signer(settings, _PROVEN).loads(read_cookie(request, settings, PROOF))
     except BadSignature:
         return None
     return (str(username), str(mark)) if datetime.fromisoformat(until) > now else None
 
 
-def _signer(settings: Settings, salt: str = "slow-mailbox known browser") -> URLSafeSerializer:
+def signer(settings: Settings, salt: str = "slow-mailbox known browser") -> URLSafeSerializer:
     keys = [*reversed(settings.keys())]  # itsdangerous signs with the last, we seal with the first
     kwargs = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
     return URLSafeSerializer(keys, salt=salt, signer_kwargs=kwargs)

@@ -1,11 +1,13 @@
 """For those who watch the program: is it alive, is it ready, and how does it stand."""
 
 from http import HTTPStatus
+from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
+from starlette.requests import Request
 
 from app.store.database import is_unavailable, reason_of
 from app.store.operations import within
@@ -17,6 +19,8 @@ from app.wiring import Mailbox
 
 router = APIRouter(include_in_schema=False)
 _LONGEST = 5.0  # seconds
+
+_FORWARDING = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
 
 
 class Readiness(BaseModel):
@@ -69,8 +73,29 @@ async def _readiness(mailbox: Mailbox) -> Readiness:
 
 
 @router.get("/metrics", name="metrics")
-async def metrics(mailbox: OpenMailbox) -> Response:
-    """Tell Prometheus how the ledger stands: no text, no address, no more than some hundred lines."""
+async def metrics(request: Request, mailbox: OpenMailbox) -> Response:
+    """Tell Prometheus how the ledger stands: no text, no address, no more than some hundred lines.
+
+    404 for a client that is neither this machine nor in MAILBOX_METRICS_ALLOW (ASVS 13.4).
+    """
     settings, now = mailbox.settings, mailbox.clock.now()
+    if not may_read_metrics(request, settings.metrics_allow):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     text = exposition(await within(_LONGEST, watch(now)), now, settings.lease, paused=settings.paused)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def may_read_metrics(request: Request, allowed: tuple[str, ...]) -> bool:
+    """Return whether the client is this machine or in one of these networks.
+
+    A request from this machine that was forwarded comes from a proxy that MAILBOX_TRUSTED_PROXIES
+    does not name, or the proxy says that its client is this machine; only the setting allows it.
+    """
+    try:
+        client = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    client = getattr(client, "ipv4_mapped", None) or client
+    if client.is_loopback and not any(header in request.headers for header in _FORWARDING):
+        return True
+    return any(client in ip_network(network) for network in allowed)

@@ -15,6 +15,9 @@ _FORGOTTEN_AFTER = 1800.0  # seconds without a try
 _MOST_KEPT = 10_000
 
 
+STRANGERS_A_MINUTE = 30
+
+
 @dataclass(slots=True)
 class _Tally:
     tries: int
@@ -24,19 +27,48 @@ class _Tally:
 class LoginThrottle:
     """Counts tries, and lets each after the free ones wait twice as long as the one before.
 
-    A try is counted before its password is looked at: of a hundred sent at once, few are free. It
+    A try is counted before its password is verified: of a hundred sent at once, few are free. It
     lives in memory, for one process; its size is bounded, and the oldest tallies go first.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._tallies: dict[str, _Tally] = {}
+        self._strangers = Allowance(clock, STRANGERS_A_MINUTE, 60)
 
-    def wait(self, *whom: str) -> int:
-        """Count a try by each of these, or return the seconds until the next is let in.
+    def wait(self, who: str) -> int:
+        """Count a try, or return the seconds until the next is allowed.
 
-        A try that has to wait is not counted: whoever hammers on the door waits no longer for it.
+        A try that has to wait is not counted, so polling makes the wait no longer.
         """
+        return self._wait({who: 1})
+
+    def wait_as_stranger(self, client: str, account: str) -> int:
+        """Count a try from a network that never signed in to this account, or return the seconds to wait.
+
+        All strangers together have a number of tries a minute at an account, and as many again
+        for the first tries of networks: a guesser who has tried before cannot use those up, so
+        the owner gets in from a new network with the right password.
+        """
+        networks = _networks(client)
+        now = self._clock.monotonic()
+        first = all(self._tally(name, now).tries < times for name, times in networks.items())
+        key = f"{'first tries' if first else 'tries'} at {account}"
+        wait = self._strangers.wait(key) or self._wait(networks)
+        if not wait:
+            self._strangers.count(key)
+        return wait
+
+    def forget(self, who: str) -> None:
+        """Forget the tries before a login that worked."""
+        self._tallies.pop(who, None)
+
+    def forget_stranger(self, client: str) -> None:
+        """Forget the tries of a network that turned out to be an owner's."""
+        self.forget(next(iter(_networks(client))))
+
+    def _wait(self, whom: dict[str, int]) -> int:
+        """Count a try by each of these, which have so many times the free tries of one client."""
         now = self._clock.monotonic()
         tallies = {each: self._tally(each, now) for each in whom}
         wait = max(tally.opens_at for tally in tallies.values()) - now
@@ -44,16 +76,11 @@ class LoginThrottle:
             return math.ceil(wait)
         for each, tally in tallies.items():
             tally.tries += 1
-            tally.opens_at = now + _delay(tally.tries)
+            tally.opens_at = now + _delay(tally.tries, FREE_TRIES * whom[each])
             self._tallies.pop(each, None)
             self._tallies[each] = tally
         _drop_oldest(self._tallies)
         return 0
-
-    def forget(self, *whom: str) -> None:
-        """Forgive the tries before a login that worked."""
-        for each in whom:
-            self._tallies.pop(each, None)
 
     def _tally(self, each: str, now: float) -> _Tally:
         tally = self._tallies.get(each)
@@ -90,8 +117,16 @@ def _drop_oldest(kept: dict[str, Any]) -> None:
         del kept[next(iter(kept))]
 
 
-def _delay(tries: int) -> float:
-    return 0.0 if tries < FREE_TRIES else min(2.0 ** (tries - FREE_TRIES + 1), LONGEST_WAIT)
+def _delay(tries: int, free: int) -> float:
+    return 0.0 if tries < free else min(2.0 ** min(tries - free + 1, 16), LONGEST_WAIT)
+
+
+def _networks(client: str) -> dict[str, int]:
+    """Return the networks of a client, with how many times a client's tries each has: of IPv6 the /64, /56 and /48."""
+    if not client.endswith("/64"):
+        return {client: 1}
+    narrow = ipaddress.ip_network(client)
+    return {client: 1} | {str(narrow.supernet(new_prefix=bits)): times for bits, times in ((56, 4), (48, 16))}
 
 
 def client_of(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""What stands behind rows P1 to P15, and P20, of the bar for the web."""
+"""What stands behind the rows of the bar for the web."""
 
 from tests.guards.guard import Guard
 
@@ -76,15 +76,15 @@ WEB = (
     Guard(
         "P6",
         "app/web/throttle.py",
-        "return 0.0 if tries < FREE_TRIES else",
+        "return 0.0 if tries < free else",
         "return 0.0 if tries else",
         "tests/web/admin/test_throttle.py::test_each_try_after_the_free_ones_waits_twice_as_long",
     ),
     Guard(
         "P6",
         "app/store/accounts.py",
-        "if is_guessable(password, username):",
-        "if False:",
+        "return score < _LEAST_SCORE",
+        "return False",
         "tests/store/test_accounts.py::test_a_password_that_everybody_tries_is_refused",
     ),
     Guard(
@@ -226,5 +226,75 @@ WEB = (
         "            await self.readiness.check()\n",
         "",
         "tests/web/test_readiness.py::test_a_schema_that_another_version_migrated",
+    ),
+    Guard(
+        "P18",
+        "app/web/desk/account.py",
+        """        return "", _WRONG_PASSWORD""",
+        """        return "any", "\"""",
+        "tests/web/admin/test_account.py::test_a_second_factor_is_set_up_after_the_password_alone",
+    ),
+    Guard(
+        "P18",
+        "app/web/desk/account.py",
+        """        return await _home(request, account, {"password": wrong})""",
+        "        pass",
+        "tests/web/admin/test_account.py::test_it_is_switched_off_by_password_and_code_and_by_the_command_line",
+    ),
+    Guard(
+        "P18",
+        "app/web/desk/account.py",
+        " {token_hash(_token(request))}",
+        "",
+        "tests/web/admin/test_account.py::test_a_proposed_secret_is_new_each_time_and_for_one_session",
+    ),
+    Guard(
+        "P18",
+        "app/web/desk/account.py",
+        "proposal if not expired and await is_proven(account.username, proposal.mark) else None",
+        "proposal if not expired else None",
+        "tests/web/admin/test_account.py::test_a_proposed_secret_does_not_outlive_the_password",
+    ),
+    Guard(
+        "P18",
+        "app/store/second_factor.py",
+        "await RecoveryCode.bulk_create(hashes)\n            await Session.filter(account_id=account.id).delete()",
+        "await RecoveryCode.bulk_create(hashes)",
+        "tests/web/admin/test_account.py::test_sessions_from_before_the_second_factor_end_and_one_s_own_is_renewed",
+    ),
+    Guard(
+        "P18",
+        "app/store/accounts.py",
+        "if not even_the_last and not",
+        "if False and not",
+        "tests/store/test_accounts.py::test_the_only_account_is_removed_by_force_alone",
+    ),
+    Guard(
+        "P18",
+        "app/web/throttle.py",
+        "first = all(self._tally(name, now).tries < times for name, times in networks.items())",
+        "first = False",
+        "tests/web/admin/test_throttle.py::test_who_tried_before_does_not_keep_others_from_their_first_try",
+    ),
+    Guard(
+        "P18",
+        "app/web/desk/login.py",
+        """return f"account {username} from {client}\"""",
+        """return "\"""",
+        "tests/web/admin/test_login.py::test_strangers_who_guess_do_not_lock_the_owner_out",
+    ),
+    Guard(
+        "P19",
+        "app/web/operations.py",
+        "if not may_read_metrics(request, settings.metrics_allow):",
+        "if False:",
+        "tests/web/test_operations.py::test_metrics_are_for_nobody_else",
+    ),
+    Guard(
+        "P19",
+        "app/web/operations.py",
+        "client.is_loopback and not any(header in request.headers for header in _FORWARDING)",
+        "client.is_loopback",
+        "tests/web/test_operations.py::test_who_comes_through_a_proxy_is_not_this_machine",
     ),
 )

@@ -91,7 +91,8 @@ ROWS["0009_trail"] = f"""
 
 ROWS["0010_desk"] = f"""
     {ROWS["0009_trail"]};
-    INSERT INTO second_factors (account_id, secret_sealed, last_step) SELECT MAX(id), 'sealed', 7 FROM accounts;
+    INSERT INTO second_factors (account_id, secret_sealed, confirmed_at, last_step)
+        SELECT MAX(id), 'sealed', {{at}}, 7 FROM accounts;
     INSERT INTO recovery_codes (code_hash, account_id) SELECT 'code{{n}}', MAX(id) FROM accounts
 """
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import pyotp
 import pytest
 
 from app.domain.letter import Draft
@@ -19,7 +20,7 @@ from app.store.desk_models import SecondFactor
 from app.store.letters import Letters
 from app.store.models import Letter
 from app.store.rotation import rotate
-from app.store.second_factor import propose, remove
+from app.store.second_factor import accept, new_secret, remove, switch_on
 from app.store.vault import LETTER_COLUMNS, Vault, open_vault
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import READER, WRITER
@@ -119,12 +120,18 @@ async def test_a_letter_from_before_there_were_revisions_opens_turns_and_is_chan
     assert (row["revision"], turned.open_letter(row)["body"]) == (1, OTHER.body)
 
 
+async def _enrol(vault: Vault) -> str:
+    secret = new_secret()
+    assert await switch_on(vault, "jihye", secret, pyotp.TOTP(secret).at(NOW), NOW)
+    return secret
+
+
 async def test_a_second_factor_that_was_taken_away_does_not_come_back(vault: Vault) -> None:
     await create_account("jihye", "correct horse battery", NOW)
-    await propose(vault, "jihye")
+    await _enrol(vault)
     before = await SecondFactor.get()
     await remove("jihye")
-    await propose(vault, "jihye")
+    await _enrol(vault)
     await SecondFactor.all().update(secret_sealed=before.secret_sealed)
     with pytest.raises(KeyMissing):
         vault.open_secret(await SecondFactor.get())
@@ -132,7 +139,7 @@ async def test_a_second_factor_that_was_taken_away_does_not_come_back(vault: Vau
 
 async def test_a_second_factor_from_before_enrolments_were_told_apart_opens(vault: Vault) -> None:
     await create_account("jihye", "correct horse battery", NOW)
-    secret = await propose(vault, "jihye")
+    secret = await _enrol(vault)
     factor = await SecondFactor.get()
     await SecondFactor.all().update(enrolment=None, secret_sealed=vault.seal_secret(factor.account_id, None, secret))
-    assert await propose(vault, "jihye") == secret
+    assert await accept(vault, "jihye", pyotp.TOTP(secret).at(NOW + timedelta(seconds=30)), NOW)

@@ -8,17 +8,17 @@ import pytest
 
 from app.errors import AccountError
 from app.sealing import Sealer
-from app.store.accounts import create_account
+from app.store.accounts import account_of, create_account, sign_in
 from app.store.desk_models import SecondFactor
 from app.store.second_factor import (
     accept,
     accept_recovery,
-    confirm,
     enrolment_uri,
     is_on,
-    propose,
+    new_secret,
     recovery_codes_left,
     remove,
+    switch_on,
 )
 from app.store.vault import Vault, open_vault, reseal_finder, reseal_second_factors
 from tests.clock import NEW_YEAR as NOW
@@ -29,29 +29,51 @@ STEP = timedelta(seconds=30)
 
 
 @pytest.fixture
-async def secret(vault: Vault) -> str:
+async def secret(vault: Vault) -> str:  # noqa: ARG001 - it connects to the database
     await create_account("jihye", "correct horse battery", NOW)
-    return await propose(vault, "jihye")
+    return new_secret()
 
 
 def _code(secret: str, steps: int = 0) -> str:
     return pyotp.TOTP(secret).at(NOW + steps * STEP)
 
 
+async def _switch_on(vault: Vault, secret: str) -> list[str]:
+    return await switch_on(vault, "jihye", secret, _code(secret), NOW)
+
+
 async def test_it_counts_from_its_first_code_on(vault: Vault, secret: str) -> None:
-    assert await propose(vault, "jihye") == secret
+    assert await switch_on(vault, "jihye", secret, "000000", NOW) == []
     assert not await is_on("jihye")
-    assert await confirm(vault, "jihye", "000000", NOW) == []
     assert not await accept(vault, "jihye", _code(secret), NOW)
-    assert len(set(await confirm(vault, "jihye", _code(secret), NOW))) == 10
+    assert len(set(await _switch_on(vault, secret))) == 10
     assert await is_on("jihye")
-    assert await confirm(vault, "jihye", _code(secret, 1), NOW) == []
     with pytest.raises(AccountError):
-        await propose(vault, "jihye")
+        await _switch_on(vault, secret)
+    assert await recovery_codes_left("jihye") == 10
+
+
+async def test_of_two_that_are_set_up_at_once_one_is_on(vault: Vault, secret: str) -> None:
+    ended = await asyncio.gather(_switch_on(vault, secret), _switch_on(vault, new_secret()), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in ended) == ["AccountError", "list"]
+    assert await recovery_codes_left("jihye") == 10
+
+
+async def test_sessions_from_before_a_change_of_the_second_factor_end(vault: Vault, secret: str) -> None:
+    await create_account("other", "correct horse battery", NOW)
+    others = await sign_in("other", "correct horse battery", NOW)
+    assert others
+    for change in (_switch_on(vault, secret), remove("jihye")):
+        before = await sign_in("jihye", "correct horse battery", NOW)
+        assert before
+        assert await account_of(before, NOW)
+        await change
+        assert await account_of(before, NOW) is None
+    assert await account_of(others, NOW)
 
 
 async def test_a_code_counts_once_and_near_its_time(vault: Vault, secret: str) -> None:
-    await confirm(vault, "jihye", _code(secret), NOW)
+    await _switch_on(vault, secret)
     assert not await accept(vault, "jihye", _code(secret), NOW)
     for wrong in ("", "123", "abcdef", "１２３４５６", _code(secret, 2), _code(secret, -5)):
         assert not await accept(vault, "jihye", wrong, NOW)
@@ -64,7 +86,7 @@ async def test_a_code_counts_once_and_near_its_time(vault: Vault, secret: str) -
 
 
 async def test_a_recovery_code_counts_once(vault: Vault, secret: str) -> None:
-    codes = await confirm(vault, "jihye", _code(secret), NOW)
+    codes = await _switch_on(vault, secret)
     assert not await accept_recovery("nobody", codes[0])
     assert [await accept_recovery("jihye", f" {codes[0].upper()} ") for _ in range(2)] == [True, False]
     assert await recovery_codes_left("jihye") == 9
@@ -74,7 +96,7 @@ async def test_a_recovery_code_counts_once(vault: Vault, secret: str) -> None:
 
 
 async def test_its_secret_rests_sealed_and_turns_with_the_key(vault: Vault, secret: str) -> None:
-    await confirm(vault, "jihye", _code(secret), NOW)
+    await _switch_on(vault, secret)
     before = bytes((await SecondFactor.get()).secret_sealed)
     assert secret.encode() not in before
     both = Sealer(["n" * 32, "k" * 32])

@@ -21,6 +21,7 @@ COMMANDS = (
     (["audit", "--against", "received"], "reconcile", "", 0),
     (["admin", "create", "jihye"], "create_account", "jihye", None),
     (["admin", "reset", "jihye"], "reset_account", "jihye", None),
+    (["admin", "remove", "jihye", "--force"], "remove_account", "jihye", None),
 )
 
 
@@ -56,3 +57,17 @@ def test_what_changes_nothing_leaves_none(runner: CliRunner, database_url: str) 
         runner.invoke(cli, arguments, input=PASSWORDS)
     runner.invoke(cli, ["admin", "create", "jihye"], input="short\n" * 2)
     assert _trail(database_url) == []
+
+
+def test_what_cannot_be_done_fails_before_a_question(runner: CliRunner) -> None:
+    runner.invoke(cli, ["admin", "create", "jihye"], input=PASSWORDS, catch_exceptions=False)
+    for arguments, error in (
+        (["admin", "reset", "nobody-there"], "there is no account 'nobody-there'"),
+        (["admin", "create", "jihye"], "there is an account 'jihye' already"),
+        (["admin", "create", " jihye"], "is no name for an account"),
+        (["admin", "remove", "nobody-there"], "there is no account 'nobody-there'"),
+        (["admin", "remove", "jihye"], "'jihye' is the only account"),
+    ):
+        ended = runner.invoke(cli, arguments, input=PASSWORDS)
+        assert error in str(ended.exception)
+        assert "Password" not in ended.output

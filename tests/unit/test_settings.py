@@ -64,6 +64,7 @@ GOOD: list[tuple[str, str, object]] = [
     ("ALERT_FAILURES", "5", 5),
     ("PING_URL", "https://ping.example.org/a", "https://ping.example.org/a"),
     ("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8, ::1", ("127.0.0.1", "10.0.0.0/8", "::1")),
+    ("METRICS_ALLOW", "10.0.0.7, 2001:db8::/64", ("10.0.0.7", "2001:db8::/64")),
 ]
 WRONG = [
     ("DATABASE_URL", ""),
@@ -146,6 +147,7 @@ WRONG = [
     ("ALERT_FAILURES", "101"),
     ("PING_URL", "ping.example.org"),
     ("TRUSTED_PROXIES", "*"),
+    ("METRICS_ALLOW", "prometheus.example.org"),
     ("TRUSTED_PROXIES", "10.0.0.0/99"),
     ("TRUSTED_PROXIES", "proxy.example.org"),
 ]

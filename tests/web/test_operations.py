@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -51,6 +52,57 @@ async def _metrics(client: httpx.AsyncClient) -> dict[str, float]:
     assert answer.headers["content-type"].startswith("text/plain; version=")
     samples = [each for family in text_string_to_metric_families(answer.text) for each in family.samples]
     return {" ".join([each.name, *each.labels.values()]).removeprefix("slow_mailbox_"): each.value for each in samples}
+
+
+PROXY, VISITOR = "127.0.0.1", "203.0.113.9"
+
+
+async def _status(url: str, clock: FrozenClock, peer: str, forwarded: str | None = None, **settings: Any) -> int:
+    """Return what `/metrics` answers a peer."""
+    chosen = Settings(database_url=url, secret_key=("k" * 32,), **settings)
+    app = create_app(chosen, clock)
+    async with open_mailbox(chosen, clock) as mailbox:
+        app.state.mailbox = mailbox
+        transport = httpx.ASGITransport(app, client=(peer, 50_000))
+        headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", headers=headers) as client:
+            answer = await client.get("/metrics")
+            assert ("slow_mailbox_deliveries" in answer.text) == (answer.status_code == 200)
+            assert (await client.get("/healthz")).status_code == 200
+    return answer.status_code
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
+async def test_metrics_are_for_this_machine(sqlite_url: str, clock: FrozenClock, peer: str) -> None:
+    assert await _status(sqlite_url, clock, peer) == 200
+
+
+@pytest.mark.parametrize("peer", [VISITOR, "2001:db8::9", ""])
+async def test_metrics_are_for_nobody_else(sqlite_url: str, clock: FrozenClock, peer: str) -> None:
+    assert await _status(sqlite_url, clock, peer) == 404
+    assert await _status(sqlite_url, clock, peer, "127.0.0.1") == 404
+
+
+@pytest.mark.parametrize("forwarded", [VISITOR, f"127.0.0.1, {VISITOR}"])
+async def test_who_comes_through_a_proxy_is_not_this_machine(
+    sqlite_url: str, clock: FrozenClock, forwarded: str
+) -> None:
+    assert await _status(sqlite_url, clock, PROXY, forwarded, trusted_proxies=(PROXY,)) == 404
+    assert await _status(sqlite_url, clock, PROXY, forwarded) == 404  # a proxy that the settings do not name
+
+
+async def test_metrics_are_for_the_networks_of_a_setting(sqlite_url: str, clock: FrozenClock) -> None:
+    networks = ("203.0.113.0/24", "2001:db8::/64")
+    for peer, status in (
+        (VISITOR, 200),
+        (f"::ffff:{VISITOR}", 200),
+        ("2001:db8::9", 200),
+        ("203.0.114.9", 404),
+        ("2001:db8:1::9", 404),
+    ):
+        assert await _status(sqlite_url, clock, peer, metrics_allow=networks) == status
+    assert await _status(sqlite_url, clock, PROXY, VISITOR, trusted_proxies=(PROXY,), metrics_allow=networks) == 200
+    assert await _status(sqlite_url, clock, PROXY, VISITOR, metrics_allow=networks) == 404
 
 
 async def test_the_ledger_is_told_as_it_stands(office: Office) -> None:

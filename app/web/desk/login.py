@@ -11,9 +11,10 @@ from starlette.requests import Request
 from app.domain.actions import Deed
 from app.store.accounts import known_name, open_session, prove, sign_out
 from app.store.second_factor import accept, accept_recovery, is_on
-from app.store.trail import Operator, record
+from app.store.trail import Operator, has_signed_in_from, record
 from app.web.bodies import FormValues
 from app.web.cookies import (
+    KNOWN_FOR,
     PROOF,
     SESSION,
     drop_cookie,
@@ -50,18 +51,20 @@ async def ask_to_sign_in(request: Request) -> Response:
 async def login(request: Request, mailbox: OpenMailbox, form: FormValues) -> Response:
     settings, username = mailbox.settings, form.get("username", "")
     throttle: LoginThrottle = request.app.state.login_throttle
-    client = client_of(request)
-    known = known_browser(request, settings, username)
-    whom = (f"browser {known}",) if known else (f"client {client}", f"account {username[:64]}")
-    if wait := throttle.wait(*whom):
+    client, now = client_of(request), mailbox.clock.now()
+    known = await _known_place(request, mailbox, username)
+    wait = throttle.wait(known) if known else throttle.wait_as_stranger(client, username[:64])
+    if wait:
         _log.warning("login has to wait", client=client, seconds=wait)
         return _wait(request, username, wait)
-    now = mailbox.clock.now()
     mark = await prove(username, form.get("password", ""))
     if mark is None:
         await _note_refusal(username, client, now)
         return page(request, "admin/login.html", HTTPStatus.FORBIDDEN, username=username, refused=True, wait="")
-    throttle.forget(*whom)
+    if known:
+        throttle.forget(known)
+    else:
+        throttle.forget_stranger(client)
     if await is_on(username):
         answer = RedirectResponse("/admin/login/code", HTTPStatus.SEE_OTHER)
         set_proof(answer, settings, username, mark, now)
@@ -84,8 +87,8 @@ async def second_step(request: Request, mailbox: OpenMailbox, form: FormValues) 
         return to_login()
     username, mark = proof
     throttle: LoginThrottle = request.app.state.login_throttle
-    whom = f"second factor of {username}"  # whoever tries it knows the password
-    if wait := throttle.wait(whom):
+    who = f"second factor of {username} {await _known_place(request, mailbox, username)}"
+    if wait := throttle.wait(who):
         return _wait(request, username, wait, "admin/code.html")
     code = form.get("code", "")
     if not await accept(mailbox.vault, username, code, now):
@@ -93,7 +96,7 @@ async def second_step(request: Request, mailbox: OpenMailbox, form: FormValues) 
             await _note_refusal(username, client, now)
             return page(request, "admin/code.html", HTTPStatus.FORBIDDEN, refused=True, wait="")
         await record(Operator(username, client), Deed.RECOVERY_CODE, now)
-    throttle.forget(whom)
+    throttle.forget(who)
     return await _let_in(request, mailbox, username, mark)
 
 
@@ -111,6 +114,16 @@ async def _let_in(request: Request, mailbox: Mailbox, username: str, mark: str) 
     if read_cookie(request, settings, PROOF):
         drop_cookie(answer, settings, PROOF)
     return answer
+
+
+async def _known_place(request: Request, mailbox: Mailbox, username: str) -> str:
+    """Return the browser or the network from which this account has signed in before, or an empty string."""
+    if browser := known_browser(request, mailbox.settings, username):
+        return f"browser {browser}"
+    client = client_of(request)
+    if await has_signed_in_from(username, client, mailbox.clock.now() - KNOWN_FOR):
+        return f"account {username} from {client}"
+    return ""
 
 
 async def _note_refusal(username: str, client: str, now: datetime) -> None:

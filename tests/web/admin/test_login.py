@@ -4,11 +4,13 @@ import re
 from datetime import timedelta
 
 import httpx
+import pyotp
 import pytest
 
 from app.store.accounts import ABSOLUTE, IDLE, create_account
 from app.store.models import Session
-from app.web.throttle import FREE_TRIES
+from app.store.second_factor import new_secret, switch_on
+from app.web.throttle import FREE_TRIES, STRANGERS_A_MINUTE
 from tests.clock import FrozenClock
 from tests.web.admin.desk import HTTP, PASSWORD, Desk, open_desk, sign_in
 
@@ -137,11 +139,57 @@ async def test_guessing_is_answered_with_when_to_come_back(browser: httpx.AsyncC
 
 async def test_strangers_who_guess_do_not_lock_the_owner_out(desk: Desk, operator: httpx.AsyncClient) -> None:
     await operator.post("/admin/logout")
-    for number in range(FREE_TRIES + 1):
+    for number in range(STRANGERS_A_MINUTE + 1):
         async with desk.browser(f"198.51.100.{number}") as stranger:
             answer = await sign_in(stranger, "a wrong password")
-    assert answer.status_code == 429  # the account is throttled, whichever address they come from
+    assert answer.status_code == 429  # strangers are throttled, whichever address they come from
     assert (await sign_in(operator)).status_code == 303
+    async with desk.browser() as new:  # another browser on a network that signed in before
+        assert (await sign_in(new)).status_code == 303
+
+
+async def test_an_owner_at_a_new_browser_and_network_gets_in_beside_a_guesser(desk: Desk, clock: FrozenClock) -> None:
+    async with desk.browser("198.51.100.1") as guesser:
+        for _ in range(300):
+            await sign_in(guesser, "a wrong password")
+            clock.advance(timedelta(seconds=1))
+        async with desk.browser("203.0.113.9") as owner:
+            assert (await sign_in(guesser, "a wrong password")).status_code == 429
+            assert (await sign_in(owner)).status_code == 303
+
+
+async def test_a_network_counts_as_known_for_half_a_year_and_for_its_own_account(
+    desk: Desk, browser: httpx.AsyncClient, clock: FrozenClock
+) -> None:
+    await create_account("other", PASSWORD, clock.now())
+    assert (await sign_in(browser)).status_code == 303
+
+    async def answer_beside_a_crowd(username: str) -> int:
+        for number in range(STRANGERS_A_MINUTE + 1):
+            async with desk.browser(f"198.51.100.{number}") as stranger:
+                await sign_in(stranger, "a wrong password", username)
+        async with desk.browser() as new:
+            return (await sign_in(new, "a wrong password", username)).status_code
+
+    assert await answer_beside_a_crowd("other") == 429
+    assert await answer_beside_a_crowd("admin") == 403
+    clock.advance(timedelta(days=181))
+    assert await answer_beside_a_crowd("admin") == 429
+
+
+async def test_who_guesses_codes_does_not_keep_out_a_browser_that_signed_in_before(
+    desk: Desk, operator: httpx.AsyncClient, clock: FrozenClock
+) -> None:
+    secret = new_secret()
+    assert await switch_on(desk.vault, "admin", secret, pyotp.TOTP(secret).at(clock.now()), clock.now())
+    clock.advance(timedelta(seconds=30))
+    async with desk.browser("198.51.100.1") as thief:
+        await sign_in(thief)
+        codes = [(await thief.post("/admin/login/code", data={"code": "000000"})).status_code for _ in range(6)]
+        assert codes == [403] * FREE_TRIES + [429]
+    await sign_in(operator)
+    answer = await operator.post("/admin/login/code", data={"code": pyotp.TOTP(secret).at(clock.now())})
+    assert answer.headers["location"] == "/admin"
 
 
 async def test_a_mark_of_another_account_or_of_nobody_s_making_counts_for_nothing(
@@ -153,7 +201,7 @@ async def test_a_mark_of_another_account_or_of_nobody_s_making_counts_for_nothin
             await sign_in(stranger, "a wrong password", "other")
     forged = "WyJvdGhlciIsIngiXQ.AAAA"  # ["other","x"]
     for mark in (operator.cookies["known"], forged):
-        async with desk.browser("198.51.100.9") as stranger:
+        async with desk.browser("198.51.100.8") as stranger:
             stranger.cookies.set("known", mark, domain="127.0.0.1")
             assert (await sign_in(stranger, "a wrong password", "other")).status_code == 429
 
