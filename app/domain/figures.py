@@ -8,7 +8,8 @@ from math import inf
 
 ENOUGH = 0.95
 """The least share of letters that are expected to arrive."""
-_NAMELESS = re.compile(r"\S*\d\S*")
+_WORD = re.compile(r"\S+")  # `\S*\d` would be quadratic in the length of a word without a digit
+_DIGIT = re.compile(r"\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def grouped(answers: Iterable[tuple[str, datetime]], most: int) -> list[Refusal]
     for said, at in answers:
         codes = re.match(r"(\d{3} )?(\d\.\d{1,3}\.\d{1,3} )?", said)
         start = codes.end() if codes else 0
-        kind = said[:start] + _NAMELESS.sub("…", said[start:])
+        kind = said[:start] + _WORD.sub(lambda word: "…" if _DIGIT.search(word[0]) else word[0], said[start:])
         known = found.get(kind)
         found[kind] = Refusal(known.said, known.times + 1, known.last_at) if known else Refusal(said, 1, at)
     return sorted(found.values(), key=lambda refusal: -refusal.times)[:most]

@@ -50,18 +50,18 @@ class ReplyReader:
         while line := _LINE.match(received, start):
             start = line.end()
             code, mark, text = line.groups(b"")
+            self._size += len(line[0])
+            if self._size > LONGEST_ANSWER:
+                raise Garbage("a reply without an end")
             if self._lines and code != self._code:
                 raise Garbage(f"{code.decode()} in the middle of a reply that began with {self._code.decode()}")
             if mark == b"-":
                 self._code = code
                 self._lines.append(text)
-                self._size += len(line[0])
-            elif self._lines:
+            else:
                 whole = b"\n".join((*self._lines, text))
                 self._lines, self._size = [], 0
                 yield int(code), whole
-            else:
-                yield int(code), text
         self._rest = received[start:]
         if b"\n" in self._rest:
             raise Garbage(f"no reply: {shown(self._rest[:80].decode(errors='replace'))}")
@@ -88,6 +88,7 @@ def reply(answer: Answer, stage: Stage) -> Reply:
 
 def shown(text: str) -> str:
     """Return a server's words as one line that is safe to log and to show: no controls, not long."""
+    text = text[:LONGEST_ANSWER]
     if not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(text.split())[:_TEXT_LIMIT]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from uuid import uuid4
@@ -19,6 +20,7 @@ _MESSAGE_ID = re.compile(r"<[A-Za-z0-9_-]{22}@[A-Za-z0-9.-]+>")
 # Postfix names a Message-ID as soon as it has read it; its queue manager speaks when it has the whole message.
 _BEGUN = re.compile(r"/cleanup\[\d+\]: (\w+): message-id=")
 _TAKEN = re.compile(r"/qmgr\[\d+\]: (\w+): from=<")
+_LINE_LIMIT = 65_536  # characters; a file may be one line
 _BATCH = 500
 _DECIDABLE = (Status.UNCERTAIN, Status.HELD)
 
@@ -47,8 +49,8 @@ def message_ids(source: Path) -> Iterator[str]:
         files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
         seen: set[str] = set()
         for path in files:
-            with path.open(errors="replace") as lines:
-                for message_id in _received(lines):
+            with path.open(errors="replace") as log:
+                for message_id in _received(iter(partial(log.readline, _LINE_LIMIT), "")):
                     if message_id not in seen:
                         seen.add(message_id)
                         yield message_id

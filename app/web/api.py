@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from app.rendering import translations
 from app.store.letters import DeliveryState
+from app.web.bodies import TWICE, JsonRoute
 from app.web.changing import change, typed_of
 from app.web.choosing import read_letter
 from app.web.forms import MISSING_ADDRESS, MISSING_BODY, N_, Rejected
@@ -26,12 +27,21 @@ _WRONG_KIND = {
     "string_unicode": N_("This holds half a character (a lone surrogate)."),
 }
 _NO_JSON = N_("This is no JSON object.")
+_TWICE = N_("A name stands twice in this JSON object. Each may stand once.")
 
 
-router = APIRouter(prefix="/api/letters", tags=["letters"], responses=problems(400, 403, 413, 422, 429, 503))
+router = APIRouter(
+    prefix="/api/letters", tags=["letters"], route_class=JsonRoute, responses=problems(400, 403, 413, 422, 429, 503)
+)
 
 
-@router.post("", name="api post letter", summary="Post a letter", status_code=HTTPStatus.CREATED)
+@router.post(
+    "",
+    name="api post letter",
+    summary="Post a letter",
+    status_code=HTTPStatus.CREATED,
+    dependencies=[Depends(may_post)],
+)
 async def post(
     letter: LetterIn,
     mailbox: OpenMailbox,
@@ -43,7 +53,6 @@ async def post(
     """Seal a letter until its day, or hold it until it is confirmed where the operator requires that."""
     now = mailbox.clock.now()
     draft, promise = read_letter(letter.model_dump(), mailbox.settings, language=language, written_at=now, now=now)
-    may_post(request)
     posted = await mailbox.post(draft, now, promise)
     url = f"{mailbox.settings.origin}/letters/{posted.token}"
     response.headers["Location"] = f"/api/letters/{posted.token}"
@@ -135,5 +144,7 @@ async def wrong_kind(request: Request, error: RequestValidationError) -> Respons
     for fault in error.errors():
         name = next((str(part) for part in fault["loc"][1:2] if not isinstance(part, int)), "")
         message = _MISSING.get(name) if fault["type"] == "missing" else None
+        if fault.get("ctx", {}).get("error") == TWICE:
+            message = _TWICE
         errors[name] = words.gettext(message or _WRONG_KIND.get(fault["type"], _NO_JSON))
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, errors)

@@ -14,7 +14,7 @@ from app.errors import LeavingJustNow, NotCorrectable, TooMany
 from app.rendering import translations
 from app.store.letters import StoredLetter
 from app.web.api import found
-from app.web.bodies import FormValues
+from app.web.bodies import FormValues, JsonRoute
 from app.web.forms import N_, Fault, Rejected, read_reader
 from app.web.language import language_of
 from app.web.limits import may_change, may_look, may_post
@@ -24,7 +24,10 @@ from app.web.schemas import LetterOut, problems
 
 router = APIRouter(prefix="/letters/{token}/address", include_in_schema=False)
 api = APIRouter(
-    prefix="/api/letters/{token}/address", tags=["letters"], responses=problems(400, 403, 404, 409, 413, 422, 429, 503)
+    prefix="/api/letters/{token}/address",
+    tags=["letters"],
+    route_class=JsonRoute,
+    responses=problems(400, 403, 404, 409, 413, 422, 429, 503),
 )
 
 _SAME = Fault(N_("The letter goes to this address already."))
@@ -71,7 +74,7 @@ async def correct(request: Request, mailbox: OpenMailbox, token: str, typed: For
         address, name = _read(letter, typed)
         if typed.get("sure") != "yes":
             return page(request, "pages/readdress.html", token=token, letter=letter, address=address, name=name)
-        may_post(request)
+        await may_post(request)
         await mailbox.corrections.by_link(token, address, name, mailbox.clock.now())
     except Rejected as rejected:
         errors = rejected.words(language_of(request))
@@ -90,8 +93,8 @@ async def correct_as_json(
 ) -> LetterOut:
     """Send what is still to come of a letter to another address; 409 where nothing is, or it is leaving just now."""
     letter = await mailbox.letters.find(token)
+    await may_post(request)
     address, name = _read(letter, correction.model_dump(exclude_none=True))
-    may_post(request)
     await mailbox.corrections.by_link(
         token, address, None if correction.recipient_name is None else name, mailbox.clock.now()
     )

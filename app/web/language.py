@@ -21,7 +21,8 @@ COOKIE = "language"
 _SWITCHED = "switched_language"
 VARY = "Accept-Language, Cookie"
 _YEAR = 365 * 24 * 3600  # seconds
-_RANGE = re.compile(r"\s*([a-z]{1,8}|\*)(?:-[a-z0-9-]*)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*", re.IGNORECASE)
+_RANGE = re.compile(r"([a-z]{1,8}|\*)(?:-[a-z0-9-]*)?(?:\s*;\s*q=([01](?:\.\d{0,3})?))?", re.IGNORECASE)
+_RETURN_LIMIT = 2000  # characters of an address; none of ours is as long
 _UNITS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
 
 router = APIRouter(include_in_schema=False)
@@ -55,7 +56,7 @@ def preferred(accepted: str) -> str:
     """Return the language an Accept-Language header likes best (RFC 9110 §12.5.4)."""
     wishes: dict[str, float] = {}
     for part in accepted.split(",")[:32]:
-        match = _RANGE.fullmatch(part)
+        match = _RANGE.fullmatch(part.strip())
         if match:
             wishes.setdefault(match[1].lower(), float(match[2] or 1))
     anything = wishes.get("*", 0.0)
@@ -73,6 +74,7 @@ def delay_words(delay: Delay, language: str) -> str:
 def safe_return(target: str) -> str:
     """Return a path of our own to go back to; anything else becomes `/` (an open redirect is none)."""
     own = target.startswith("/") and not target.startswith("//") and "\\" not in target and target.isprintable()
+    own = own and len(target) <= _RETURN_LIMIT
     return target if own else "/"
 
 

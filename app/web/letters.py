@@ -40,8 +40,8 @@ _WAITING = (Status.SCHEDULED, Status.HELD, Status.FAILED)
 async def post(request: Request, mailbox: OpenMailbox, language: Language, typed: FormValues) -> Response:
     now = mailbox.clock.now()
     try:
+        await may_post(request)
         draft, promise = read_letter(typed, mailbox.settings, language=language, written_at=now, now=now)
-        may_post(request)
         if typed.get(TRAP):
             return _as_if_posted()
         posted = await mailbox.post(draft, now, promise)

@@ -29,8 +29,8 @@ class Limits:
         self.links = Allowance(clock, 20, _HOUR)
 
 
-def may_post(request: Request) -> None:
-    """Count a letter. Raises TooMany."""
+async def may_post(request: Request) -> None:
+    """Count a letter, before it is known whether it can be taken. Raises TooMany."""
     limits = _limits(request)
     if limits:
         _take(limits.posts, request)

@@ -9,7 +9,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 
 from app.store.links import MOST, ask_for_links
-from app.web.bodies import FormValues
+from app.web.bodies import FormValues, JsonRoute
 from app.web.forms import Rejected, read_writer
 from app.web.language import language_of
 from app.web.limits import may_ask
@@ -17,7 +17,9 @@ from app.web.pages import OpenMailbox, page, wake_courier
 from app.web.schemas import problems
 
 router = APIRouter(prefix="/links", include_in_schema=False)
-api = APIRouter(prefix="/api/links", tags=["links"], responses=problems(400, 403, 413, 422, 429, 503))
+api = APIRouter(
+    prefix="/api/links", tags=["links"], route_class=JsonRoute, responses=problems(400, 403, 413, 422, 429, 503)
+)
 
 
 class LinksIn(BaseModel):
@@ -33,7 +35,7 @@ async def show(request: Request) -> HTMLResponse:
     return page(request, "pages/links.html", typed={"sender_email": ""}, errors={}, most=MOST)
 
 
-@router.post("", name="links")
+@router.post("", name="links", dependencies=[Depends(may_ask)])
 async def ask(request: Request, mailbox: OpenMailbox, typed: FormValues) -> Response:
     """Answer the same to everybody, and look behind the answer whether there is anything to mail (P3)."""
     try:
@@ -43,7 +45,6 @@ async def ask(request: Request, mailbox: OpenMailbox, typed: FormValues) -> Resp
         shown = {"sender_email": typed.get("sender_email", "")}
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         return page(request, "pages/links.html", status, typed=shown, errors=errors, most=MOST)
-    await may_ask(request)
     mail = BackgroundTask(_mail, request, mailbox, address)
     return RedirectResponse("/links/asked", HTTPStatus.SEE_OTHER, background=mail)
 

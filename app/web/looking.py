@@ -16,7 +16,7 @@ from app.domain.status import Occasion
 from app.mail.compose import Look
 from app.mail.envelope import Mail
 from app.rendering import place_of
-from app.web.bodies import FormValues
+from app.web.bodies import FormValues, JsonRoute
 from app.web.choosing import read_letter
 from app.web.forms import FIELDS, TRAP, Rejected
 from app.web.language import Language, language_of, switch
@@ -27,7 +27,9 @@ from app.web.writing import form_page, remember_switch
 from app.wiring import Mailbox, build_composer
 
 router = APIRouter(include_in_schema=False)
-api = APIRouter(prefix="/api/letters/look", tags=["letters"], responses=problems(400, 403, 413, 422, 429, 503))
+api = APIRouter(
+    prefix="/api/letters/look", tags=["letters"], route_class=JsonRoute, responses=problems(400, 403, 413, 422, 429, 503)
+)
 _STYLE = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
 
 

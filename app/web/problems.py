@@ -32,12 +32,14 @@ _WORDS = {
         N_("That is too much for one envelope"),
         N_("Please go back, shorten the letter and try again: what you typed should still be there."),
     ),
+    414: (N_("We could not read that"), N_("The request was not one a browser sends. Please go back and try again.")),
     415: (N_("We could not read that"), N_("It did not come as a form, or as JSON where JSON is asked for.")),
     422: (N_("Something is not right yet"), N_("Please look at what is said beside each field.")),
     429: (
         N_("Just now that is more than we can take"),
         N_("A lot has come in lately, from your place or altogether. Please try again later."),
     ),
+    431: (N_("We could not read that"), N_("The request was not one a browser sends. Please go back and try again.")),
     503: (
         N_("The post office is closed for a moment"),
         N_("Our letter store cannot be reached. Nothing is lost; please try again in a minute."),

@@ -1,5 +1,6 @@
 """The client's address behind the proxies of MAILBOX_TRUSTED_PROXIES, under any server (docs/standards.md P9)."""
 
+import ipaddress
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -13,15 +14,32 @@ class ForwardedAddress:
     """Takes the client's address from forwarding headers where the setting names their sender.
 
     Plain uvicorn does so before us for every program on this machine, unless it gets `--no-proxy-headers`.
+    A header that is no address is ignored: the peer counts then.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._ours = _believing(settings.trusted_proxies, app)
+        self._app = app
+        self._trusting = _believing(settings.trusted_proxies, _nothing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._ours(scope, receive, send)
+        peer = scope.get("client")
+        await self._trusting(scope, receive, send)
+        if scope.get("client") != peer and not _is_address(scope["client"][0]):
+            scope["client"] = peer
+        await self._app(scope, receive, send)
 
 
 def _believing(proxies: Sequence[str], app: ASGIApp) -> ASGIApp:
     # uvicorn has types of its own for the same protocol.
     return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), list(proxies)))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return not getattr(ipaddress.ip_address(text), "scope_id", None)  # a zone (RFC 4007 §11) may be any text
+    except ValueError:
+        return False
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Be asked in place of the application."""

@@ -28,7 +28,7 @@ async def show(request: Request, token: str) -> HTMLResponse:
     return await _page(request, token)
 
 
-@router.post("", name="close mailbox")
+@router.post("", name="close mailbox", dependencies=[Depends(may_look)])
 async def close(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
     """Close it at one click (RFC 8058): the token says it all; see `readers.stop`."""
     await mailboxes.close(mailbox.vault.mailbox_of(token), mailbox.clock.now())

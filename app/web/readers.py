@@ -37,11 +37,11 @@ async def show(request: Request, token: str) -> HTMLResponse:
     return await _page(request, token)
 
 
-@router.post("", name="stop")
+@router.post("", name="stop", dependencies=[Depends(may_look)])
 async def stop(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
     """Stop at one click (RFC 8058): the token says it all, so what the body says is not even read.
 
-    Nobody is asked to wait: the mail programs of many readers come from one address.
+    Only wrong links count against a client: the mail programs of many readers come from one address.
     """
     await readers.stop(token, mailbox.clock.now())
     return await _page(request, token)

@@ -20,6 +20,11 @@ from app.web.problems import problem
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body; a letter of the longest kind, escaped as a form, is a quarter of it."""
 
+TARGET_LIMIT = 8 * 1024
+"""Bytes of path and query; RFC 9110 §4.1 recommends 8,000 at least."""
+FIELDS_LIMIT = 32 * 1024
+"""Bytes of all header fields together; nginx takes as many."""
+
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?", re.IGNORECASE)
@@ -66,12 +71,12 @@ class SecurityHeaders:
 
 
 class Gate:
-    """Refuses a foreign Host (P9), a forged request (P4) and a body that is too long (P15)."""
+    """Refuses a foreign Host (P9), a forged request (P4), and a head or a body that is too long (P15, P16)."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         own = urlsplit(settings.origin).hostname or ""
-        self._netloc = urlsplit(settings.origin).netloc.lower()
+        self._origin = settings.origin.lower()
         self._hosts = frozenset(host.lower() for host in (*LOOPBACK_NAMES, own, *settings.allowed_hosts))
         self._body_time = settings.body_time
 
@@ -82,7 +87,8 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(Request(scope))
+        _without_backslashes(scope)
+        refusal = _too_long(scope) or self._refusal(Request(scope))
         if refusal:
             await problem(Request(scope), refusal)(scope, receive, send)
             return
@@ -91,7 +97,7 @@ class Gate:
     def _refusal(self, request: Request) -> HTTPStatus | None:
         if host_name(request.headers) not in self._hosts:
             return HTTPStatus.BAD_REQUEST
-        if request.method not in _SAFE and not is_one_click(request) and is_forged(request, self._netloc):
+        if request.method not in _SAFE and not is_one_click(request) and is_forged(request, self._origin):
             return HTTPStatus.FORBIDDEN
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             return HTTPStatus.UNSUPPORTED_MEDIA_TYPE
@@ -102,6 +108,24 @@ class Gate:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_long else None
 
 
+def _too_long(scope: Scope) -> HTTPStatus | None:
+    """Bound the head before anything reads its parameters, cookies and languages (P16)."""
+    if len(scope["path"]) + len(scope["query_string"]) > TARGET_LIMIT:
+        return HTTPStatus.REQUEST_URI_TOO_LONG
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if fields > FIELDS_LIMIT else None
+
+
+def _without_backslashes(scope: Scope) -> None:
+    """Drop them from cookies, where none may stand (RFC 6265 §4.1.1).
+
+    `http.cookies` reads quoted values in quadratic time before Python 3.11.10 (CVE-2024-7592).
+    """
+    scope["headers"] = [
+        (name, value.replace(b"\\", b"") if name == b"cookie" else value) for name, value in scope["headers"]
+    ]
+
+
 def host_name(headers: Headers) -> str:
     """Return the Host's name without its port, or an empty string where there is not exactly one."""
     hosts = headers.getlist("host")
@@ -110,7 +134,10 @@ def host_name(headers: Headers) -> str:
 
 
 def is_forged(request: Request, own: str) -> bool:
-    """Return whether another site's page made a browser send this; `own` is our host and port.
+    """Return whether another site's page made a browser send this; `own` is our origin.
+
+    Under another name of ours the scheme is that of the request, or of our origin where a proxy
+    that is not trusted took TLS off.
 
     A request with neither header comes from no browser, and passes; not so under /admin, where
     only browsers have a business.
@@ -120,7 +147,9 @@ def is_forged(request: Request, own: str) -> bool:
     if site is not None:
         return site not in ("same-origin", "none")
     if origin is not None:
-        return origin.partition("://")[2].lower() not in (own, request.headers["host"].lower())
+        host = request.headers["host"].lower()
+        others = {f"{scheme}://{host}" for scheme in (request.url.scheme, own.partition(":")[0])}
+        return origin.lower() not in ({own} if own.endswith(f"//{host}") else others | {own})
     return is_at_desk(request)
 
 

@@ -82,6 +82,13 @@ def test_message_ids_are_found_in_logs_and_in_folders(tmp_path: Path) -> None:
     assert set(message_ids(tmp_path)) == {f"<{one}@example.org>", f"<{other}@example.org>"}
 
 
+def test_a_file_that_is_one_line_is_read_in_pieces(tmp_path: Path) -> None:
+    first, last = new_token(), new_token()
+    log = tmp_path / "mail.log"
+    log.write_text(f"id=<{first}@example.org> {'x' * 1_000_000} id=<{last}@example.org>")
+    assert list(message_ids(log)) == [f"<{first}@example.org>", f"<{last}@example.org>"]
+
+
 def test_what_postfix_did_not_read_to_its_end_was_not_received(tmp_path: Path) -> None:
     whole, broken = new_token(), new_token()
     log = tmp_path / "mail.log"

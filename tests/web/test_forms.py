@@ -1,5 +1,6 @@
 """What was typed becomes a letter exactly, or words beside the field: by examples and by property."""
 
+import asyncio
 import contextlib
 import re
 from urllib.parse import parse_qsl
@@ -210,4 +211,4 @@ def test_any_bytes_are_a_form_or_unreadable(body: bytes) -> None:
     with contextlib.suppress(Unreadable):
         assert isinstance(read_urlencoded(body), list)
     with contextlib.suppress(Unreadable):
-        assert isinstance(read_multipart("multipart/form-data; boundary=x", body), list)
+        assert isinstance(asyncio.run(read_multipart("multipart/form-data; boundary=x", body)), list)

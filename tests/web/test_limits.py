@@ -105,9 +105,24 @@ async def test_a_header_that_no_proxy_of_ours_sent_makes_no_new_client(client: h
     assert answer.status_code == 429
 
 
-async def test_what_is_not_right_yet_is_not_counted(client: httpx.AsyncClient) -> None:
-    for _ in range(POSTS + 1):
+async def test_what_is_refused_is_counted_too(client: httpx.AsyncClient, clock: FrozenClock) -> None:
+    for _ in range(POSTS):
         assert (await post(client, body="")).status_code == 422
+    assert (await post(client)).status_code == 429
+    assert (await client.post("/api/letters", json=LETTER)).status_code == 429
+    clock.advance(30 * SECOND)
+    assert (await post(client)).status_code == 303
+
+
+async def test_what_is_refused_in_json_is_counted_too(client: httpx.AsyncClient) -> None:
+    wrong = {"recipient_email": "sujin", "body": 1}
+    statuses = [(await client.post("/api/letters", json=wrong)).status_code for _ in range(POSTS + 1)]
+    assert statuses == [422] * POSTS + [429]
+
+
+async def test_asking_for_links_without_an_address_is_counted(client: httpx.AsyncClient) -> None:
+    statuses = [(await client.post("/links", data={"sender_email": "jun"})).status_code for _ in range(21)]
+    assert statuses == [422] * 20 + [429]
 
 
 async def test_guessing_at_links_ends_soon(client: httpx.AsyncClient, clock: FrozenClock) -> None:
@@ -125,6 +140,26 @@ async def test_guessing_at_links_ends_soon(client: httpx.AsyncClient, clock: Fro
         assert int(answer.headers["retry-after"]) == 10
     clock.advance(10 * SECOND)
     assert (await client.get(f"/letters/{token}")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/stop/{}", "/quiet/{}", "/letters/{}/withdraw", "/api/stop/{}", "/confirm/{}"])
+async def test_guessing_at_links_by_post_ends_as_soon(client: httpx.AsyncClient, path: str) -> None:
+    statuses = [(await client.post(path.format(new_token()))).status_code for _ in range(61)]
+    assert set(statuses[:60]) <= {303, 404}
+    assert statuses[60] == 429
+
+
+async def test_misses_close_every_door_that_a_link_opens(mailbox: Mailbox) -> None:
+    async with asking(mailbox) as client:
+        for _ in range(60):
+            await client.get(f"/letters/{new_token()}")
+        routers = client._transport.app.routes  # type: ignore[attr-defined]
+        routes = [route for router in routers for route in getattr(router, "original_router", router).routes]
+        doors = [(method, route.path) for route in routes if "{token}" in route.path for method in route.methods]
+        assert len(doors) > 30
+        for method, path in doors:
+            answer = await client.request(method, path.replace("{token}", new_token()), json=LETTER)
+            assert answer.status_code in {422, 429}, (method, path)
 
 
 async def test_links_that_lead_somewhere_are_followed_as_often_as_one_likes(client: httpx.AsyncClient) -> None:

@@ -48,6 +48,19 @@ async def test_what_a_client_writes_before_the_proxy_is_not_believed(mailbox: Ma
     assert (await _statuses(mailbox, PROXY, "{}, 203.0.113.5"))[-1] == 429
 
 
+@pytest.mark.parametrize("forwarded", ["unknown-{}", "{}:x", "fe80::1%{}", "198.51.100.7.{}", "x" * 3000])
+async def test_what_is_no_address_makes_no_new_client(mailbox: Mailbox, forwarded: str) -> None:
+    assert (await _statuses(mailbox, PROXY, forwarded))[-1] == 429
+
+
+async def test_a_long_word_for_an_address_does_not_break_the_login(mailbox: Mailbox) -> None:
+    settings = mailbox.settings.model_copy(update={"trusted_proxies": ("10.0.0.0/8",)})
+    headers = {"X-Forwarded-For": "x" * 3000, "Sec-Fetch-Site": "same-origin"}
+    async with asking(mailbox, settings=settings, peer=PROXY) as client:
+        form = {"username": "admin", "password": "correct horse battery"}
+        assert (await client.post("/admin/login", data=form, headers=headers)).status_code == 403
+
+
 async def test_nobody_else_names_the_client(mailbox: Mailbox) -> None:
     assert (await _statuses(mailbox, "203.0.113.5", "{}"))[-1] == 429
 

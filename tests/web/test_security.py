@@ -128,12 +128,47 @@ async def test_two_hosts_get_400(client: httpx.AsyncClient) -> None:
         ({"Origin": HOSTILE}, 403),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://127.0.0.1:8001"}, 403),
+        ({"Origin": "https://127.0.0.1:8000"}, 403),
+        ({"Origin": "127.0.0.1:8000"}, 403),
         ({"Origin": ""}, 403),
     ],
 )
 async def test_only_our_own_pages_may_post(client: httpx.AsyncClient, headers: dict[str, str], status: int) -> None:
     assert (await client.post("/letters", data=LETTER, headers=headers)).status_code == status
     assert await Letter.all().count() == (status == 303)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("letters.example.org", "https://letters.example.org", 303),
+        ("letters.example.org", "http://letters.example.org", 403),
+        ("other.example.org", "https://other.example.org", 303),
+        ("other.example.org", "https://letters.example.org", 303),
+        ("other.example.org", "https://third.example.org", 403),
+        ("localhost:8000", "http://localhost:8000", 303),
+    ],
+)
+async def test_an_origin_is_ours_by_its_scheme_too(mailbox: Mailbox, host: str, origin: str, status: int) -> None:
+    """TLS ends at a proxy that is not trusted here: the request itself came by http."""
+    changed = {"base_url": "https://letters.example.org", "allowed_hosts": ("other.example.org",)}
+    async with asking(mailbox, settings=mailbox.settings.model_copy(update=changed)) as client:
+        answer = await client.post("/letters", data=LETTER, headers={"Host": host, "Origin": origin})
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/?" + "a" * 8100, {}, 200),
+        ("/?" + "a" * 8200, {}, 414),
+        ("/letters/" + "a" * 8200, {}, 414),
+        ("/", {"X": "a" * 32_000}, 200),
+        ("/", {"X": "a" * 33_000}, 431),
+    ],
+)
+async def test_a_head_is_bounded(client: httpx.AsyncClient, path: str, headers: dict[str, str], status: int) -> None:
+    assert (await client.get(path, headers=headers)).status_code == status
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "PURGE"])

@@ -20,6 +20,7 @@ from app.wiring import Mailbox
 router = APIRouter(prefix="/admin/actions", include_in_schema=False)
 
 _MOST_CHOSEN = 200
+_QUERY_LIMIT = 2000  # characters; all states, occasions and reasons with a Message-ID are fewer
 
 
 @router.get("/ask", name="ask before an action")
@@ -51,7 +52,9 @@ async def act(request: Request, account: SignedIn, mailbox: OpenMailbox, form: F
     key, action, now = _key(form.get("key", "")), _action(form.get("action", "")), mailbox.clock.now()
     chosen = form.get("chosen", "")
     which = (
-        Meant(chosen=_ids(chosen.split(","))) if chosen else _selection(parse_qsl(form.get("selection", "")), mailbox)
+        Meant(chosen=_ids(chosen.split(",", _MOST_CHOSEN)))
+        if chosen
+        else _selection(_query(form.get("selection", "")), mailbox)
     )
     asked = _asked(form.get("asked", ""))
     await begin(key, action, which, asked, operator_of(request, account), now)
@@ -73,6 +76,12 @@ async def look(request: Request, account: SignedIn, key: str) -> Response:
     return desk_page(
         request, "admin/progress_of_action.html", account, found=found, beyond_counting=found.asked > COUNT_LIMIT
     )
+
+
+def _query(text: str) -> list[tuple[str, str]]:
+    if len(text) > _QUERY_LIMIT:
+        raise HTTPException(HTTPStatus.BAD_REQUEST)
+    return parse_qsl(text)
 
 
 def _selection(query: list[tuple[str, str]], mailbox: Mailbox) -> Meant:
