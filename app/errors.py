@@ -1,5 +1,7 @@
 """The errors that a person is meant to read."""
 
+from enum import StrEnum
+
 
 class MailboxError(Exception):
     """Something a person can mend; its text is one line that says how."""
@@ -45,12 +47,28 @@ class NotArrived(MailboxError):
     """A letter has not arrived for the last time, so nobody reads it here."""
 
 
-class TooMany(MailboxError):
-    """More was asked for than is taken at once; `seconds` from now it is worth another try."""
+class Limit(StrEnum):
+    """Which limit was met; only the two `all` ones count what others did."""
 
-    def __init__(self, seconds: int) -> None:
-        super().__init__("this is more than we take at once")
+    REQUESTS = "requests"
+    POSTS = "posts"
+    WRITER = "writer"
+    READER = "reader"
+    DOMAIN_SHARE = "domain share"
+    DOMAIN_ALL = "domain all"
+    DAY_SHARE = "day share"
+    DAY_ALL = "day all"
+    CORRECTIONS = "corrections"
+
+
+class TooMany(MailboxError):
+    """A limit of `most` was met; `seconds` from now there is room again."""
+
+    def __init__(self, seconds: int, limit: Limit = Limit.REQUESTS, most: int = 0) -> None:
+        super().__init__(f"more than we take: {limit}")
         self.seconds = seconds
+        self.limit = limit
+        self.most = most
 
 
 class AccountError(MailboxError):

@@ -91,6 +91,9 @@ class Finder:
     def domain(self, domain: str) -> str:
         return self._mac("domain", domain)
 
+    def client(self, network: str) -> str:
+        return self._mac("client", network)
+
     def reader_token(self, letter: str, address_mac: str) -> str:
         """Return the token by which the reader at this address finds a letter, as long as `new_token`'s.
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
@@ -79,12 +79,12 @@ class Mailbox:
         """The domain of our Message-IDs."""
         return _message_domain(self.settings)
 
-    async def post(self, draft: Draft, now: datetime, promise: Promise | None) -> Posted:
+    async def post(self, draft: Draft, now: datetime, promise: Promise | None, clients: Sequence[str] = ()) -> Posted:
         """Store a letter. Raises NotReady where none can be taken, TimeoutError where it takes too long, TooMany."""
 
         async def check_and_store() -> Posted:
             await self.readiness.check()
-            return await self.letters.post(draft, now, promise)
+            return await self.letters.post(draft, now, promise, clients)
 
         return await within(LONGEST_POST, check_and_store())
 
@@ -111,8 +111,8 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
                 vault,
                 _letters(settings, vault),
                 Readiness(vault, clock),
-                Changes(vault, _message_domain(settings)),
-                Corrections(vault, _quotas(settings), _confirmations(settings, vault), settings.confirms),
+                Changes(vault, _message_domain(settings), quotas_of(settings)),
+                Corrections(vault, quotas_of(settings), _confirmations(settings, vault), settings.confirms),
                 transport,
                 outbox,
             )
@@ -127,17 +127,25 @@ def _letters(settings: Settings, vault: Vault) -> Letters:
         second_delay=settings.second_delay,
         message_domain=_message_domain(settings),
         sealing_period=settings.sealing_period,
-        quotas=_quotas(settings),
+        quotas=quotas_of(settings),
         confirmations=_confirmations(settings, vault) if settings.confirms else None,
     )
 
 
 def _confirmations(settings: Settings, vault: Vault) -> Confirmations:
-    return Confirmations(vault, _message_domain(settings))
+    return Confirmations(vault, _message_domain(settings), quotas_of(settings))
 
 
-def _quotas(settings: Settings) -> Quotas | None:
-    return Quotas() if settings.rate_limits else None
+def quotas_of(settings: Settings) -> Quotas | None:
+    """Return what is taken in a day; None where there is no limit."""
+    if not settings.rate_limits:
+        return None
+    return Quotas(
+        per_address=settings.quota_per_address,
+        per_domain=settings.quota_per_domain,
+        per_day=settings.quota_per_day,
+        notices=settings.notices_per_address,
+    )
 
 
 def build_transport(settings: Settings, clock: Clock) -> Transport:
@@ -170,7 +178,7 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     judge = Judge(packer, breaker, pace, random.random)
     answers = Answers(settings.answers_dir)
     membership = _membership(mailbox, answers, judge)
-    records = Records(membership, answers, clock)
+    records = Records(membership, answers, clock, quotas_of(settings))
     line = Line(pace, clock, flights.seats)
     courier = Courier(
         ahead=Ahead(packer, line.upcoming),
@@ -200,7 +208,7 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
 
 def _membership(mailbox: Mailbox, answers: Answers, judge: Judge) -> Membership:
     settings, clock = mailbox.settings, mailbox.clock
-    relief = Relief(settings.answers_dir, judge, clock)
+    relief = Relief(settings.answers_dir, judge, clock, quotas_of(settings))
     return Membership(_worker_name(), settings.lease, clock, answers, relief, mailbox.vault.key_ids)
 
 

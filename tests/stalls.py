@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-STALL_LIMIT = 0.1  # seconds (STANDARDS.md P16)
+STALL_LIMIT = 0.1  # seconds (docs/standards.md P16)
 _TRIES = 3
 _HOPELESS = 1.0  # seconds; no collection of garbage takes as long
 

@@ -7,6 +7,7 @@ from app.store.accounts import drop_ended_sessions
 from app.store.bulk import drop_ended
 from app.store.cleaning import cancel_hopeless, drop_attempts
 from app.store.forgetting import purge
+from app.store.quotas import drop_quota_counts
 from app.store.vacuum import vacuum_if_worth_it
 
 
@@ -24,6 +25,7 @@ class Cleaning:
             yield purged
         async for dropped in drop_attempts(now, self._keep):
             yield dropped
+        yield await drop_quota_counts(now)
         yield await drop_ended_sessions(now)
         yield await drop_ended(now, self._keep)
         await vacuum_if_worth_it()

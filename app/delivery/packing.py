@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from app.domain.address import is_tagged, masked
+from app.domain.address import is_alias, masked
 from app.domain.status import Occasion
 from app.mail.compose import Composer
 from app.mail.envelope import Entry, Envelope, Mail
@@ -74,10 +74,10 @@ class Packer:
     def _confirm_url(self, message_id: str) -> str:
         return f"{self._origin}/confirm/{self._vault.confirmation_token(message_id)}"
 
-    def is_tagged(self, claimed: Claimed) -> bool:
-        """Return whether the address this goes to has a `+tag`."""
+    def is_alias(self, claimed: Claimed) -> bool:
+        """Return whether the address this goes to is one of several spellings."""
         column = f"{claimed.addressee}_email"
-        return is_tagged(self._vault.open_letter(claimed.letter, (column,))[column])
+        return is_alias(self._vault.open_letter(claimed.letter, (column,))[column])
 
     def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:
         """Return the notice that tells the writer of a refused first letter, if we know how to.

@@ -18,6 +18,7 @@ from app.log import listed
 from app.store import claims, settlements
 from app.store.claims import Claimed
 from app.store.database import is_unavailable
+from app.store.quotas import Quotas
 from app.store.settlements import Ending, plain
 
 log = structlog.get_logger()
@@ -30,8 +31,9 @@ _DATABASE_PAUSE = 1.0
 class Records:
     """Shared by all deliveries in flight of this process. `settled` counts how they ended."""
 
-    def __init__(self, membership: Membership, answers: Answers, clock: Clock) -> None:
+    def __init__(self, membership: Membership, answers: Answers, clock: Clock, quotas: Quotas | None = None) -> None:
         self._membership = membership
+        self._quotas = quotas
         self._answers = answers
         self._clock = clock
         self._hand_overs = Group(self._write_hand_overs, key=lambda claimed: claimed.id, limit=_GROUP)
@@ -80,7 +82,7 @@ class Records:
         """
         while True:
             try:
-                settled = await settlements.settle(group, self._membership.name)
+                settled = await settlements.settle(group, self._membership.name, self._quotas)
             except Exception as error:
                 if is_unavailable(error):
                     waiting = [ending.claimed.id for ending in group]

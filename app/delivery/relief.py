@@ -12,6 +12,7 @@ from app.delivery.remains import left_behind, read
 from app.delivery.verdict import Judge
 from app.store import claims, deliveries, leases, settlements
 from app.store.claims import Claimed
+from app.store.quotas import Quotas
 from app.store.settlements import Ending, Try
 
 log = structlog.get_logger()
@@ -24,11 +25,12 @@ class Relief:
     and one that dies in the middle of it leaves no harm.
     """
 
-    def __init__(self, folder: Path, judge: Judge, clock: Clock) -> None:
+    def __init__(self, folder: Path, judge: Judge, clock: Clock, quotas: Quotas | None = None) -> None:
         """Take the folder where the workers of this machine keep their files."""
         self._folder = folder
         self._judge = judge
         self._clock = clock
+        self._quotas = quotas
 
     async def relieve(self, worker: UUID, beat: int) -> list[int]:
         """End the claims of a worker whose beat stood still at `beat`. Returns which those were."""
@@ -36,7 +38,7 @@ class Relief:
         if remains := read(self._folder, worker):
             left = await claims.handed_over_by(worker)
             endings = [ending for claimed in left if (ending := self._ending(claimed, remains))]
-            settled = await settlements.settle(endings, await leases.name_of(worker))
+            settled = await settlements.settle(endings, await leases.name_of(worker), self._quotas)
         returned = await claims.reclaim(worker, beat, self._clock.now())
         discard(path_of(self._folder, worker))
         return [*settled, *returned]

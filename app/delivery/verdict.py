@@ -102,8 +102,8 @@ class Judge:
             return settlements.refused_for_now(claimed, tried, decision.at)
         log.warning("a delivery failed for good", delivery=claimed.id, reason=decision.reason)
         notice = self._packer.refusal_notice(claimed, tried.ended_at)
-        # Whoever posts to somebody+nonsense must not close somebody's own address.
-        dead = decision.blocks_address and not self._packer.is_tagged(claimed)
+        # A refusal of name+nonsense says nothing about name.
+        dead = decision.blocks_address and not self._packer.is_alias(claimed)
         return settlements.refused_for_good(claimed, tried, undeliverable=dead, notice=notice)
 
     def _trip(self, said: str) -> None:

@@ -4,7 +4,18 @@ import re
 
 _WORD = re.compile(r"[^\s<>]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,}")
-_GMAIL = ("gmail.com", "googlemail.com")
+_GMAIL = "gmail.com"
+# Domains of one provider under which a name is one person's mailbox, and the domain it is counted by:
+# https://support.apple.com/118230, https://proton.me/support/addresses-and-aliases; googlemail.com is
+# Gmail's name in some countries, hanmail.net the older one of daum.net's mail. Proton's is a name that
+# no address has: none of its domains comes with each of the others.
+_TWINS = {
+    "googlemail.com": _GMAIL,
+    "me.com": "icloud.com",
+    "mac.com": "icloud.com",
+    "hanmail.net": "daum.net",
+    **dict.fromkeys(("proton.me", "protonmail.com", "protonmail.ch", "pm.me"), "proton"),
+}
 
 
 def normalised(address: str) -> str:
@@ -12,17 +23,24 @@ def normalised(address: str) -> str:
 
     The domain is an A-label already (the form saw to it). Case is folded and a `+tag` taken off:
     nearly every mail server treats these as one mailbox, and counting them apart would let one
-    person be written to without limit. Gmail leaves out dots as well, and has two names
-    (https://support.google.com/mail/answer/7436150).
+    person be written to without limit; so are a provider's twin domains. Gmail leaves out dots as
+    well (https://support.google.com/mail/answer/7436150).
+
+    For counts, blocks and look-ups only: mail goes to the address as it was typed.
     """
     local, _, domain = address.casefold().rpartition("@")
     mailbox = local.partition("+")[0] or local
-    return f"{mailbox.replace('.', '')}@{_GMAIL[0]}" if domain in _GMAIL else f"{mailbox}@{domain}"
+    domain = _TWINS.get(domain, domain)
+    return f"{mailbox.replace('.', '')}@{domain}" if domain == _GMAIL else f"{mailbox}@{domain}"
 
 
-def is_tagged(address: str) -> bool:
-    """Return whether the address has a `+tag`, of which its server may know nothing."""
-    return "+" in address.rpartition("@")[0]
+def is_alias(address: str) -> bool:
+    """Return whether its server may not know this address although it knows others that are counted as the same.
+
+    One with a `+tag`, or at a twin domain: not everyone at icloud.com has me.com, too.
+    """
+    local, _, domain = address.rpartition("@")
+    return "+" in local or domain.casefold() in _TWINS
 
 
 def domain_of(address: str) -> str:

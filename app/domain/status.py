@@ -1,5 +1,6 @@
 """The states of a delivery, and who moves it from one to the next."""
 
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -10,7 +11,8 @@ class Status(StrEnum):
     |-------------------------|-----------|---------------------------------------------------------|
     | (new)                   | scheduled | posting a letter                                        |
     | (new)                   | held      | posting a letter that must be confirmed first           |
-    | (new)                   | cancelled | posting one more letter than its writer gets receipts   |
+    | (new)                   | held      | posting a letter beyond an address's quota              |
+    | (new)                   | cancelled | a receipt or notice of a refusal beyond the day's quota |
     | scheduled               | claimed   | the scan                                                |
     | scheduled               | scheduled | the operator: sent now                                  |
     | scheduled               | held      | the operator, a refused first delivery                  |
@@ -34,6 +36,7 @@ class Status(StrEnum):
     | scheduled, held         | cancelled | the reader: stopping the letter                         |
     | held                    | cancelled | the scan: what nobody confirmed for two days            |
     | scheduled               | held      | the writer who corrects an address nobody confirmed yet |
+    |                         |           | or to one beyond its quota                              |
     | scheduled, held         | (gone)    | the writer whose unsealed letter is to come only once   |
     | cancelled               | scheduled | the reader who takes back that stop, before it was due  |
     """
@@ -73,6 +76,7 @@ class HeldReason(StrEnum):
     UNREADABLE = "unreadable"
     BLOCKED = "blocked"
     UNCONFIRMED = "unconfirmed"
+    QUOTA = "quota"
 
 
 class Outcome(StrEnum):
@@ -96,3 +100,15 @@ def letter_status(first: Status, second: Status | None) -> Status:
     if second not in ended:
         return second
     return Status.SENT if Status.SENT in (first, second) else first
+
+
+def shown(
+    status: Status, held_reason: HeldReason | None, due_at: datetime, now: datetime
+) -> tuple[Status, HeldReason | None]:
+    """Return the state that a letter's links show: that it is held for a quota not before it is due (P3).
+
+    Before, it would tell how many letters others posted to the address.
+    """
+    if held_reason is HeldReason.QUOTA and due_at > now:
+        return Status.SCHEDULED, None
+    return status, held_reason

@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     metrics_allow: Words = ()
     body_time: Duration = timedelta(minutes=1)
     rate_limits: Switch = True
+    posts_per_hour: int = Field(360, ge=1)
+    quota_per_address: int = Field(50, ge=1)
+    quota_per_domain: int = Field(2_000, ge=2)
+    quota_per_day: int = Field(10_000, ge=2)
+    notices_per_address: int = Field(10, ge=1)
     language: Literal["en", "ko"] = "en"
     alert_email: str = ""
     alert_webhook: str = ""

@@ -16,6 +16,7 @@ from app.store.locking import lock_deliveries
 from app.store.models import Delivery, Letter
 from app.store.new_deliveries import new_delivery
 from app.store.operations import retried
+from app.store.quotas import Quotas
 from app.store.revising import revise
 from app.store.vault import Vault
 
@@ -29,6 +30,7 @@ class Changes:
 
     vault: Vault
     message_domain: str
+    quotas: Quotas | None = None
 
     @retried
     async def change(self, token: str, draft: Draft, promise: Promise, now: datetime) -> None:
@@ -64,7 +66,7 @@ class Changes:
             if not changed:
                 raise _sealed()
             if told != (promise.first, promise.second, draft.timezone):
-                await self._renew_receipt(letter.id, sealed_at, now)
+                await self._renew_receipt(letter, sealed_at, now)
 
     async def _move_second(self, letter_id: UUID, arrives: datetime | None, now: datetime) -> None:
         seconds = Delivery.filter(letter_id=letter_id, occasion=Occasion.SECOND)
@@ -78,13 +80,17 @@ class Changes:
             first = await Delivery.get(letter_id=letter_id, occasion=Occasion.FIRST)
             await self._like(first, arrives, now).save(force_create=True)
 
-    async def _renew_receipt(self, letter_id: UUID, sealed_at: datetime, now: datetime) -> None:
+    async def _renew_receipt(self, letter: Letter, sealed_at: datetime, now: datetime) -> None:
         """Have a receipt follow the one that has left; one that has not will name the new days anyway."""
-        last = await Delivery.filter(letter_id=letter_id, occasion=Occasion.RECEIPT).order_by("-edition").first()
+        last = await Delivery.filter(letter_id=letter.id, occasion=Occasion.RECEIPT).order_by("-edition").first()
         if last is None or last.status not in _LEFT:
             return
+        if self.quotas and letter.sender_mac:
+            (may,) = await self.quotas.take_notices([letter.sender_mac], now, important=False)
+            if not may:
+                return
         renewed = new_delivery(
-            letter_id,
+            letter.id,
             Occasion.RECEIPT,
             sealed_at,
             now,

@@ -8,12 +8,12 @@ from app.store.database import transaction
 from app.store.models import Attempt, Delivery
 
 _BATCH = 500
-# The reader's refusal or the server's is the decision here; the operator's own are theirs to take back.
-_DECIDED = (HeldReason.BLOCKED, HeldReason.FIRST_REFUSED, HeldReason.UNDELIVERABLE)
+# Not what the operator held: that is theirs to take back.
+_DECIDED = (HeldReason.BLOCKED, HeldReason.FIRST_REFUSED, HeldReason.UNDELIVERABLE, HeldReason.QUOTA)
 
 
 async def cancel_hopeless(now: datetime, keep: timedelta, limit: int = _BATCH) -> AsyncIterator[int]:
-    """Cancel what has been held for `keep` because its reader or their server did not want it, and was due by then.
+    """Cancel what was due and has been held for `keep`: unwanted by its reader or their server, or beyond a quota.
 
     Only so can its letter be forgotten one day. Yields how many, a transaction for each `limit`.
     """

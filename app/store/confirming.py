@@ -19,7 +19,7 @@ from app.store.locking import lock_deliveries
 from app.store.models import Confirmation, Delivery, Letter
 from app.store.new_deliveries import new_delivery
 from app.store.operations import retried
-from app.store.quotas import one_at_a_time
+from app.store.quotas import Quotas, hold_over_quota, one_at_a_time
 from app.store.statements import numbered
 from app.store.vault import Vault
 
@@ -68,6 +68,7 @@ class Confirmations:
 
     vault: Vault
     message_domain: str
+    quotas: Quotas | None = None
 
     async def require(self, letter: Letter, now: datetime) -> None:
         """Hold all of a letter that is scheduled until its address confirms, and ask that address.
@@ -92,7 +93,7 @@ class Confirmations:
         unsent = Confirmation.filter(
             notice__letter_id=letter.id, notice__status=Status.SCHEDULED, used_at=None
         ).select_related("notice")
-        open_questions = await unsent
+        open_questions = sorted(await unsent, key=lambda question: question.mac)
         await Delivery.filter(id__in=[each.notice_id for each in open_questions]).update(
             status=Status.CANCELLED, status_at=now
         )
@@ -102,6 +103,8 @@ class Confirmations:
                 await self._ask(await Letter.get(id=other.letter_id), question.mac, question.asked_at, now)
 
     async def _ask(self, letter: Letter, mac: str, at: datetime, now: datetime) -> None:
+        if self.quotas:
+            at = await self.quotas.notice_at(mac, at)
         address = self.vault.open_column(letter.id, letter.revision, "sender_email", letter.sender_email_sealed)
         notice = new_delivery(
             letter.id,
@@ -145,10 +148,13 @@ async def confirm(token: str, now: datetime) -> Link:
             return Link.USED
         await one_at_a_time(found.mac)  # what is posted at this moment either is freed, or asks anew
         rows = await lock_deliveries(Delivery.filter(_WAITING, awaited_mac=found.mac).only("id", "letter_id"))
-        await Letter.filter(id__in=sorted({each.letter_id for each in rows})).update(confirmed_at=now)
+        letters = Letter.filter(id__in=sorted({each.letter_id for each in rows}))
+        await letters.update(confirmed_at=now)
         freed = Delivery.filter(id__in=[each.id for each in rows])
         await freed.filter(due_at__lt=now).update(due_at=now)
         await freed.update(status=Status.SCHEDULED, status_at=now, held_reason=None, awaited_mac=None)
+        for (letter_id,) in await letters.filter(over_quota=True).values_list("id"):
+            await hold_over_quota(letter_id, now)
     return link
 
 

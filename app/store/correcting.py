@@ -1,5 +1,6 @@
 """Sending a letter to another address than it was written to, as long as any of it is still to come."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from app.store.letters import letter_by, letter_by_token
 from app.store.locking import lock_deliveries
 from app.store.models import Correction, Delivery, Letter
 from app.store.operations import retried
-from app.store.quotas import Quotas, one_at_a_time
+from app.store.quotas import Quotas, hold_over_quota, one_at_a_time
 from app.store.revising import revise
 from app.store.row_ids import new_row_id
 from app.store.vault import Vault
@@ -33,46 +34,66 @@ class Corrections:
     confirmed: bool
     """Whether an address must confirm what is written to it, where the writer gave none of their own."""
 
-    async def by_link(self, token: str, recipient_email: str, recipient_name: str | None, now: datetime) -> None:
+    async def by_link(
+        self,
+        token: str,
+        recipient_email: str,
+        recipient_name: str | None,
+        now: datetime,
+        clients: Sequence[str] = (),
+    ) -> None:
         """Correct the address of a writer's link; for the rest see `correct`."""
         letter = await letter_by_token(token)
-        await self.correct(letter.id, recipient_email, recipient_name, now)
+        await self.correct(letter.id, recipient_email, recipient_name, now, clients)
 
     @retried
-    async def correct(self, letter_id: UUID, recipient_email: str, recipient_name: str | None, now: datetime) -> None:
+    async def correct(
+        self,
+        letter_id: UUID,
+        recipient_email: str,
+        recipient_name: str | None,
+        now: datetime,
+        clients: Sequence[str] = (),
+    ) -> None:
         """Send what is still to come of a letter to `recipient_email`; `recipient_name` of None stays as it is.
 
         What the old address refused, or was held on its account, is tried anew on the promised day,
         or now where that has passed. Raises LetterNotFound where the letter has been purged,
         NotCorrectable where nothing of it is to come any more, LeavingJustNow while part of it is
-        being handed over, TooMany where a quota of the new address is used up; nothing has changed then.
+        being handed over, TooMany where a quota is used up; nothing has changed then.
         """
         letter = await letter_by(id=letter_id, purged_at=None)
         address = self._address(letter_id, recipient_email)
         letter.update_from_dict(address)
-        fresh = {"recipient_email": recipient_email}
-        if recipient_name is not None:
-            fresh["recipient_name"] = recipient_name
+        given = {"recipient_email": recipient_email, "recipient_name": recipient_name}
+        fresh = {name: value for name, value in given.items() if value is not None}
         async with transaction():
-            # A write first: this transaction then owns the database before it reads (SQLite begins deferred).
-            await Correction.create(
-                id=new_row_id(now),
-                letter_id=letter_id,
-                recipient_mac=letter.recipient_mac,
-                recipient_domain_mac=letter.recipient_domain_mac or "",
-            )
+            over = await self._count(letter, clients, now)
             await one_at_a_time(letter.recipient_mac, letter.sender_mac or letter.recipient_mac)
             deliveries = await _still_to_come(letter_id)
             await revise(self.vault, Letter.filter(id=letter_id), fresh, **address)
             for delivery in deliveries:
                 await _redirect(delivery, letter.recipient_domain_mac or "", now)
             await _call_off_refusals(letter_id, now)
-            if self.quotas:
-                await self.quotas.check(letter, now)
-                await self.quotas.check_corrections(letter_id, now)
             unconfirmed = any(delivery.held_reason is HeldReason.UNCONFIRMED for delivery in deliveries)
             if letter.sender_mac is None and (self.confirmed or unconfirmed):
                 await self.confirmations.renew(letter, now)
+            if over:
+                await hold_over_quota(letter_id, now)
+
+    async def _count(self, letter: Letter, clients: Sequence[str], now: datetime) -> bool:
+        """Return whether one of its addresses has had its quota. Raises TooMany."""
+        # A write first: this transaction then owns the database before it reads (SQLite begins deferred).
+        await Correction.create(
+            id=new_row_id(now),
+            letter_id=letter.id,
+            recipient_mac=letter.recipient_mac,
+            recipient_domain_mac=letter.recipient_domain_mac or "",
+        )
+        if self.quotas is None:
+            return False
+        await self.quotas.check_corrections(letter.id, now)
+        return await self.quotas.take(letter, [self.vault.client_mac(client) for client in clients], now)
 
     def _address(self, letter_id: UUID, recipient_email: str) -> dict[str, Any]:
         mac = self.vault.address_mac(recipient_email)

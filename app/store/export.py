@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.letter import is_readable
-from app.domain.status import Status
+from app.domain.status import Status, shown
 from app.store.letters import letter_by_token
 from app.store.models import Attempt, Correction, Delivery
 from app.store.vault import Vault
@@ -55,12 +55,13 @@ async def export(vault: Vault, token: str, now: datetime) -> dict[str, Any]:
         **{name: values[name] for name in values if name not in ("token", "body")},
         "body": values["body"] if readable else None,
         **{name: row[name] for name in _LETTER},
-        "deliveries": [await _delivery(each) for each in deliveries],
+        "deliveries": [await _delivery(each, now) for each in deliveries],
         "corrections": await Correction.filter(letter_id=letter.id).order_by("id").values(*_CORRECTION),
         "hashes": {name: row[name] for name in _HASHES},
     }
 
 
-async def _delivery(row: dict[str, Any]) -> dict[str, Any]:
+async def _delivery(row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    row["status"], row["held_reason"] = shown(row["status"], row["held_reason"], row["due_at"], now)
     tries = await Attempt.filter(delivery_id=row["id"]).order_by("id").values(*_ATTEMPT)
     return {name: row[name] for name in _DELIVERY} | {"tries": tries}

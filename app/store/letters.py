@@ -1,5 +1,6 @@
 """Posting a letter, looking it up by its link, calling it back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +12,7 @@ from tortoise.expressions import Q
 from app.domain.letter import Draft, is_open, is_readable
 from app.domain.retry import Reply
 from app.domain.schedule import Delay, Promise, arrival
-from app.domain.status import HeldReason, Occasion, Status, letter_status
+from app.domain.status import HeldReason, Occasion, Status, letter_status, shown
 from app.errors import LetterNotFound, NotWithdrawable
 from app.sealing import new_token, token_hash
 from app.store.confirming import Confirmations
@@ -21,7 +22,7 @@ from app.store.models import Attempt, Delivery, Letter
 from app.store.new_deliveries import new_delivery
 from app.store.operations import retried
 from app.store.posting import store
-from app.store.quotas import Quotas
+from app.store.quotas import Quotas, hold_over_quota
 from app.store.row_ids import new_row_id
 from app.store.vault import Vault
 
@@ -130,10 +131,13 @@ class Letters:
         self._quotas = quotas
         self._confirmations = confirmations
 
-    async def post(self, draft: Draft, now: datetime, promise: Promise | None = None) -> Posted:
+    async def post(
+        self, draft: Draft, now: datetime, promise: Promise | None = None, clients: Sequence[str] = ()
+    ) -> Posted:
         """Store a letter together with its deliveries, all or nothing; without a promise it arrives as usual.
 
-        Raises TooMany where a quota is used up.
+        `clients` are the client's network and wider ones around it, as quotas count them. Raises
+        TooMany where a quota is used up; one beyond an address's quota is held, and answered the same.
         """
         promise = promise or self._usual(now, ZoneInfo(draft.timezone))
         token = new_token()
@@ -142,18 +146,23 @@ class Letters:
         letter.sealed_at = min(now + self._sealing_period, promise.first)
         deliveries = self._deliveries(letter, draft, now)
         follows = self._quotas or self._confirmations
-        await store(letter, deliveries, partial(self._follow, letter, now) if follows else None)
+        await store(letter, deliveries, partial(self._follow, letter, clients, now) if follows else None)
         notice = any(delivery.notice for delivery in deliveries) or self._confirmations is not None
         status = Status.HELD if self._confirmations else Status.SCHEDULED
         return Posted(token, letter.send_at, letter.second_send_at, status, notice)
 
-    async def _follow(self, letter: Letter, now: datetime) -> None:
-        if self._quotas:
-            await self._quotas.check(letter, now)
+    async def _follow(self, letter: Letter, clients: Sequence[str], now: datetime) -> None:
+        macs = [self._vault.client_mac(client) for client in clients]
+        over = self._quotas is not None and await self._quotas.take(letter, macs, now)
         if self._confirmations:
             await self._confirmations.require(letter, now)
-        elif self._quotas:
-            await self._quotas.spare_writer(letter, now)
+        elif self._quotas and letter.sender_mac:
+            (told,) = await self._quotas.take_notices([letter.sender_mac], now, important=False)
+            if not told:
+                receipts = Delivery.filter(letter_id=letter.id, occasion=Occasion.RECEIPT)
+                await receipts.update(status=Status.CANCELLED, status_at=now)
+        if over:
+            await hold_over_quota(letter.id, now)
 
     def _usual(self, now: datetime, zone: ZoneInfo) -> Promise:
         return Promise(arrival(now, self._first_delay, zone), arrival(now, self._second_delay, zone))
@@ -206,8 +215,8 @@ class Letters:
             for occasion, due_at, address in wanted
         ]
 
-    async def find(self, token: str) -> StoredLetter:
-        """Return the letter of a link.
+    async def find(self, token: str, now: datetime | None = None) -> StoredLetter:
+        """Return the letter of a link; with `now` it tells that it is held for a quota once it is due.
 
         Raises LetterNotFound where there is none, KeyMissing where it cannot be opened.
         """
@@ -225,7 +234,7 @@ class Letters:
             second_send_at=letter.second_send_at,
             sealed_at=letter.sealed_at,
             confirmed_at=letter.confirmed_at,
-            deliveries=tuple(_state(each, last.get(each.id), letter.stopped_at) for each in deliveries),
+            deliveries=tuple(_state(each, last.get(each.id), letter.stopped_at, now) for each in deliveries),
         )
 
     @retried
@@ -258,15 +267,18 @@ def _reply(attempt: Attempt) -> Reply:
     return Reply(attempt.code or 0, attempt.enhanced, attempt.answer, "body" if attempt.handed_over_at else "rcpt")
 
 
-def _state(delivery: Delivery, last_reply: Reply | None, stopped_at: datetime | None) -> DeliveryState:
+def _state(
+    delivery: Delivery, last_reply: Reply | None, stopped_at: datetime | None, now: datetime | None
+) -> DeliveryState:
+    status, held_reason = shown(delivery.status, delivery.held_reason, delivery.due_at, now or delivery.status_at)
     return DeliveryState(
         occasion=delivery.occasion,
-        status=delivery.status,
+        status=status,
         status_at=delivery.status_at,
         promised_at=delivery.promised_at,
         due_at=delivery.due_at,
         sent_at=delivery.sent_at,
-        held_reason=delivery.held_reason,
+        held_reason=held_reason,
         attempts=delivery.attempts,
         last_reply=last_reply,
         stopped=delivery.status is Status.CANCELLED and delivery.status_at == stopped_at,

@@ -6,8 +6,9 @@ from typing import Any
 
 from app.sealing import new_token
 from app.store.database import as_parameter, connection, transaction
+from app.store.models import Delivery
 from app.store.operations import retried
-from app.store.quotas import one_at_a_time
+from app.store.quotas import Quotas, one_at_a_time
 from app.store.statements import numbered
 from app.store.vault import Vault
 
@@ -40,16 +41,22 @@ _ASK = f"""
 
 
 @retried
-async def ask_for_links(vault: Vault, address: str, message_domain: str, now: datetime) -> None:
+async def ask_for_links(
+    vault: Vault, address: str, message_domain: str, now: datetime, quotas: Quotas | None = None
+) -> None:
     """Have the links of all living letters that were written from an address mailed to it, once a day at most."""
     mac = vault.address_mac(address)
     letter = next((each for each in await letters_of(mac) if wrote(vault, address, each)), None)
     if letter is None:
         return
-    values = [as_parameter(now), f"<{new_token()}@{message_domain}>", vault.domain_mac(address), letter["id"], mac]
+    message_id = f"<{new_token()}@{message_domain}>"
+    values = [as_parameter(now), message_id, vault.domain_mac(address), letter["id"], mac]
     async with transaction() as whole:
         await one_at_a_time(mac)
         await whole.execute_query(numbered(_ASK), [*values, as_parameter(now - _DAY)])
+        asked = Delivery.filter(message_id=message_id)
+        if quotas and await asked.exists():
+            await asked.update(due_at=await quotas.notice_at(mac, now))
 
 
 async def letters_of(sender_mac: str) -> Sequence[Row]:

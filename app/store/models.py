@@ -14,7 +14,8 @@ class Letter(Model):
     A purged letter keeps its dates and its hashes, and has lost what was sealed. `reader_token_hash`
     finds it by the link in its mail (a letter from before there were such links has none), and
     `stopped_at` is since when its reader wants no more of it. Until `sealed_at` its writer may read
-    and change it (a letter from before there was such a time has none).
+    and change it (a letter from before there was such a time has none). `over_quota`: one of its
+    addresses had had its quota, so it is held once it is confirmed.
     """
 
     id = fields.UUIDField(primary_key=True)
@@ -40,6 +41,7 @@ class Letter(Model):
     stopped_at = fields.DatetimeField(null=True)
     confirmed_at = fields.DatetimeField(null=True)
     sealed_at = fields.DatetimeField(null=True)
+    over_quota = fields.BooleanField(default=False)
 
     class Meta:
         table = "letters"
@@ -151,6 +153,19 @@ class Correction(Model):
 
     class Meta:
         table = "corrections"
+
+
+class QuotaCount(Model):
+    """How much was counted for a quota in one minute (since 1970, UTC); kept for a day, see `store.quotas`."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    scope = fields.CharField(80)
+    minute = fields.BigIntField()
+    number = fields.IntField()
+
+    class Meta:
+        table = "quota_counts"
+        unique_together = (("scope", "minute"),)
 
 
 class UndeliverableAddress(Model):

@@ -1,42 +1,45 @@
-"""How many letters are taken in a day: counted in the ledger, so that several processes agree."""
+"""How many letters are taken in a day, and notices sent: counted in the ledger, so that processes agree (P2)."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from math import ceil
 from uuid import UUID
 
-from app.domain.status import Occasion, Status
-from app.errors import TooMany
+from app.domain.status import HeldReason, Status
+from app.errors import Limit, TooMany
 from app.store.database import connection
-from app.store.models import Correction, Delivery, Letter
+from app.store.models import Confirmation, Correction, Delivery, Letter, QuotaCount
 from app.store.row_ids import lowest_row_id
-from app.store.statements import as_uuid, numbered
+from app.store.statements import numbered
 
 _DAY = timedelta(days=1)
-_WAIT = 3600
-"""Seconds after which to try again, whichever quota it was: the right answer would tell what others wrote."""
-
-# Of each, the newest letter too many: if it was written within the day, so were all after it. The
-# ids are in the order of writing, so this reads as many entries of an index as the quota allows. A
-# corrected address counts like a letter: else letters could be gathered, and turned to one reader.
-_NEWEST = """
-    SELECT * FROM (
-        SELECT * FROM (SELECT id FROM letters WHERE {mine} ORDER BY id DESC LIMIT {most} + 1) AS written
-        UNION ALL
-        SELECT * FROM (SELECT id FROM corrections WHERE {mine} ORDER BY id DESC LIMIT {most} + 1) AS corrected
-        ORDER BY id DESC LIMIT 1 OFFSET {most}
-    ) AS too_many WHERE id >= @4
+_MINUTES = 24 * 60
+_SHARE = 20
+"""In the half of a quota that is shared out, one client has one part of so many."""
+WIDER = 4
+"""How many times as much the next wider network of a client may have (/64, /56, /48)."""
+_ALL = "all"
+# A row that every letter changes first: until one is stored, the next waits. (A lock of its own, as in
+# `one_at_a_time`, would be one more round trip in which all others wait.)
+_FIRST = "('lock', 0, 1), "
+_ADD = """
+    INSERT INTO quota_counts (scope, minute, number) VALUES {first}{rows}
+    ON CONFLICT (scope, minute) DO UPDATE SET number = quota_counts.number + excluded.number
 """
-_OF_WRITER = """
-    SELECT * FROM (SELECT id FROM letters WHERE sender_mac = @3 ORDER BY id DESC LIMIT 1 OFFSET {most}) AS too_many
-    WHERE id >= @4
+_SUMS = """
+    SELECT scope, CAST(SUM(number) AS INT) AS number FROM quota_counts
+    WHERE scope IN ({scopes}) AND minute > @1 GROUP BY scope
 """
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
 async def one_at_a_time(*macs: str) -> None:
-    """Let nobody else do anything about these addresses until the transaction ends.
+    """Take a lock on these addresses until the transaction ends. SQLite lets one transaction write at a time anyway.
 
-    SQLite lets one transaction write at a time anyway, PostgreSQL is asked to.
+    Locks are taken in one order, or two transactions could wait for each other: the quotas, then
+    addresses, then deliveries, then notices to addresses.
     """
     if connection().capabilities.dialect == "postgres":
         for mac in sorted(set(macs)):
@@ -44,52 +47,155 @@ async def one_at_a_time(*macs: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Quotas:
-    """Letters in 24 hours: to one reader, to one domain, from one writer's address, and in all.
+class _Met:
+    limit: Limit
+    scope: str
+    most: int
+    counted: int
 
-    `corrections` is how often in that time one letter may be given another address; `receipts` how
-    many go to one address that never said it was the writer's.
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """What is taken in 24 hours, in steps of a minute.
+
+    Letters to one reader's address or from one writer's; letters to one domain; letters in all;
+    corrections of one letter's address; notices to one address that never confirmed.
     """
 
-    reader: int = 50
-    domain: int = 2_000
-    writer: int = 50
-    everybody: int = 10_000
+    per_address: int = 50
+    per_domain: int = 2_000
+    per_day: int = 10_000
     corrections: int = 5
-    receipts: int = 10
+    notices: int = 10
 
-    async def check(self, letter: Letter, now: datetime) -> None:
-        """Count a letter that was just stored or corrected, in its own transaction.
+    async def take(self, letter: Letter, clients: Sequence[str], now: datetime) -> bool:
+        """Count a letter that was just stored or corrected; True: one of its addresses has had its quota.
 
-        Those to and from one address are counted one after another. Raises TooMany; the same for
-        every quota, so that nobody learns who is written to.
+        In the letter's own transaction: the next letter is counted when it has ended. `clients` are the
+        HMACs of the client's network and of wider ones around it. Raises TooMany; the transaction
+        must be undone then.
         """
-        await one_at_a_time(letter.recipient_mac, letter.sender_mac or letter.recipient_mac)
-        sql = " UNION ALL ".join(
-            (
-                _NEWEST.format(mine="recipient_mac = @1", most=self.reader),
-                _NEWEST.format(mine="recipient_domain_mac = @2", most=self.domain),
-                _OF_WRITER.format(most=self.writer),
-                _NEWEST.format(mine="true", most=self.everybody),
-            )
-        )
-        macs = [letter.recipient_mac, letter.recipient_domain_mac, letter.sender_mac]
-        since = as_uuid(lowest_row_id(now - _DAY))
-        if await connection().execute_query_dict(numbered(sql), [*macs, since]):
-            raise TooMany(_WAIT)
-
-    async def spare_writer(self, letter: Letter, now: datetime) -> None:
-        """Call off the receipt of a letter that was just counted, where its writer's address got enough of them.
-
-        Whoever wants to flood a mailbox need not write to it: to write in its name is enough.
-        """
-        lately = Letter.filter(sender_mac=letter.sender_mac, id__gte=lowest_row_id(now - _DAY))
-        if letter.sender_mac and await lately.count() > self.receipts:
-            receipts = Delivery.filter(letter_id=letter.id, occasion=Occasion.RECEIPT)
-            await receipts.update(status=Status.CANCELLED, status_at=now)
+        addresses = {f"reader {letter.recipient_mac}": Limit.READER}
+        if letter.sender_mac:
+            addresses[f"writer {letter.sender_mac}"] = Limit.WRITER
+        own = {f"{client} {scope}": limit for client in clients[:1] for scope, limit in addresses.items()}
+        domain = f"domain {letter.recipient_domain_mac}"
+        counted = await _add([_ALL, domain, *addresses, *own], now, first=_FIRST)
+        met = _beyond({scope: (limit, self.per_address) for scope, limit in own.items()}, counted)
+        for scope, most, whole, share in (
+            (_ALL, self.per_day, Limit.DAY_ALL, Limit.DAY_SHARE),
+            (domain, self.per_domain, Limit.DOMAIN_ALL, Limit.DOMAIN_SHARE),
+        ):
+            met += _beyond({scope: (whole, most)}, counted)
+            if counted[scope] > most // 2:
+                met += await _beyond_share(share, scope, most - most // 2, clients, now)
+        if met:
+            waits = [await _wait(each.scope, each.counted - each.most, now) for each in met]
+            raise TooMany(max(waits), met[0].limit, met[0].most)
+        return any(counted[scope] > self.per_address for scope in addresses)
 
     async def check_corrections(self, letter_id: UUID, now: datetime) -> None:
         """Count the correction of a letter that was just stored, in its own transaction. Raises TooMany."""
-        lately = Correction.filter(letter_id=letter_id, id__gte=lowest_row_id(now - _DAY))
-        if await lately.count() > self.corrections:
-            raise TooMany(_WAIT)
+        lately = Correction.filter(letter_id=letter_id, id__gte=lowest_row_id(now - _DAY)).order_by("-id")
+        if first := await lately.offset(self.corrections).first():
+            began = datetime.fromtimestamp((first.id.int >> 80) / 1000, UTC)
+            raise TooMany(_seconds(began + _DAY, now), Limit.CORRECTIONS, self.corrections)
+
+    async def take_notices(self, macs: Sequence[str], now: datetime, *, important: bool = True) -> list[bool]:
+        """Count a notice to each of these addresses; return which ones may be sent.
+
+        Others than important ones leave three of ten to those. Within a transaction that has written already.
+        """
+        await one_at_a_time(*map(_notices, macs))
+        most = self.notices if important else self.notices - self.notices * 3 // 10
+        counted = Counter(await _sums(set(map(_notices, macs)), now))
+        free = await _confirmed(mac for mac in macs if counted[_notices(mac)] + len(macs) > most)
+        sent = []
+        for mac in macs:
+            sent.append(mac in free or counted[_notices(mac)] < most)
+            counted[_notices(mac)] += sent[-1]
+        await _count(Counter(_notices(mac) for mac, may in zip(macs, sent, strict=True) if may), now)
+        return sent
+
+    async def notice_at(self, mac: str, at: datetime) -> datetime:
+        """Count a notice that must not be lost; return when it may be sent, `at` or once there is room again."""
+        await one_at_a_time(_notices(mac))
+        counted = (await _sums([_notices(mac)], at)).get(_notices(mac), 0)
+        if counted >= self.notices and not await _confirmed([mac]):
+            at += timedelta(seconds=await _wait(_notices(mac), counted + 1 - self.notices, at))
+        await _count({_notices(mac): 1}, at)
+        return at
+
+
+async def hold_over_quota(letter_id: UUID, now: datetime) -> None:
+    """Hold what is scheduled of a letter, or will be once it is confirmed, until an operator releases it."""
+    await Letter.filter(id=letter_id).update(over_quota=True)
+    scheduled = Delivery.filter(letter_id=letter_id, notice=False, status=Status.SCHEDULED)
+    await scheduled.update(status=Status.HELD, status_at=now, held_reason=HeldReason.QUOTA)
+
+
+async def drop_quota_counts(now: datetime) -> int:
+    """Delete what no quota counts any more; return how many rows."""
+    return await QuotaCount.filter(minute__lte=_minute(now) - _MINUTES).delete()
+
+
+async def _beyond_share(limit: Limit, scope: str, half: int, clients: Sequence[str], now: datetime) -> list[_Met]:
+    """Count a letter in the half of a quota that is shared out."""
+    shares = {f"{client} {scope}": max(half // _SHARE, 1) * WIDER**step for step, client in enumerate(clients)}
+    counted = await _add(list(shares), now) if shares else {}
+    return _beyond({name: (limit, most) for name, most in shares.items()}, counted)
+
+
+def _beyond(quotas: Mapping[str, tuple[Limit, int]], counted: Mapping[str, int]) -> list[_Met]:
+    return [
+        _Met(limit, scope, most, counted[scope]) for scope, (limit, most) in quotas.items() if counted[scope] > most
+    ]
+
+
+async def _add(scopes: Sequence[str], now: datetime, first: str = "") -> Mapping[str, int]:
+    """Count one more for each, and return the sums of a day."""
+    await _count(dict.fromkeys(scopes, 1), now, first)
+    return await _sums(scopes, now)
+
+
+async def _count(numbers: Mapping[str, int], at: datetime, first: str = "") -> None:
+    if numbers:
+        rows = ", ".join(f"(@{2 * n + 2}, @1, @{2 * n + 3})" for n in range(len(numbers)))
+        values = [value for item in numbers.items() for value in item]
+        await connection().execute_query(numbered(_ADD.format(first=first, rows=rows)), [_minute(at), *values])
+
+
+async def _sums(scopes: Iterable[str], now: datetime) -> Mapping[str, int]:
+    wanted = list(scopes)
+    sql = _SUMS.format(scopes=", ".join(f"@{n + 2}" for n in range(len(wanted))))
+    rows = await connection().execute_query_dict(numbered(sql), [_minute(now) - _MINUTES, *wanted])
+    return {row["scope"]: row["number"] for row in rows}
+
+
+async def _wait(scope: str, excess: int, now: datetime) -> int:
+    """Return the seconds until so many of those counted are a day old."""
+    counts = QuotaCount.filter(scope=scope, minute__gt=_minute(now) - _MINUTES).order_by("minute")
+    minute = _minute(now)
+    for minute, number in await counts.values_list("minute", "number"):  # noqa: B007 - the last one is wanted
+        excess -= number
+        if excess <= 0:
+            break
+    return _seconds(datetime.fromtimestamp((minute + _MINUTES) * 60, UTC), now)
+
+
+async def _confirmed(macs: Iterable[str]) -> set[str]:
+    """Return which of these addresses have ever used a link of ours to confirm."""
+    asked = Confirmation.filter(mac__in=sorted(set(macs))).exclude(used_at=None)
+    return {mac for (mac,) in await asked.values_list("mac")}
+
+
+def _notices(mac: str) -> str:
+    return f"notices {mac}"
+
+
+def _minute(moment: datetime) -> int:
+    return int(moment.timestamp() // 60)
+
+
+def _seconds(until: datetime, now: datetime) -> int:
+    return max(1, ceil((until - now).total_seconds()))

@@ -17,6 +17,7 @@ from app.store.database import transaction
 from app.store.groups import write
 from app.store.models import Correction, Delivery, UndeliverableAddress
 from app.store.operations import retried
+from app.store.quotas import Quotas
 from app.store.statements import statements
 
 _ANSWER_LIMIT = 500
@@ -99,7 +100,7 @@ def plain(ending: Ending) -> Ending:
 
 
 @retried
-async def settle(endings: Sequence[Ending], worker_name: str) -> set[int]:
+async def settle(endings: Sequence[Ending], worker_name: str, quotas: Quotas | None = None) -> set[int]:
     """Record how claims ended, with their attempts and what follows, all or nothing.
 
     Returns the ids of those that were still ours; nothing was changed of the others.
@@ -113,6 +114,8 @@ async def settle(endings: Sequence[Ending], worker_name: str) -> set[int]:
         failed = [ending for ending in ours if ending.status is Status.FAILED]
         if failed:
             await _follow_failures(failed)
+        if quotas:
+            await _drop_excess(ours, quotas)
         notices = [ending.notice for ending in ours if ending.notice]
         if notices:
             await _tell_writers(notices)
@@ -129,6 +132,15 @@ async def _follow_failures(failed: Sequence[Ending]) -> None:
     if refused:
         seconds = Delivery.filter(letter_id__in=refused, occasion=Occasion.SECOND, status=Status.SCHEDULED)
         await seconds.update(status=Status.HELD, status_at=failed[-1].at, held_reason=HeldReason.FIRST_REFUSED)
+
+
+async def _drop_excess(endings: Sequence[Ending], quotas: Quotas) -> None:
+    """Cancel the notices to writers who have had a day's; the letter's own page tells of the refusal, too."""
+    told = [(ending.notice, ending.claimed.letter["sender_mac"]) for ending in endings if ending.notice]
+    if told:
+        may = await quotas.take_notices([mac for _, mac in told], told[-1][0].status_at)
+        for (notice, _), sent in zip(told, may, strict=True):
+            notice.status = notice.status if sent else Status.CANCELLED
 
 
 async def _tell_writers(notices: Sequence[Delivery]) -> None:

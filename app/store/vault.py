@@ -91,6 +91,10 @@ class Vault:
         """Return what the domain of an address is found by."""
         return self._finder.domain(domain_of(address))
 
+    def client_mac(self, network: str) -> str:
+        """Return the HMAC under which a client's network is counted."""
+        return self._finder.client(network)
+
     def reader_token(self, letter_id: UUID | str, address_mac: str) -> str:
         """Return the token of the link in a letter's mail, for the reader at this address alone."""
         return self._finder.reader_token(_hex(letter_id), address_mac)

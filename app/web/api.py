@@ -11,6 +11,7 @@ from app.store.letters import DeliveryState
 from app.web.bodies import TWICE, JsonRoute
 from app.web.changing import change, typed_of
 from app.web.choosing import read_letter
+from app.web.clients import networks_of
 from app.web.forms import MISSING_ADDRESS, MISSING_BODY, N_, Rejected
 from app.web.language import Language, language_of
 from app.web.limits import may_change, may_look, may_post
@@ -53,7 +54,7 @@ async def post(
     """Seal a letter until its day, or hold it until it is confirmed where the operator requires that."""
     now = mailbox.clock.now()
     draft, promise = read_letter(letter.model_dump(), mailbox.settings, language=language, written_at=now, now=now)
-    posted = await mailbox.post(draft, now, promise)
+    posted = await mailbox.post(draft, now, promise, networks_of(request))
     url = f"{mailbox.settings.origin}/letters/{posted.token}"
     response.headers["Location"] = f"/api/letters/{posted.token}"
     if posted.notice:
@@ -99,7 +100,7 @@ async def patch(token: str, changed: ChangeIn, mailbox: OpenMailbox) -> LetterOu
 
 async def found(token: str, mailbox: Mailbox) -> LetterOut:
     """Return a letter as the API shows it. Raises LetterNotFound."""
-    letter = await mailbox.letters.find(token)
+    letter = await mailbox.letters.find(token, mailbox.clock.now())
     return LetterOut(
         token=token,
         url=f"{mailbox.settings.origin}/letters/{token}",

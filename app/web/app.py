@@ -114,7 +114,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         app.include_router(part.api)
     app.state.settings = settings
     app.state.login_throttle = LoginThrottle(clock)
-    app.state.limits = Limits(clock)
+    app.state.limits = Limits(clock, settings.posts_per_hour)
     app.mount("/static", LastingFiles(directory=STATIC), name="static")
     return app
 

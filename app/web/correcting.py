@@ -11,13 +11,13 @@ from starlette.requests import Request
 
 from app.domain.status import Status
 from app.errors import LeavingJustNow, NotCorrectable, TooMany
-from app.rendering import translations
 from app.store.letters import StoredLetter
 from app.web.api import found
 from app.web.bodies import FormValues, JsonRoute
+from app.web.clients import networks_of
 from app.web.forms import N_, Fault, Rejected, read_reader
 from app.web.language import language_of
-from app.web.limits import may_change, may_look, may_post
+from app.web.limits import may_change, may_look, may_post, words_of
 from app.web.pages import OpenMailbox, page, wake_courier
 from app.web.problems import problem
 from app.web.schemas import LetterOut, problems
@@ -39,7 +39,6 @@ _TOO_LATE = (
     N_("It is too late for another address"),
     N_("Nothing of this letter is still to come: it has left, or has been called off."),
 )
-_TOO_MANY = N_("A lot has come in lately, for this letter or altogether. Please try again later.")
 
 
 class AddressIn(BaseModel):
@@ -75,12 +74,13 @@ async def correct(request: Request, mailbox: OpenMailbox, token: str, typed: For
         if typed.get("sure") != "yes":
             return page(request, "pages/readdress.html", token=token, letter=letter, address=address, name=name)
         await may_post(request)
-        await mailbox.corrections.by_link(token, address, name, mailbox.clock.now())
+        await mailbox.corrections.by_link(token, address, name, mailbox.clock.now(), networks_of(request))
     except Rejected as rejected:
         errors = rejected.words(language_of(request))
         return _form(request, token, letter, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=errors)
     except TooMany as error:
-        answer = _form(request, token, letter, typed, HTTPStatus.TOO_MANY_REQUESTS, notice=_TOO_MANY)
+        notice = words_of(error, language_of(request))
+        answer = _form(request, token, letter, typed, HTTPStatus.TOO_MANY_REQUESTS, notice=notice)
         answer.headers["Retry-After"] = str(error.seconds)
         return answer
     question = BackgroundTask(wake_courier, request)
@@ -96,7 +96,11 @@ async def correct_as_json(
     await may_post(request)
     address, name = _read(letter, correction.model_dump(exclude_none=True))
     await mailbox.corrections.by_link(
-        token, address, None if correction.recipient_name is None else name, mailbox.clock.now()
+        token,
+        address,
+        None if correction.recipient_name is None else name,
+        mailbox.clock.now(),
+        networks_of(request),
     )
     background.add_task(wake_courier, request)
     return await found(token, mailbox)
@@ -132,5 +136,5 @@ def _form(
         letter=letter,
         typed={name: typed.get(name, "") for name in ("recipient_email", "recipient_name")},
         errors=errors or {},
-        notice=translations(language_of(request)).gettext(notice) if notice else "",
+        notice=notice,
     )

@@ -18,10 +18,11 @@ from app.store.letters import StoredLetter
 from app.web.arrivals import postmark_day
 from app.web.bodies import FormValues
 from app.web.choosing import read_letter
+from app.web.clients import networks_of
 from app.web.forms import N_, TRAP, Rejected
 from app.web.journal import note
 from app.web.language import Language, language_of
-from app.web.limits import may_change, may_look, may_post
+from app.web.limits import may_change, may_look, may_post, words_of
 from app.web.outbox import is_open
 from app.web.pages import OpenMailbox, mailbox_of, page, wake_courier
 from app.web.route import meaning, stops
@@ -30,9 +31,7 @@ from app.web.writing import CLOSED, form_page
 router = APIRouter(include_in_schema=False)
 _log = structlog.get_logger()
 
-_TOO_MANY = N_(
-    "A lot has come in lately, from your place or altogether. What you wrote is kept below: please try again later."
-)
+_KEPT = N_("What you wrote is kept below.")
 _WAITING = (Status.SCHEDULED, Status.HELD, Status.FAILED)
 
 
@@ -44,11 +43,11 @@ async def post(request: Request, mailbox: OpenMailbox, language: Language, typed
         draft, promise = read_letter(typed, mailbox.settings, language=language, written_at=now, now=now)
         if typed.get(TRAP):
             return _as_if_posted()
-        posted = await mailbox.post(draft, now, promise)
+        posted = await mailbox.post(draft, now, promise, networks_of(request))
     except Rejected as rejected:
         return form_page(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
     except TooMany as error:
-        notice = translations(language).gettext(_TOO_MANY)
+        notice = f"{words_of(error, language)} {translations(language).gettext(_KEPT)}"
         answer = form_page(request, typed, HTTPStatus.TOO_MANY_REQUESTS, notice=notice)
         answer.headers["Retry-After"] = str(error.seconds)
         return answer
@@ -70,7 +69,7 @@ def _as_if_posted() -> RedirectResponse:
 
 @router.get("/letters/{token}", name="letter", dependencies=[Depends(may_look)])
 async def show(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
-    return _letter(request, token, await mailbox.letters.find(token))
+    return _letter(request, token, await mailbox.letters.find(token, mailbox.clock.now()))
 
 
 @router.get("/letters/{token}/withdraw", name="ask to withdraw", dependencies=[Depends(may_look)])

@@ -4,29 +4,117 @@ Each process counts for itself; what must hold over all of them is counted in th
 `Quotas`.
 """
 
+from collections import deque
+from datetime import timedelta
 from http import HTTPStatus
+from math import ceil
 
+from babel.dates import format_timedelta
+from babel.numbers import format_decimal
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.clock import Clock
-from app.errors import TooMany
+from app.errors import Limit, TooMany
+from app.rendering import translations
+from app.store.quotas import WIDER
+from app.web.clients import networks_of
+from app.web.forms import N_
+from app.web.language import language_of
 from app.web.pages import mailbox_of
 from app.web.problems import problem
-from app.web.throttle import Allowance, client_of
 
-_HOUR = 3600
-_TEN_MINUTES = 600
+MOST_KEPT = 5_000
+"""Clients whose requests are remembered, for each kind; 360 letters an hour from each are 60 MB."""
+_TITLE = N_("Just now that is more than we can take")
+_WORDS = {
+    Limit.REQUESTS: N_("More has come from your internet connection than we take at once."),
+    Limit.POSTS: N_("We take %(most)s letters an hour from one internet connection; that many have come from yours."),
+    Limit.WRITER: N_(
+        "From one internet connection we take %(most)s letters a day with the same address of a writer. "
+        "Leave that address out, or give another one, and the letter is taken."
+    ),
+    Limit.READER: N_("From one internet connection we take %(most)s letters a day to the same address."),
+    Limit.DOMAIN_SHARE: N_(
+        "Many letters go to that mail provider today. Then we take %(most)s a day from one internet connection, "
+        "and that many have come from yours. Letters to other providers are taken."
+    ),
+    Limit.DOMAIN_ALL: N_(
+        "We take %(most)s letters a day for one mail provider, and for this one that many have come altogether. "
+        "Letters to other providers are taken."
+    ),
+    Limit.DAY_SHARE: N_(
+        "Many letters have come today. Then we take %(most)s a day from one internet connection, "
+        "and that many have come from yours."
+    ),
+    Limit.DAY_ALL: N_("We take %(most)s letters a day, and that many have come altogether."),
+    Limit.CORRECTIONS: N_("One letter can be given another address %(most)s times a day."),
+}
+_AGAIN = N_("Please try again in %(wait)s.")
+
+
+class Windows(MemoryStorage):
+    """Moving windows on the monotonic clock, of so many clients at most: those silent for longest are forgotten.
+
+    The library's own go by the wall clock, keep every client, and start a thread to forget them.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.times: dict[str, deque[float]] = {}
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        _, number = self.get_moving_window(key, limit, expiry)
+        if number + amount > limit:
+            return False
+        times = self.times.pop(key, None) or deque()
+        times.extend([self._clock.monotonic()] * amount)
+        self.times[key] = times
+        if len(self.times) > MOST_KEPT:
+            del self.times[next(iter(self.times))]
+        return True
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002 - the library's
+        now, times = self._clock.monotonic(), self.times.get(key, deque())
+        while times and times[0] <= now - expiry:
+            times.popleft()
+        return (times[0] if times else now), len(times)
+
+
+class Allowance:
+    """So many requests in a while from one client, and from the wider networks around it as many times more."""
+
+    def __init__(self, clock: Clock, limit: Limit, item: type[RateLimitItem], most: int, multiples: int = 1) -> None:
+        self._clock = clock
+        self._limiter = MovingWindowRateLimiter(Windows(clock))
+        self._limit = limit
+        self._most = most
+        self._items = [item(most * WIDER**step, multiples) for step in range(3)]
+
+    def require(self, networks: list[str]) -> None:
+        """Raise TooMany where the next one must wait; nothing is counted."""
+        for item, network in zip(self._items, networks, strict=False):
+            if not self._limiter.test(item, network):
+                room_at = self._limiter.get_window_stats(item, network).reset_time
+                raise TooMany(max(1, ceil(room_at - self._clock.monotonic())), self._limit, item.amount)
+
+    def count(self, networks: list[str]) -> None:
+        for item, network in zip(self._items, networks, strict=False):
+            self._limiter.hit(item, network)
 
 
 class Limits:
     """What each client is allowed: letters posted, links that lead nowhere, letters changed, links asked for."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.posts = Allowance(clock, 120, _HOUR)
-        self.misses = Allowance(clock, 60, _TEN_MINUTES)
-        self.changes = Allowance(clock, 60, _TEN_MINUTES)
-        self.links = Allowance(clock, 20, _HOUR)
+    def __init__(self, clock: Clock, posts_per_hour: int) -> None:
+        self.posts = Allowance(clock, Limit.POSTS, RateLimitItemPerHour, posts_per_hour)
+        self.misses = Allowance(clock, Limit.REQUESTS, RateLimitItemPerMinute, 60, 10)
+        self.changes = Allowance(clock, Limit.REQUESTS, RateLimitItemPerMinute, 60, 10)
+        self.links = Allowance(clock, Limit.REQUESTS, RateLimitItemPerHour, 20)
 
 
 async def may_post(request: Request) -> None:
@@ -40,14 +128,14 @@ async def may_look(request: Request) -> None:
     """Raise TooMany for a client that tried too many links which lead nowhere; even the right one waits then."""
     limits = _limits(request)
     if limits:
-        _require(limits.misses, request)
+        limits.misses.require(networks_of(request))
 
 
 async def may_change(request: Request) -> None:
     """Count a change to a letter. Raises TooMany."""
     limits = _limits(request)
     if limits:
-        _require(limits.misses, request)
+        limits.misses.require(networks_of(request))
         _take(limits.changes, request)
 
 
@@ -64,25 +152,31 @@ def _limits(request: Request) -> Limits | None:
 
 
 def _take(allowance: Allowance, request: Request) -> None:
-    _require(allowance, request)
-    allowance.count(client_of(request))
-
-
-def _require(allowance: Allowance, request: Request) -> None:
-    if wait := allowance.wait(client_of(request)):
-        raise TooMany(wait)
+    networks = networks_of(request)
+    allowance.require(networks)
+    allowance.count(networks)
 
 
 async def unknown_letter(request: Request, _: Exception) -> Response:
     """Answer 404, and remember who asked."""
     limits = _limits(request)
     if limits:
-        limits.misses.count(client_of(request))
+        limits.misses.count(networks_of(request))
     return problem(request, HTTPStatus.NOT_FOUND)
+
+
+def words_of(error: TooMany, language: str) -> str:
+    """Return which limit was met, what helps, and when there is room again."""
+    gettext = translations(language).gettext
+    unit = 3600 if error.seconds > 5400 else 60 if error.seconds > 90 else 1
+    whole = timedelta(seconds=ceil(error.seconds / unit) * unit)
+    wait = format_timedelta(whole, locale=language, threshold=1.5)
+    said = gettext(_WORDS[error.limit]) % {"most": format_decimal(error.most, locale=language)}
+    return f"{said} {gettext(_AGAIN) % {'wait': wait}}"
 
 
 async def too_many(request: Request, error: TooMany) -> Response:
     """Answer 429 (RFC 6585 §4)."""
-    answer = problem(request, HTTPStatus.TOO_MANY_REQUESTS)
+    answer = problem(request, HTTPStatus.TOO_MANY_REQUESTS, words=(_TITLE, words_of(error, language_of(request))))
     answer.headers["Retry-After"] = str(error.seconds)
     return answer

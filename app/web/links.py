@@ -15,6 +15,7 @@ from app.web.language import language_of
 from app.web.limits import may_ask
 from app.web.pages import OpenMailbox, page, wake_courier
 from app.web.schemas import problems
+from app.wiring import quotas_of
 
 router = APIRouter(prefix="/links", include_in_schema=False)
 api = APIRouter(
@@ -71,5 +72,6 @@ async def ask_as_json(request: Request, mailbox: OpenMailbox, wanted: LinksIn) -
 
 
 async def _mail(request: Request, mailbox: OpenMailbox, address: str) -> None:
-    await ask_for_links(mailbox.vault, address, mailbox.message_domain, mailbox.clock.now())
+    quotas = quotas_of(mailbox.settings)
+    await ask_for_links(mailbox.vault, address, mailbox.message_domain, mailbox.clock.now(), quotas)
     await wake_courier(request)

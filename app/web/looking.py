@@ -28,7 +28,10 @@ from app.wiring import Mailbox, build_composer
 
 router = APIRouter(include_in_schema=False)
 api = APIRouter(
-    prefix="/api/letters/look", tags=["letters"], route_class=JsonRoute, responses=problems(400, 403, 413, 422, 429, 503)
+    prefix="/api/letters/look",
+    tags=["letters"],
+    route_class=JsonRoute,
+    responses=problems(400, 403, 413, 422, 429, 503),
 )
 _STYLE = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
 

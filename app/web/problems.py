@@ -37,7 +37,7 @@ _WORDS = {
     422: (N_("Something is not right yet"), N_("Please look at what is said beside each field.")),
     429: (
         N_("Just now that is more than we can take"),
-        N_("A lot has come in lately, from your place or altogether. Please try again later."),
+        N_("Please try again later."),
     ),
     431: (N_("We could not read that"), N_("The request was not one a browser sends. Please go back and try again.")),
     503: (

@@ -1,21 +1,22 @@
-"""Making it slow to guess a password (docs/standards.md P6), and posting to be done in reason (P2)."""
+"""Login throttling (docs/standards.md P6)."""
 
 import ipaddress
 import math
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
+from limits import RateLimitItemPerMinute
+from limits.strategies import MovingWindowRateLimiter
 
 from app.clock import Clock
+from app.web.limits import Windows
 
 FREE_TRIES = 5
 LONGEST_WAIT = 300.0  # seconds
 _FORGOTTEN_AFTER = 1800.0  # seconds without a try
 _MOST_KEPT = 10_000
-
-
 STRANGERS_A_MINUTE = 30
+_STRANGERS = RateLimitItemPerMinute(STRANGERS_A_MINUTE)
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class LoginThrottle:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._tallies: dict[str, _Tally] = {}
-        self._strangers = Allowance(clock, STRANGERS_A_MINUTE, 60)
+        self._strangers = MovingWindowRateLimiter(Windows(clock))
 
     def wait(self, who: str) -> int:
         """Count a try, or return the seconds until the next is allowed.
@@ -54,9 +55,11 @@ class LoginThrottle:
         now = self._clock.monotonic()
         first = all(self._tally(name, now).tries < times for name, times in networks.items())
         key = f"{'first tries' if first else 'tries'} at {account}"
-        wait = self._strangers.wait(key) or self._wait(networks)
+        if not self._strangers.test(_STRANGERS, key):
+            return max(1, math.ceil(self._strangers.get_window_stats(_STRANGERS, key).reset_time - now))
+        wait = self._wait(networks)
         if not wait:
-            self._strangers.count(key)
+            self._strangers.hit(_STRANGERS, key)
         return wait
 
     def forget(self, who: str) -> None:
@@ -87,31 +90,6 @@ class LoginThrottle:
         return tally if tally and now - tally.opens_at < _FORGOTTEN_AFTER else _Tally(0, now)
 
 
-class Allowance:
-    """So many at once, and as many again evenly over a time: the generic cell rate (ITU-T I.371).
-
-    Measured on the monotonic clock, in memory, for one process; of more clients than are kept the
-    oldest are forgotten.
-    """
-
-    def __init__(self, clock: Clock, most: int, seconds: float) -> None:
-        self._clock = clock
-        self._most = most
-        self._step = seconds / most
-        self._whole_at: dict[str, float] = {}  # when a client's allowance is whole again
-
-    def wait(self, client: str) -> int:
-        """Return the seconds until one more is allowed; nothing is counted."""
-        now = self._clock.monotonic()
-        return math.ceil(max(0.0, self._whole_at.get(client, now) - now - (self._most - 1) * self._step))
-
-    def count(self, client: str) -> None:
-        """Take one off."""
-        now = self._clock.monotonic()
-        self._whole_at[client] = max(self._whole_at.pop(client, now), now) + self._step
-        _drop_oldest(self._whole_at)
-
-
 def _drop_oldest(kept: dict[str, Any]) -> None:
     while len(kept) > _MOST_KEPT:
         del kept[next(iter(kept))]
@@ -127,19 +105,3 @@ def _networks(client: str) -> dict[str, int]:
         return {client: 1}
     narrow = ipaddress.ip_network(client)
     return {client: 1} | {str(narrow.supernet(new_prefix=bits)): times for bits, times in ((56, 4), (48, 16))}
-
-
-def client_of(request: Request) -> str:
-    """Return what stands for the client; behind proxies of TRUSTED_PROXIES it is the one that they name."""
-    return network(request.client.host if request.client else "")
-
-
-def network(host: str) -> str:
-    """Return what stands for one client: an IPv4 address, or the /64 an IPv6 one has to itself."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 6 and not address.ipv4_mapped:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)

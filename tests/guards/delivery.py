@@ -74,7 +74,7 @@ DELIVERY = (
     Guard(
         "S4",
         "app/delivery/verdict.py",
-        "decision.blocks_address and not self._packer.is_tagged(claimed)",
+        "decision.blocks_address and not self._packer.is_alias(claimed)",
         "decision.blocks_address",
         "tests/delivery/test_courier.py::test_a_tag_that_its_server_does_not_know_closes_nobody_s_own_address",
     ),

@@ -58,6 +58,7 @@ INSERTS = [
     ("delivery_actions_named", f"delivery_actions (delivery_id, at, who, action) VALUES (1, {AT}, 'w', '')"),
     ("bulk_actions_counts", f"bulk_actions {BULK} VALUES ({SOMEBODY}, 'hold', 'w', '', '', '', 2, '', 1, 2, {AT})"),
     ("pauses_name", f"pauses (name, since, who) VALUES ('thinking', {AT}, 'w')"),
+    ("quota_counts_number", "quota_counts (scope, minute, number) VALUES ('all', 1, 0)"),
     ("raised_alarms_tries", f"raised_alarms (name, since, rang_at, tries) VALUES ('late', {AT}, {AT}, -1)"),
 ]
 """What cannot be shown on a row that is there: some tables refuse to be changed at all."""

@@ -218,23 +218,24 @@ async def test_a_block_of_the_new_address_shows_when_the_letter_is_due(
 
 async def test_letters_cannot_be_gathered_and_turned_to_one_reader(letters: Letters, vault: Vault) -> None:
     """The quota of the new address counts letters that were corrected to it, and the two together."""
+    home = ("192.0.2.1",)
     tokens = [(await letters.post(replace(DRAFT, recipient_email=f"r@{n}.org"), NOW)).token for n in range(4)]
-    strict = _corrections(vault, Quotas(reader=2))
+    strict = _corrections(vault, Quotas(per_address=2))
     for token in tokens[:2]:
-        await strict.by_link(token, NEW, None, LATER)
+        await strict.by_link(token, NEW, None, LATER, home)
     with pytest.raises(TooMany):
-        await strict.by_link(tokens[2], "SUJIN@right.example", None, LATER)
+        await strict.by_link(tokens[2], "SUJIN@right.example", None, LATER, home)
     assert (await letters.find(tokens[2])).draft.recipient_email == "r@2.org"
     posting = Letters(
         vault,
         first_delay=Delay(days=7),
         second_delay=Delay(days=30),
         message_domain="slow.test",
-        quotas=Quotas(reader=2),
+        quotas=Quotas(per_address=2),
     )
     with pytest.raises(TooMany):
-        await posting.post(replace(DRAFT, recipient_email=NEW), LATER)
-    await strict.by_link(tokens[2], NEW, None, LATER + DAY + DAY / 100)
+        await posting.post(replace(DRAFT, recipient_email=NEW), LATER, None, home)
+    await strict.by_link(tokens[2], NEW, None, LATER + DAY + DAY / 100, home)
     assert (await audit()).adds_up
 
 

@@ -106,6 +106,11 @@ ROWS["0013_alarms"] = f"""
     INSERT INTO raised_alarms (name, since, rang_at) VALUES ('alarm{{n}}', {{at}}, {{at}})
 """
 
+ROWS["0018_quota_counts"] = f"""
+    {ROWS["0013_alarms"]};
+    INSERT INTO quota_counts (scope, minute, number) VALUES ('scope{{n}}', 7, 1)
+"""
+
 
 async def _fill(name: str, number: int) -> None:
     values = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.address import domain_of, masked, normalised, redacted
+from app.domain.address import domain_of, is_alias, masked, normalised, redacted
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,34 @@ def test_spellings_of_one_mailbox_are_one(spelling: str) -> None:
 )
 def test_gmail_leaves_out_dots_and_has_two_names(spelling: str) -> None:
     assert normalised(spelling) == "minjikim@gmail.com"
+
+
+@pytest.mark.parametrize(
+    "twins",
+    [
+        ("gmail.com", "googlemail.com"),
+        ("icloud.com", "me.com", "mac.com"),
+        ("hanmail.net", "daum.net"),
+        ("protonmail.com", "proton.me", "pm.me", "protonmail.ch"),
+    ],
+)
+def test_a_providers_twin_domains_are_counted_as_one(twins: tuple[str, ...]) -> None:
+    assert len({normalised(f"Minji+sea@{domain.upper()}") for domain in twins}) == 1
+    assert len({normalised(f"{name}@{twins[0]}") for name in ("minji", "sujin")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "alias"),
+    [
+        ("minji@icloud.com", False),
+        ("minji@Me.com", True),
+        ("minji@proton.me", True),
+        ("minji+sea@example.org", True),
+        ("minji@gmail.com", False),
+    ],
+)
+def test_a_refusal_of_one_spelling_says_nothing_about_an_owner_who_may_lack_it(address: str, alias: bool) -> None:
+    assert is_alias(address) is alias
 
 
 @pytest.mark.parametrize(

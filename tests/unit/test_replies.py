@@ -67,7 +67,9 @@ def test_a_reply_without_an_end_is_bounded(endless: bytes) -> None:
         list(reader.feed(endless))
 
 
-@pytest.mark.parametrize("line", [b"250-\r\n", b"250-" + b"x" * 500 + b"\r\n", b"250 " + b"x" * LONGEST_ANSWER + b"\r\n"])
+@pytest.mark.parametrize(
+    "line", [b"250-\r\n", b"250-" + b"x" * 500 + b"\r\n", b"250 " + b"x" * LONGEST_ANSWER + b"\r\n"]
+)
 def test_a_huge_reply_in_one_packet_is_bounded(line: bytes) -> None:
     with pytest.raises(Garbage):
         list(ReplyReader().feed(line * (2 * LONGEST_ANSWER // len(line)) + b"250 ok\r\n"))

@@ -56,8 +56,8 @@ async def test_a_bombed_address_gets_what_the_limits_allow_and_one_click_ends_it
         update={"trusted_proxies": (PROXY,), "base_url": "https://letters.example.org"}
     )
     async with asking(mailbox, "https://letters.example.org", settings=settings, peer=PROXY) as client:
-        most = Quotas().reader
-        assert await _post_from_everywhere(client) == most
+        most = Quotas().per_address
+        assert await _post_from_everywhere(client) == LETTERS
         clock.advance(timedelta(days=7))
         await deliver(client)
         arrived = _to_the_victim(tmp_path / "outbox")

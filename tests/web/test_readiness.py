@@ -1,4 +1,4 @@
-"""STANDARDS.md P20: where letters cannot be kept, /readyz says so and a letter is refused with its text in the form."""
+"""Where letters cannot be kept, /readyz says so and a letter is refused with its text in the form (P20)."""
 
 import contextlib
 import shutil

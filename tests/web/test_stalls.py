@@ -1,4 +1,4 @@
-"""STANDARDS.md P16: whatever a request says, the event loop stands still for no longer than 100 ms."""
+"""docs/standards.md P16: whatever a request says, the event loop stands still for no longer than 100 ms."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -130,7 +130,7 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str, settings: Settings) -> Settings:
+def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"rate_limits": False, "trusted_proxies": ("10.0.0.0/8", "127.0.0.1")})
 
 

@@ -29,7 +29,7 @@ _TROUBLES: dict[type[Exception], str] = {
     NotCorrectable: N_("Nothing of this letter is still to come."),
     LetterNotFound: N_("This letter is no longer kept."),
     TooMany: N_(
-        "So many letters have gone to that address lately, or so many corrections been made, that it must wait."
+        "This letter was given other addresses too often today, or more letters have come than we take in a day."
     ),
 }
 

@@ -11,11 +11,11 @@ from app.store.accounts import AccountView, account_of
 from app.store.pauses import paused
 from app.store.second_factor import is_on
 from app.store.trail import Operator
+from app.web.clients import client_of
 from app.web.cookies import SESSION, read_cookie
 from app.web.language import language_of
 from app.web.moments import Moments
 from app.web.pages import mailbox_of, page
-from app.web.throttle import client_of
 
 _WITHOUT_SECOND_FACTOR = ("/admin/account", "/admin/login", "/admin/logout")
 

@@ -13,6 +13,7 @@ from app.store.accounts import known_name, open_session, prove, sign_out
 from app.store.second_factor import accept, accept_recovery, is_on
 from app.store.trail import Operator, has_signed_in_from, record
 from app.web.bodies import FormValues
+from app.web.clients import client_of
 from app.web.cookies import (
     KNOWN_FOR,
     PROOF,
@@ -29,7 +30,7 @@ from app.web.desk.frame import operator_of, signed_in, to_login
 from app.web.language import language_of
 from app.web.moments import span
 from app.web.pages import OpenMailbox, page
-from app.web.throttle import LoginThrottle, client_of
+from app.web.throttle import LoginThrottle
 from app.wiring import Mailbox
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
