@@ -4,7 +4,8 @@ from typing import Any
 
 import asyncpg
 import structlog
-from tortoise.backends.asyncpg.client import AsyncpgDBClient
+from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
+from tortoise.backends.base.client import TransactionContext, TransactionContextPooled
 
 _POOLER = "a connection pooler stands before the database: statements are not prepared"
 _OF_A_POOL = {"max_queries", "max_inactive_connection_lifetime", "setup", "init", "reset"}
@@ -25,6 +26,9 @@ class Client(AsyncpgDBClient):
             self.server_settings["default_transaction_isolation"] = "read committed"
         await super().create_connection(with_db)
 
+    def _in_transaction(self) -> TransactionContext:
+        return TransactionContextPooled(_Transaction(self), self._pool_init_lock)
+
     async def _is_pooled(self) -> bool:
         """Whether the process that answers is another than the one that let us in."""
         options: dict[str, Any] = {name: value for name, value in self.extra.items() if name not in _OF_A_POOL}
@@ -40,6 +44,13 @@ class Client(AsyncpgDBClient):
             return bool(await probe.fetchval("SELECT pg_backend_pid()") != probe.get_server_pid())
         finally:
             await probe.close()
+
+
+class _Transaction(TransactionWrapper):
+    async def begin(self) -> None:
+        """Begin at the isolation that our locks are meant for, behind a pooler, too."""
+        self.transaction = self._connection.transaction(isolation="read_committed")
+        await self.transaction.start()
 
 
 client_class = Client

@@ -61,6 +61,13 @@ WEB = (
     ),
     Guard(
         "P2",
+        "app/wiring.py",
+        "records = Records(membership, answers, clock, quotas_of(settings))",
+        "records = Records(membership, answers, clock)",
+        "tests/web/test_bombing.py::test_letters_in_somebodys_name_that_are_refused_bring_them_ten_mails_a_day",
+    ),
+    Guard(
+        "P2",
         "app/domain/address.py",
         "domain = _TWINS.get(domain, domain)",
         "pass",

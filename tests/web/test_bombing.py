@@ -9,9 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.domain.schedule import Delay
+from app.settings import Settings
 from app.store.quotas import Quotas
-from app.wiring import Mailbox
+from app.wiring import Mailbox, open_mailbox
 from tests.clock import FrozenClock
+from tests.smtp_server import MailServer
 from tests.web.asking import LETTER, asking
 from tests.web.post_office import deliver
 
@@ -68,3 +71,36 @@ async def test_a_bombed_address_gets_what_the_limits_allow_and_one_click_ends_it
         clock.advance(timedelta(days=23))
         await deliver(client)
     assert len(_to_the_victim(tmp_path / "outbox")) == most
+
+
+async def test_letters_in_somebodys_name_that_are_refused_bring_them_ten_mails_a_day(
+    settings: Settings, clock: FrozenClock
+) -> None:
+    """Fifty letters, each to an address that does not exist and corrected to another such."""
+    hour = Delay(elapsed=timedelta(hours=1))
+    async with MailServer() as server:
+        chosen = {
+            "smtp_url": f"smtp://127.0.0.1:{server.port}",
+            "secret_key": ("k" * 32,),
+            "first_delay": hour,
+            "trusted_proxies": (PROXY,),
+        }
+        async with (
+            open_mailbox(settings.model_copy(update=chosen), clock) as mailbox,
+            asking(mailbox, peer=PROXY) as client,
+        ):
+            pages = []
+            for number in range(50):
+                fields = {"recipient_email": f"rcpt-550-5.1.1@x{number}.test", "sender_email": "victim@example.net"}
+                sender = {"X-Forwarded-For": f"198.51.100.{number}"}
+                answer = await client.post("/letters", data=LETTER | fields, headers=sender)
+                pages.append((answer.headers["location"], sender))
+            clock.advance(timedelta(hours=2))
+            await deliver(client)
+            for number, (page, sender) in enumerate(pages):
+                corrected = {"recipient_email": f"rcpt-550-5.1.2@y{number}.test", "sure": "yes"}
+                answer = await client.post(f"{page}/address", data=corrected, headers=sender)
+                assert answer.status_code == 303
+            await deliver(client)
+        told = [accepted for accepted in server.accepted if accepted.recipients == ("victim@example.net",)]
+    assert len(told) == settings.notices_per_address
