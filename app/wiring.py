@@ -203,7 +203,8 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     if settings.paused:
         scan.stop()
     leadership = _leadership(mailbox, membership, scan) if leads else None
-    return Station(membership, leadership, scan, flights, records, settings.lease)
+    interval = settings.scan_interval
+    return Station(membership, leadership, scan, flights, records, settings.lease, scan_interval=interval)
 
 
 def _membership(mailbox: Mailbox, answers: Answers, judge: Judge) -> Membership:
@@ -228,8 +229,8 @@ def _leadership(mailbox: Mailbox, membership: Membership, scan: Scan) -> Leaders
     return Leadership(membership, scheduler, settings.lease, clock)
 
 
-def build_watchman(mailbox: Mailbox) -> Watchman:
-    """Build what tells the operator when something is wrong."""
+def build_watchman(mailbox: Mailbox, station: Station) -> Watchman:
+    """Build what tells the operator when something is wrong, with this process too."""
     settings = mailbox.settings
     to = settings.alert_email
     by_mail = [build_mail_channel(settings, mailbox.transport, to)] if to else []
@@ -238,7 +239,7 @@ def build_watchman(mailbox: Mailbox) -> Watchman:
         channels=[*by_mail, *by_webhook],
         limits=Limits(settings.alert_oldest, settings.alert_failures),
         ping_url=settings.ping_url,
-        worker_name=_worker_name(),
+        worker=station.membership,
         paused=settings.paused,
         clock=mailbox.clock,
         words=Words(settings.language, settings.timezone, settings.origin),

@@ -5,7 +5,7 @@ from tortoise.migrations.operations import RunSQL
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailbox", "0016_held_for")]  # noqa: RUF012 - the base class says so
+    dependencies = [("mailbox", "0018_quota_counts")]  # noqa: RUF012 - the base class says so
 
     operations = [  # noqa: RUF012
         RunSQL("CREATE INDEX operator_actions_sign_ins ON operator_actions (who, client, at) WHERE action = 'sign_in'"),

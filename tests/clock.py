@@ -11,12 +11,17 @@ class FrozenClock:
     def __init__(self, start: datetime = NEW_YEAR) -> None:
         self._now = start
         self._monotonic = 1000.0
+        self.is_synchronised: bool | None = True
+        """What the kernel says of it."""
 
     def now(self) -> datetime:
         return self._now
 
     def monotonic(self) -> float:
         return self._monotonic
+
+    def synchronised(self) -> bool | None:
+        return self.is_synchronised
 
     def advance(self, by: timedelta) -> None:
         """Let time pass."""

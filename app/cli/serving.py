@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import logging
 import os
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -15,10 +17,12 @@ from app.domain.status import Status
 from app.installation import PACKAGE, folder
 from app.settings import Settings, load_settings
 from app.store.database import migrate as apply_migrations
+from app.store.job_runs import SCAN_COMMAND, job_began, job_ended
 from app.web.greeting import greet
 from app.wiring import build_station, open_mailbox
 
 _GRACE = 30  # seconds uvicorn gives open requests
+_SLOWEST_START = 60  # seconds; uvicorn kills a child that does not answer, and one that still imports may not
 
 
 def serve(
@@ -35,6 +39,8 @@ def serve(
         os.environ["MAILBOX_PORT"] = str(port)
     settings = load_settings()
     asyncio.run(_prepare(settings))
+    if workers > 1:
+        logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # where the parent tells of children that died
     uvicorn.run(
         "app.web.app:create_app",
         factory=True,
@@ -49,6 +55,7 @@ def serve(
         server_header=False,
         proxy_headers=False,  # the application reads them itself, under any server
         timeout_graceful_shutdown=_GRACE,
+        timeout_worker_healthcheck=_SLOWEST_START,
     )
 
 
@@ -89,7 +96,13 @@ def scan() -> None:
 
 async def _scan(settings: Settings) -> dict[str, int | bool]:
     async with open_mailbox(settings, SystemClock()) as mailbox, build_station(mailbox, leads=False) as station:
+        await station.wait_for_clock()
+        clock = mailbox.clock
+        began = clock.monotonic()
+        await job_began(SCAN_COMMAND, station.membership.name, clock.now())
         await station.scan.drain()
+        took = timedelta(seconds=clock.monotonic() - began)
+        await job_ended(SCAN_COMMAND, clock.now(), took, station.records.settled.total())
         settled = station.records.settled
         paused = await say_if_paused()
     sums = {status.value: settled[status] for status in Status if status is not Status.CLAIMED}

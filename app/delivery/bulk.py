@@ -1,16 +1,19 @@
 """Doing in the background what operators ask for many deliveries; what a stop breaks off is gone on with."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from types import TracebackType
+from uuid import UUID
 
 import structlog
 
 from app.clock import Clock
+from app.delivery.loop_errors import LoopErrors
 from app.store.bulk import step, unfinished
-from app.store.database import is_unavailable
 
 log = structlog.get_logger()
+_PAUSE = 5.0  # seconds until what failed is tried again
 
 
 class BulkActions:
@@ -20,7 +23,8 @@ class BulkActions:
         """`wake` is called when one has ended: some of it may be due."""
         self._clock = clock
         self._wake = wake
-        self._stopped = False
+        self._stopped = asyncio.Event()
+        self._errors = LoopErrors("bulk actions")
         self._asked = False
         self._background: asyncio.Task[None] | None = None
 
@@ -33,32 +37,42 @@ class BulkActions:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Begin no batch any more, and wait until the last one is written."""
-        self._stopped = True
+        self._stopped.set()
         if self._background:
             await self._background
 
     def start(self) -> None:
         """Look for what is unfinished; if that goes on already, once more behind it."""
         self._asked = True
-        if not self._stopped and (self._background is None or self._background.done()):
+        if not self._stopped.is_set() and (self._background is None or self._background.done()):
             self._background = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        try:
-            while self._asked and not self._stopped:
-                self._asked = False
+        while self._asked and not self._stopped.is_set():
+            self._asked = False
+            with self._errors:
                 await self._go_on()
-        except Exception as error:
-            if is_unavailable(error):
-                log.warning("the database is away; what was asked for goes on later", error=type(error).__name__)
-            else:
-                log.exception("what was asked for failed in an unforeseen way")
+                continue
+            self._asked = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE):
+                    await self._stopped.wait()
 
     async def _go_on(self) -> None:
+        """Raises the last error: one action that fails holds up no other."""
+        failure: Exception | None = None
         for bulk_id in await unfinished():
-            while not self._stopped:
-                if not await step(bulk_id, self._clock.now()):
-                    break
-                await asyncio.sleep(0)  # pages of this process are answered
-            log.info("did what was asked for", bulk=str(bulk_id), stopped=self._stopped)
-            self._wake()
+            try:
+                await self._finish(bulk_id)
+            except Exception as error:  # noqa: BLE001 - raised below
+                failure = error
+        if failure:
+            raise failure
+
+    async def _finish(self, bulk_id: UUID) -> None:
+        while not self._stopped.is_set():
+            if not await step(bulk_id, self._clock.now()):
+                break
+            await asyncio.sleep(0)  # pages of this process are answered
+        log.info("did what was asked for", bulk=str(bulk_id), stopped=self._stopped.is_set())
+        self._wake()

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import structlog
 
 from app.clock import Clock
+from app.delivery.loop_errors import LoopErrors
 from app.delivery.telling import NotTold
-from app.store.database import is_unavailable
 from app.store.job_runs import job_ended, take_turn
 
 log = structlog.get_logger()
@@ -32,6 +32,7 @@ class Daily:
         self._zone = zone
         self._clock = clock
         self._stopped = False
+        self._errors = LoopErrors(name)
         self._background: asyncio.Task[None] | None = None
 
     def start(self, worker_name: str) -> None:
@@ -52,18 +53,14 @@ class Daily:
     async def _run(self, worker_name: str) -> None:
         now = self._clock.now()
         due, following = times_of_day(now, self._hour, self._zone)
-        try:
-            if await take_turn(self.name, worker_name, now, due, following):
-                await self._work_through(now)
-        except NotTold as error:
-            log.warning(
-                "daily work could not be told to the operator; it is tried again", job=self.name, error=str(error)
-            )
-        except Exception as error:
-            if is_unavailable(error):
-                log.warning("the database is away; daily work waits", job=self.name, error=type(error).__name__)
-            else:
-                log.exception("daily work failed in an unforeseen way", job=self.name)
+        with self._errors:
+            try:
+                if await take_turn(self.name, worker_name, now, due, following):
+                    await self._work_through(now)
+            except NotTold as error:
+                log.warning(
+                    "daily work could not be told to the operator; it is tried again", job=self.name, error=str(error)
+                )
 
     async def _work_through(self, now: datetime) -> None:
         began, number = self._clock.monotonic(), 0

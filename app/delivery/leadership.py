@@ -46,8 +46,13 @@ class Leadership:
         return held or await leases.take(leases.SCHEDULER, worker, self._clock.now())
 
     def check(self) -> None:
-        """Start or stop the scheduler; without a database, by what we knew last."""
-        leading = not self._resigned and self._clock.monotonic() < self._until
+        """Start or stop the scheduler; without a database, by what we knew last.
+
+        A wrong clock must not purge letters either, so its jobs wait until the clock is trusted.
+        """
+        leading = (
+            not self._resigned and self._clock.monotonic() < self._until and self._membership.clock_check.trusted()
+        )
         if leading and not self._scheduler.running:
             self._scheduler.start()
         elif not leading and self._scheduler.running:

@@ -8,6 +8,7 @@ import structlog
 
 from app.clock import Clock
 from app.delivery.answers import Answers
+from app.delivery.clock_check import ClockCheck
 from app.delivery.relief import Relief
 from app.log import listed
 from app.store import leases
@@ -49,38 +50,70 @@ class Membership:
         self.id = uuid4()
         self.name = name
         self._key_ids = key_ids
+        self.lease = lease
+        self.clock_check = ClockCheck(clock)
         self._watch = Watch(lease)
         self._clock = clock
         self._answers = answers
         self._relief = relief
         self.beat_at = float("-inf")
         """When we began to write our last beat, on the monotonic clock: others count from then."""
+        self._written_at = clock.monotonic()
+
+    @property
+    def silent_for(self) -> timedelta:
+        """How long our own heartbeat has not been written."""
+        return timedelta(seconds=self._clock.monotonic() - self._written_at)
+
+    @property
+    def clock_deviation(self) -> timedelta:
+        """See ClockCheck.deviation."""
+        return self.clock_check.deviation
 
     async def join(self) -> None:
         await leases.register(self.id, self.name, self._clock.now(), self._key_ids)
+        self._written_at = self._clock.monotonic()
         self._answers.open(self.id)
 
     async def pulse(self, trouble: str = "") -> int:
         """Beat once, and take back what dead workers held. Returns how many claims that were.
 
-        `trouble` is what keeps us from the mail server; the admin page of every process shows it.
         Our own beat is written first: where writing fails (the disk is full, the database is
         read-only) nobody else can beat either, and nobody must be taken for dead.
         """
+        await self.beat(trouble)
+        return await self.relieve_dead()
+
+    async def beat(self, trouble: str = "") -> None:
+        """Write our heartbeat. `trouble` is what keeps us from the mail server; every admin page shows it."""
         self.beat_at = self._clock.monotonic()
         if not await leases.beat(self.id, self._clock.now(), trouble):
             log.warning("taken for dead: this process stood still for longer than the lease", worker=self.name)
             self.id = uuid4()
             await self.join()
+        self._written_at = self._clock.monotonic()
+
+    async def relieve_dead(self) -> int:
+        """Take over from the workers whose beat stands still; return how many claims came back.
+
+        Raises the last error: a worker that cannot be relieved keeps no other from it.
+        """
         self._answers.mend()
         beats = await leases.beats()
         await self._relief.tidy(beats.keys())
         others = {worker: beat for worker, beat in beats.items() if worker != self.id}
         returned = 0
+        failure: Exception | None = None
         for worker, beat in self._watch.still(others, self._clock.monotonic()):
-            taken = await self._relief.relieve(worker, beat)
+            try:
+                taken = await self._relief.relieve(worker, beat)
+            except Exception as error:  # noqa: BLE001 - raised below
+                failure = error
+                continue
             log.warning("reclaimed", dead_worker=str(worker), **listed(taken))
             returned += len(taken)
+        if failure:
+            raise failure
         return returned
 
     async def leave(self) -> None:

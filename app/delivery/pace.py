@@ -8,6 +8,7 @@ _MINUTE = 60.0
 _QUICK = 2.0  # seconds; a domain whose letters take longer is slow
 _REST = 5 * _MINUTE
 _SOON = 5.0  # seconds; what may leave within them may be claimed ahead
+_ASIDE = 500  # letters that may wait for a quick domain's connections: they leave within seconds
 _REMEMBERED = 10_000  # domains; beyond it the oldest are forgotten, and prove themselves again
 
 
@@ -43,13 +44,15 @@ class Pace:
     """Who may go now. A domain that is closed is left out when letters are claimed.
 
     No single domain takes all seats before it has shown to be quick, so that a slow one never
-    starves the rest: until then, and whenever one of its letters takes long, it has a quarter.
+    starves the rest: until then, and whenever one of its letters takes long, it has a quarter. Not
+    even a quick one takes all: should it fall silent, others go on over the connections that are left.
     """
 
     def __init__(self, clock: Clock, seats: int, rate: int | None, rate_per_domain: int | None) -> None:
         """Take letters a minute, over all and per domain; None for no limit."""
         self._clock = clock
         self._few = max(1, seats // 4)
+        self._most = max(1, seats - max(1, seats // 5))
         self._rate_per_domain = rate_per_domain
         self._over_all = Meter(rate, clock.monotonic()) if rate else None
         self._meters: dict[str, Meter] = {}
@@ -70,7 +73,10 @@ class Pace:
         now = self._clock.monotonic()
         meter = self._meter(domain, now)
         return not (
-            self._crowded(domain, now) or self._resting.get(domain, now) > now or (meter and meter.left(now) < 1)
+            self._has_most(domain)
+            or self._crowded(domain, now)
+            or self._resting.get(domain, now) > now
+            or (meter and meter.left(now) < 1)
         )
 
     def room(self, domain: str) -> int:
@@ -78,8 +84,9 @@ class Pace:
         now = self._clock.monotonic()
         if self._resting.get(domain, now) > now:
             return 0
-        meter = self._meter(domain, now)
-        return meter.soon(now) if meter else self._few
+        if meter := self._meter(domain, now):
+            return meter.soon(now)
+        return self._few if self._crowded(domain, now) else _ASIDE
 
     def closed(self) -> list[str]:
         """Return the domains that may not take another seat now."""
@@ -133,6 +140,10 @@ class Pace:
     def _crowded(self, domain: str, now: float) -> bool:
         flying = self._flying.get(domain, [])
         return len(flying) >= self._few and (domain not in self._quick or now - flying[0] > _QUICK)
+
+    def _has_most(self, domain: str) -> bool:
+        """Whether a domain holds all connections but those that stay free for others."""
+        return len(self._flying.get(domain, ())) >= self._most
 
     def _meter(self, domain: str, now: float) -> Meter | None:
         if not self._rate_per_domain:

@@ -4,14 +4,10 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
-import structlog
-
 from app.clock import Clock
-from app.store.database import is_unavailable
+from app.delivery.loop_errors import LoopErrors
 from app.store.job_runs import SCAN, job_began, job_ended, job_goes_on
 from app.store.tallies import fold
-
-log = structlog.get_logger()
 
 
 class Rounds:
@@ -28,6 +24,8 @@ class Rounds:
         self._scanning: asyncio.Task[int] | None = None
         self._writing: set[asyncio.Task[None]] = set()
         self._in_turn = asyncio.Lock()
+        self._errors = LoopErrors("scan record")
+        self._count_errors = LoopErrors("counts")
 
     def start(self) -> None:
         scanning = self._scan()
@@ -42,19 +40,15 @@ class Rounds:
             await asyncio.wait(self._writing)
 
     async def _write(self, scanning: "asyncio.Task[int]", *, begins: bool) -> None:
-        try:
+        with self._errors:
             await (self._follow(scanning) if begins else self._go_on())
-        except Exception as error:
-            if is_unavailable(error):
-                log.warning("the database is away; a scan is not on record", error=type(error).__name__)
-            else:
-                log.exception("a scan could not be put on record")
 
     async def _follow(self, scanning: "asyncio.Task[int]") -> None:
         since, now = self._clock.monotonic(), self._clock.now()
         async with self._in_turn:
             await job_began(SCAN, self._worker_name, now, now + self._interval)
-            await fold(now)
+            with self._count_errors:
+                await fold(now)
         await asyncio.wait([scanning])
         took = timedelta(seconds=self._clock.monotonic() - since)
         async with self._in_turn:
@@ -65,4 +59,5 @@ class Rounds:
         now = self._clock.now()
         async with self._in_turn:
             await job_goes_on(SCAN, now + self._interval)
-            await fold(now)
+            with self._count_errors:
+                await fold(now)

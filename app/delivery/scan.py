@@ -14,11 +14,11 @@ from app.delivery.breaker import Breaker
 from app.delivery.courier import Courier
 from app.delivery.flights import Flights
 from app.delivery.line import Line
+from app.delivery.loop_errors import LoopErrors
 from app.delivery.membership import Membership
 from app.delivery.records import Records
 from app.log import listed
 from app.store import claims, confirming, deliveries, due
-from app.store.database import is_unavailable
 
 log = structlog.get_logger()
 
@@ -49,6 +49,8 @@ class Scan:
         self._line = line
         self._membership = membership
         self._clock = clock
+        self._clock_check = membership.clock_check
+        self._errors = LoopErrors("scan")
         self._resends = on_uncertain == "resend"
         self._stopped = False
         self._one_at_a_time = asyncio.Lock()
@@ -66,7 +68,7 @@ class Scan:
         self._asked = True
         self._stirred.set()
         if self._background is None or self._background.done():
-            self._background = asyncio.create_task(_logged(self.run()))
+            self._background = asyncio.create_task(self._survived(self.run()))
         return self._background
 
     async def run(self) -> int:
@@ -97,7 +99,7 @@ class Scan:
             self._stirred.set()
             return
         async with self._one_at_a_time:
-            await _logged(self._claim_notices(self._flights.free))
+            await self._survived(self._claim_notices(self._flights.free))
             self._fill()
 
     @property
@@ -134,7 +136,7 @@ class Scan:
 
     async def _look(self) -> bool:
         """Claim, fill the seats, and wait until more can be done; False: this scan is over."""
-        if self._stopped or self._breaker.is_open:
+        if self._stopped or self._breaker.is_open or not self._clock_check.trusted():
             return False
         self._stirred.clear()
         if self._asked and not await self._is_anything_due() and not self._line:
@@ -190,7 +192,7 @@ class Scan:
                 await self._stirred.wait()
 
     async def _claim(self, limit: int, *, notices: bool) -> list[claims.Claimed]:
-        if self._stopped or not limit:
+        if self._stopped or not limit or not self._clock_check.trusted():
             return []
         await self.free_doubtful()
         token = uuid4()
@@ -203,14 +205,8 @@ class Scan:
             self._doubtful.add(token)
             raise
 
-
-async def _logged(scan: Awaitable[int]) -> int:
-    """Await a scan that nobody waits for, and return how many it started; the next one tries again."""
-    try:
-        return await scan
-    except Exception as error:
-        if is_unavailable(error):
-            log.warning("the database is away; the next scan tries again", error=type(error).__name__)
-        else:
-            log.exception("a scan failed in an unforeseen way")
-    return 0
+    async def _survived(self, scan: Awaitable[int]) -> int:
+        """Return how many deliveries a scan started; after an error the next one tries again."""
+        with self._errors:
+            return await scan
+        return 0

@@ -70,8 +70,8 @@ class Scheduler:
         return self._scheduler is not None
 
     def start(self) -> None:
-        self._scheduler = AsyncIOScheduler(timezone="UTC")
-        self._scheduler.add_job(
+        scheduler = AsyncIOScheduler(timezone="UTC")
+        scheduler.add_job(
             self._run,
             _Every(seconds=self._interval.total_seconds(), timezone="UTC"),
             id=_JOB,
@@ -80,20 +80,19 @@ class Scheduler:
         )
         # At the start too, and every hour: whoever switches the machine off at night has it done in the morning.
         every_hour = CronTrigger(minute=0, timezone=self._zone)
-        self._scheduler.add_job(
-            self._run_dailies, every_hour, id="daily", next_run_time=self._clock.now(), **_ONE_AT_A_TIME
-        )
+        scheduler.add_job(self._run_dailies, every_hour, id="daily", next_run_time=self._clock.now(), **_ONE_AT_A_TIME)
         self._ran_at = self._clock.monotonic()
-        self._scheduler.start()
+        scheduler.start()
+        self._scheduler = scheduler
         log.info("scheduler started", worker=self._worker_name)
 
     def stop(self) -> None:
         """Start no scan any more. One that runs is not broken off: see `Scan.start`."""
         if self._scheduler:
-            self._scheduler.shutdown(wait=False)
-            self._scheduler = None
+            scheduler, self._scheduler = self._scheduler, None
             for daily in self._dailies:
                 daily.stop()
+            scheduler.shutdown(wait=False)
             log.info("scheduler stopped", worker=self._worker_name)
 
     async def ended(self) -> None:

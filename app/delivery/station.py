@@ -10,10 +10,12 @@ import structlog
 
 from app.delivery.flights import Flights
 from app.delivery.leadership import Leadership
+from app.delivery.loop_errors import LoopErrors
 from app.delivery.membership import Membership
 from app.delivery.records import Records
 from app.delivery.scan import Scan
 from app.store.database import is_unavailable
+from app.store.job_runs import last_scan_at
 
 log = structlog.get_logger()
 GRACE = 30.0
@@ -34,21 +36,26 @@ class Station:
         records: Records,
         lease: timedelta,
         *,
+        scan_interval: timedelta,
         grace: float = GRACE,
     ) -> None:
         self.scan = scan
         self.flights = flights
         self.records = records
-        self._membership = membership
+        self.membership = membership
         self._leadership = leadership
+        self._scan_interval = scan_interval
+        self._lease = lease.total_seconds()
         self._interval = min(lease.total_seconds() / 6, _SLOWEST_BEAT)
         self._grace = grace
+        self._errors = {part: LoopErrors(part) for part in ("heartbeat", "take-over", "claims", "leadership", "leader")}
         self._closing = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Station":
-        await self._membership.join()
+        self.membership.clock_check.start(await last_scan_at(self._scan_interval))
+        await self.membership.join()
         await self.pulse()
         self._beating = asyncio.create_task(self._beat())
         return self
@@ -68,7 +75,7 @@ class Station:
             await self._beating
         with _while_the_database_is_there():
             await self.scan.free_doubtful()
-            await self._membership.leave()
+            await self.membership.leave()
 
     def stop(self) -> None:
         """Claim nothing any more, and let another process lead. May be called from a signal."""
@@ -76,18 +83,27 @@ class Station:
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._resign())
 
+    async def wait_for_clock(self) -> None:
+        """Wait until the clock is trusted; see ClockCheck."""
+        while not self.membership.clock_check.trusted():  # noqa: ASYNC110 - time passes by itself
+            await asyncio.sleep(1)
+
     async def pulse(self) -> None:
-        """Beat once, relieve the dead, and lead if nobody else does."""
-        try:
-            returned = await self._membership.pulse(self.scan.trouble)
-            await self.scan.free_doubtful()
-            if self._leadership:
-                await self._leadership.pulse(returned)
-        except Exception as error:
-            if is_unavailable(error):
-                log.warning("the database is away", error=type(error).__name__)
-            else:
-                log.error("a beat failed in an unforeseen way", exc_info=error)
+        """Write a heartbeat, take over from the dead, and lead if no other does; what fails stops nothing else."""
+        with self._errors["heartbeat"]:
+            await self.membership.beat(self.scan.trouble)
+            returned = 0
+            with self._errors["take-over"]:
+                returned = await self.membership.relieve_dead()
+            with self._errors["claims"]:
+                await self.scan.free_doubtful()
+            with self._errors["leadership"]:
+                if self._leadership:
+                    await self._leadership.pulse(returned)
+        self._check_leadership()
+
+    def _check_leadership(self) -> None:
+        with self._errors["leader"]:
             if self._leadership:
                 self._leadership.check()
 
@@ -97,16 +113,24 @@ class Station:
                 await self._leadership.resign()
 
     async def _beat(self) -> None:
-        """Pulse every interval. While a pulse hangs in the database, our trust in the lease runs out all the same."""
+        """Pulse every interval. While a pulse hangs in the database, our trust in the lease runs out all the same.
+
+        One that hangs for a lease is given up for another: its connection may be dead without a word.
+        """
         pulse: asyncio.Task[None] | None = None
+        ends = 0.0
+        loop = asyncio.get_running_loop()
         while not await self._closed_within(self._interval):
-            if self._leadership:
-                self._leadership.check()
+            self._check_leadership()
+            if pulse and not pulse.done() and loop.time() >= ends:
+                pulse.cancel()
+                self._errors["heartbeat"].add(TimeoutError())
+                pulse = None
             if pulse is None or pulse.done():
-                pulse = asyncio.create_task(self.pulse())
+                pulse, ends = asyncio.create_task(self.pulse()), loop.time() + self._lease
         if pulse:
             pulse.cancel()
-            await asyncio.wait([pulse])
+            await asyncio.wait([pulse], timeout=_LAST_WORDS)
 
     async def _closed_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):

@@ -1,5 +1,6 @@
 """Ways to reach the operator when something is wrong, beside the ledger: it may be what is stuck."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from app.mail.envelope import Transport, TransportError
 from app.mail.operator import OperatorMails
 
 _PATIENCE = 10.0  # seconds for each step of a request
+_LONGEST = 30.0  # seconds for all of it: a server that answers a byte at a time never ends a step
 
 
 class NotTold(Exception):
@@ -76,9 +78,9 @@ class ByWebhook:
 async def request(method: str, url: str, json: Mapping[str, str] | None = None) -> None:
     """Ask a server of the operator's, and follow nowhere else. Raises NotTold; its text never holds the address."""
     try:
-        async with httpx.AsyncClient(timeout=_PATIENCE) as client:
+        async with asyncio.timeout(_LONGEST), httpx.AsyncClient(timeout=_PATIENCE) as client:
             answer = await client.request(method, url, json=json)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise NotTold(type(error).__name__) from error
     if not answer.is_success:
         raise NotTold(f"it answered {answer.status_code}")

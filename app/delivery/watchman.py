@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
+from typing import Protocol
 
 import structlog
 
 from app.clock import Clock
+from app.delivery.loop_errors import LoopErrors
 from app.delivery.telling import Channel, News, NotTold, request
 from app.domain.alarms import Alarm, Limits, Stand, ringing
 from app.rendering import long_date, render
 from app.store import alarms
-from app.store.database import is_unavailable
 from app.store.desk_models import RaisedAlarm
 from app.store.job_runs import SCAN, last_run
 from app.store.pauses import paused
@@ -22,6 +23,20 @@ log = structlog.get_logger()
 EVERY = 30.0
 """Seconds between two looks."""
 _PING_EVERY = 60.0  # seconds
+_LONGEST = 60.0  # seconds to tell by one channel: a mail server may keep us waiting for ten minutes
+
+
+class Worker(Protocol):
+    """What a process knows of its own work. `silent_for`: how long its heartbeat has not been written."""
+
+    name: str
+    lease: timedelta
+
+    @property
+    def silent_for(self) -> timedelta: ...
+
+    @property
+    def clock_deviation(self) -> timedelta: ...
 
 
 class Watchman:
@@ -33,7 +48,7 @@ class Watchman:
         channels: Sequence[Channel],
         limits: Limits,
         ping_url: str,
-        worker_name: str,
+        worker: "Worker",
         paused: bool,
         clock: Clock,
         words: "Words",
@@ -42,13 +57,15 @@ class Watchman:
         self._channels = channels
         self._limits = limits
         self._ping_url = ping_url
-        self._worker_name = worker_name
+        self._worker = worker
         self._paused = paused
         self._clock = clock
         self._words = words
         self._since = clock.now()
         self._pinged_for: datetime | None = None
         self._pinged_at = float("-inf")
+        self._heartbeat_alarm: RaisedAlarm | None = None
+        self._errors = {part: LoopErrors(part) for part in ("alerts", "heartbeat alert", "channel", "ping")}
         self._closing = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
 
@@ -66,33 +83,63 @@ class Watchman:
                 await self._looking
 
     async def look(self) -> None:
-        """Look once: raise alarms, tell what nobody was told, and ping."""
+        """Look once: raise alarms, tell what nobody was told, and ping; what fails stops nothing else."""
         now = self._clock.now()
-        stand = await alarms.take_stand(now, self._since, paused=self._paused or await paused() is not None)
+        with self._errors["heartbeat alert"]:
+            await self._look_at_heartbeat(now)
+        with self._errors["alerts"]:
+            await self._look_at_ledger(now)
+        with self._errors["ping"]:
+            await self._ping()
+
+    async def _look_at_heartbeat(self, now: datetime) -> None:
+        """Tell, once, that our heartbeat has not been written for a lease, and once that it is written again."""
+        silent_for, alarm = self._worker.silent_for, self._heartbeat_alarm
+        if silent_for >= self._worker.lease and alarm is None:
+            alarm = RaisedAlarm(name=Alarm.HEARTBEAT.value, since=now - silent_for, rang_at=now)
+        elif silent_for < self._worker.lease and alarm:
+            alarm.over_at = now
+        else:
+            return
+        log.warning("alarm is over" if alarm.over_at else "alarm", alarm=alarm.name)
+        if await self._tell(self._words.about(alarm, worker=self._worker.name), now):
+            self._heartbeat_alarm = None if alarm.over_at else alarm
+
+    async def _look_at_ledger(self, now: datetime) -> None:
+        stand = await alarms.take_stand(
+            now,
+            self._since,
+            paused=self._paused or await paused() is not None,
+            clock_deviation=self._worker.clock_deviation,
+        )
         await alarms.record(ringing(stand, self._limits), now)
         for alarm in await alarms.take_untold(now):
             log.warning("alarm is over" if alarm.over_at else "alarm", alarm=alarm.name)
             if await self._tell(self._words.about(alarm, stand), now):
                 await alarms.told(alarm, now)
-        await self._ping()
 
     async def _tell(self, news: News, now: datetime) -> bool:
-        """Return whether anybody heard it; with nobody to tell, the log is enough."""
-        heard = not self._channels
-        for channel in self._channels:
+        """Return whether any channel took it; without a channel the log is enough."""
+        taken = await asyncio.gather(*(self._tell_by(channel, news, now) for channel in self._channels))
+        return any(taken) or not self._channels
+
+    async def _tell_by(self, channel: Channel, news: News, now: datetime) -> bool:
+        with self._errors["channel"]:
             try:
-                await channel.tell(news, now)
-                heard = True
-            except NotTold as error:
-                log.error("the operator could not be told", by=type(channel).__name__, error=str(error))
-        return heard
+                async with asyncio.timeout(_LONGEST):
+                    await channel.tell(news, now)
+            except (NotTold, TimeoutError) as error:
+                log.error("the operator could not be told", by=type(channel).__name__, error=str(error) or "time-out")
+            else:
+                return True
+        return False
 
     async def _ping(self) -> None:
         """Show a dead man's switch that our scans end well; where another leads, that one does."""
         if not self._ping_url or self._clock.monotonic() - self._pinged_at < _PING_EVERY:
             return
         run = await last_run(SCAN)
-        if run is None or run.worker_name != self._worker_name or run.started_at == self._pinged_for:
+        if run is None or run.worker_name != self._worker.name or run.started_at == self._pinged_for:
             return
         try:
             await request("GET", self._ping_url)
@@ -102,13 +149,7 @@ class Watchman:
 
     async def _look_again_and_again(self) -> None:
         while not self._closing.is_set():
-            try:
-                await self.look()
-            except Exception as error:
-                if is_unavailable(error):
-                    log.warning("the database is away; the watchman waits", error=type(error).__name__)
-                else:
-                    log.exception("the watchman failed in an unforeseen way")
+            await self.look()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):
                     await self._closing.wait()
@@ -122,14 +163,15 @@ class Words:
         self._zone = zone
         self._origin = origin
 
-    def about(self, alarm: RaisedAlarm, stand: Stand) -> News:
+    def about(self, alarm: RaisedAlarm, stand: Stand | None = None, worker: str = "") -> News:
         values: Mapping[str, object] = {
             "alarm": Alarm(alarm.name),
             "stand": stand,
             "since": self._moment(alarm.since),
             "over": self._moment(alarm.over_at),
-            "oldest": self._moment(stand.oldest_due_at),
-            "led": self._moment(stand.led_at),
+            "oldest": self._moment(stand.oldest_due_at if stand else None),
+            "led": self._moment(stand.led_at if stand else None),
+            "worker": worker,
         }
         short = render("emails/alarm/short.txt", self._language, origin=self._origin, **values).strip()
         facts = {

@@ -19,6 +19,9 @@ class Alarm(StrEnum):
     FAILING = "failing"
     MAIL_SERVER = "mail_server"
     UNCERTAIN = "uncertain"
+    CLOCK = "clock"
+    HEARTBEAT = "heartbeat"
+    """Each process tells of its own, without the ledger: it may be what is stuck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Stand:
 
     `watched_since`: since when this process looks. `led_at`: when a scheduler was last seen to live.
     `tried_at`: when the last attempt ended. `unanswered`: what is uncertain now, and tries whose
-    answer was lost. `trouble`: why the mail server cannot be used, or empty.
+    answer was lost. `trouble`: why the mail server cannot be used, or empty. `clock_deviation`: how
+    far this process's clock is ahead of the ledger while sending waits for that, or (negative) behind.
     """
 
     now: datetime
@@ -40,6 +44,7 @@ class Stand:
     failed: int
     unanswered: int
     trouble: str
+    clock_deviation: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ def ringing(stand: Stand, limits: Limits) -> set[Alarm]:
         Alarm.FAILING: ended >= _ENOUGH and stand.failed * 100 >= ended * limits.failures,
         Alarm.MAIL_SERVER: bool(stand.trouble),
         Alarm.UNCERTAIN: stand.unanswered > 0,
+        Alarm.CLOCK: bool(stand.clock_deviation),
     }
     return {alarm for alarm, rings in wrong.items() if rings}
 

@@ -21,7 +21,9 @@ _FIRST_WAIT = timedelta(minutes=1)
 _LONGEST_WAIT = timedelta(hours=1)
 
 
-async def take_stand(now: datetime, watched_since: datetime, *, paused: bool) -> Stand:
+async def take_stand(
+    now: datetime, watched_since: datetime, *, paused: bool, clock_deviation: timedelta = timedelta()
+) -> Stand:
     """Return how the post office stands; it costs the same however many letters there are."""
     newest = await Attempt.all().order_by("-id").first()
     lease = await Lease.get(name=SCHEDULER).select_related("worker")
@@ -43,6 +45,7 @@ async def take_stand(now: datetime, watched_since: datetime, *, paused: bool) ->
         failed=counts[Status.FAILED],
         unanswered=counts[Outcome.UNANSWERED] + uncertain,
         trouble=trouble.trouble if trouble else "",
+        clock_deviation=clock_deviation,
     )
 
 

@@ -7,6 +7,7 @@ from app.store.models import JobRun
 from app.store.statements import numbered
 
 SCAN = "scan"
+SCAN_COMMAND = "scan command"
 
 _BEGIN = """
     INSERT INTO job_runs (name, worker_name, started_at, next_at) VALUES (@1, @2, @3, @4)
@@ -29,9 +30,9 @@ _END = """
 """
 
 
-async def job_began(name: str, worker_name: str, now: datetime, next_at: datetime) -> None:
-    """Put on record that a job runs from now on, and when it is to run again."""
-    moments = [as_parameter(now), as_parameter(next_at)]
+async def job_began(name: str, worker_name: str, now: datetime, next_at: datetime | None = None) -> None:
+    """Put on record that a job runs from now on, and when it is to run again if anything repeats it."""
+    moments = [as_parameter(now), as_parameter(next_at) if next_at else None]
     await connection().execute_query(numbered(_BEGIN), [name, worker_name, *moments])
 
 
@@ -50,6 +51,17 @@ async def job_ended(name: str, now: datetime, took: timedelta, number: int) -> N
     """Put on record that a job has ended, how long it took, and of how many things it took care."""
     milliseconds = round(took.total_seconds() * 1000)
     await connection().execute_query(numbered(_END), [as_parameter(now), number, milliseconds, name])
+
+
+async def last_scan_at(interval: timedelta) -> datetime | None:
+    """Return when due deliveries were last looked for: only processes that trust their clock do so.
+
+    Heartbeats and letters are no such sign, for a process whose clock is wrong writes them too.
+    """
+    moments = []
+    for run in await JobRun.filter(name__in=(SCAN, SCAN_COMMAND)):
+        moments += [run.started_at, *([run.next_at - interval] if run.next_at else [])]
+    return max(moments, default=None)
 
 
 async def last_run(name: str) -> JobRun | None:

@@ -17,4 +17,5 @@ def lowest_row_id(moment: datetime) -> UUID:
 
 
 def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+    """Return those since 1970; a clock that was never set may say less than the day that a quota looks back."""
+    return max(0, int(moment.timestamp() * 1000))

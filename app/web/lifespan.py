@@ -39,7 +39,7 @@ def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
             app.state.mailbox, app.state.station = mailbox, station
             app.state.bulk_actions, app.state.wake_scan = bulk_actions, station.scan.start
             with _stopping_at_signals(station.stop):  # until the last delivery has landed
-                async with station, bulk_actions, build_watchman(mailbox):
+                async with station, bulk_actions, build_watchman(mailbox, station):
                     yield
 
     return lifespan

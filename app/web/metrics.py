@@ -14,7 +14,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from app.delivery.loop_errors import survived
 from app.domain.status import HeldReason, Outcome, Status
+from app.log import LogStream
 from app.store.job_runs import SCAN
 from app.store.models import JobRun
 from app.store.tallies import DURATION, LATENESS, WAITING, Count
@@ -26,7 +28,9 @@ _PREFIX = "slow_mailbox_"
 def exposition(watched: Watched, now: datetime, lease: timedelta, *, paused: bool) -> bytes:
     """Return the text that Prometheus reads. A leader that was not seen for `lease` is taken for dead."""
     registry = CollectorRegistry()
-    registry.register(_Look([*_ledger(watched, now), *_tries(watched.counts), *_office(watched, now, lease, paused)]))
+    registry.register(
+        _Look([*_ledger(watched, now), *_tries(watched.counts), *_office(watched, now, lease, paused), *_process()])
+    )
     return generate_latest(registry)
 
 
@@ -77,6 +81,19 @@ def _office(watched: Watched, now: datetime, lease: timedelta, paused: bool) -> 
     yield _gauge("paused", "1 while all sending is paused.", watched.paused or paused)
     if watched.last_scan:
         yield from _scans(watched.last_scan)
+
+
+def _process() -> Iterator[Metric]:
+    """Yield what only the process that answers knows."""
+    lines = CounterMetricFamily(_PREFIX + "log_failures", "Log lines that this process could not write.")
+    lines.add_metric([], LogStream.failures)
+    yield lines
+    errors = CounterMetricFamily(
+        _PREFIX + "loop_errors", "Errors that loops of this process survived.", labels=["loop"]
+    )
+    for loop, number in survived.items():
+        errors.add_metric([loop], number)
+    yield errors
 
 
 def _scans(run: JobRun) -> Iterator[Metric]:

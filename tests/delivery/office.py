@@ -112,6 +112,7 @@ class Office:
             flights=self.flights,
             records=self.records,
             lease=choices.lease,
+            scan_interval=MINUTE,
             grace=choices.grace,
         )
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from tortoise.exceptions import OperationalError
 
+from app.delivery.loop_errors import survived
 from app.store import leases
 from app.store.models import Delivery, Lease
 from tests.delivery.office import LEASE, Choices, Office, Town
@@ -117,6 +118,61 @@ async def test_a_leader_whose_database_hangs_stops_all_the_same(
         await hangs.wait()
         town.clock.advance(timedelta(seconds=0.25))
         await asyncio.wait_for(stopped.wait(), 60)
+        monkeypatch.undo()
+
+
+async def test_a_heartbeat_that_hangs_for_a_lease_is_given_up_for_another(
+    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.station:
+        beat, begun = leases.beat, 0
+
+        async def hang_once(*args: object) -> bool:
+            nonlocal begun
+            begun += 1
+            if begun == 1:
+                await asyncio.Event().wait()
+            goes_on.set()
+            return await beat(*args)  # type: ignore[arg-type]
+
+        goes_on = asyncio.Event()
+        monkeypatch.setattr(leases, "beat", hang_once)
+        await asyncio.wait_for(goes_on.wait(), 60)
+
+
+async def test_a_part_of_a_pulse_that_fails_stops_no_other_and_is_logged_once(
+    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with town.office(server.port) as office:
+
+        async def fail(*_: object) -> None:
+            raise ValueError
+
+        monkeypatch.setattr(office.membership, "relieve_dead", fail)
+        monkeypatch.setattr(office.scan, "free_doubtful", fail)
+        before = survived["take-over"]
+        for _ in range(3):
+            await office.station.pulse()
+        assert office.scheduler.running
+        assert survived["take-over"] == before + 3
+        assert "".join(capsys.readouterr()).count("unforeseen") == 2
+        monkeypatch.undo()
+
+
+async def test_an_error_of_the_leader_s_check_ends_no_heartbeat(
+    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the log broke under `Scheduler.stop`."""
+    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.station:
+
+        def fail() -> None:
+            raise BrokenPipeError
+
+        monkeypatch.setattr(office.leadership, "check", fail)
+        beats = max((await leases.beats()).values())
+        async with asyncio.timeout(60):
+            while max((await leases.beats()).values()) < beats + 3:  # noqa: ASYNC110 - the database does not tell
+                await asyncio.sleep(0.01)
         monkeypatch.undo()
 
 

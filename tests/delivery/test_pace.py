@@ -37,11 +37,12 @@ def test_a_domain_that_has_shown_nothing_yet_takes_a_quarter(clock: FrozenClock)
     assert len(_started(pace, "another")) == 5
 
 
-def test_a_quick_domain_takes_every_seat(clock: FrozenClock) -> None:
+def test_a_quick_domain_takes_all_but_a_fifth(clock: FrozenClock) -> None:
     pace = Pace(clock, 20, None, None)
     _finish(pace, "quick", _started(pace, "quick", 1))
-    assert len(_started(pace, "quick", 20)) == 20
+    assert len(_started(pace, "quick", 20)) == 16
     assert pace.closed() == []
+    assert pace.start("another") is not None
 
 
 def test_a_domain_whose_letters_take_long_is_never_taken_for_quick(clock: FrozenClock) -> None:

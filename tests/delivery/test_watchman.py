@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from app.delivery.watchman import Watchman, Words
 from app.domain.alarms import Limits
 from app.domain.status import Outcome, Status
 from app.sealing import Sealer
+from app.store import alarms
 from app.store.database import connected
 from app.store.desk_models import RaisedAlarm
 from app.store.job_runs import SCAN, job_began
@@ -44,12 +46,24 @@ async def hook() -> AsyncIterator[Receiver]:
         yield made
 
 
-def watchman(clock: FrozenClock, *channels: Channel, ping_url: str = "", name: str = "office") -> Watchman:
+@dataclass
+class Own:
+    """What the process that looks knows of its own work."""
+
+    name: str = "office"
+    lease: timedelta = timedelta(seconds=30)
+    silent_for: timedelta = timedelta()
+    clock_deviation: timedelta = timedelta()
+
+
+def watchman(
+    clock: FrozenClock, *channels: Channel, ping_url: str = "", name: str = "office", worker: Own | None = None
+) -> Watchman:
     return Watchman(
         channels=channels,
         limits=Limits(timedelta(hours=1), 10),
         ping_url=ping_url,
-        worker_name=name,
+        worker=worker or Own(name),
         paused=False,
         clock=clock,
         words=Words("en", "UTC", "https://letters.test"),
@@ -232,3 +246,54 @@ async def test_others_get_the_form_they_take(host: str, keys: set[str], clock: F
     form = ByWebhook(f"https://{host}/services/x")._form(news.about(alarm, WELL), clock.now())
     assert keys <= set(form)
     assert "alarm" in form or len(form) == 1
+
+
+@pytest.mark.parametrize("hours", [240, -20_000], ids=["ahead", "behind"])
+@pytest.mark.usefixtures("ledger")
+async def test_a_clock_that_is_off_is_told(clock: FrozenClock, hook: Receiver, hours: int) -> None:
+    own = Own(clock_deviation=timedelta(hours=hours))
+    looking = watchman(clock, ByWebhook(hook.url), worker=own)
+    await looking.look()
+    await looking.look()
+    ((_, _, told),) = hook.received
+    assert (told["alarm"], told["state"]) == ("clock", "ringing")
+    assert f"{abs(hours)} hours {'ahead' if hours > 0 else 'behind'}" in told["text"]
+
+
+@pytest.mark.usefixtures("ledger")
+async def test_our_own_heartbeat_is_told_of_without_the_ledger(
+    clock: FrozenClock, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(alarms, "take_stand", away)
+    own = Own(silent_for=timedelta(seconds=29))
+    looking = watchman(clock, ByWebhook(hook.url), worker=own)
+    await looking.look()
+    assert hook.received == []
+    own.silent_for, hook.status = timedelta(seconds=30), 503
+    await looking.look()
+    hook.status = 200
+    await looking.look()
+    await looking.look()
+    assert [(told["alarm"], told["state"]) for _, _, told in hook.received] == [("heartbeat", "ringing")] * 2
+    assert "office has written none since" in hook.received[1][2]["text"]
+    own.silent_for = timedelta()
+    await looking.look()
+    await looking.look()
+    assert [told["state"] for _, _, told in hook.received[2:]] == ["over"]
+
+
+async def test_a_channel_that_breaks_keeps_nothing_from_the_others(
+    ledger: Ledger, clock: FrozenClock, hook: Receiver
+) -> None:
+    class Broken:
+        async def tell(self, *_: object) -> None:
+            raise ValueError
+
+    looking = watchman(clock, Broken(), ByWebhook(hook.url), ping_url=f"{hook.url}/ping")
+    await job_began(SCAN, "office", clock.now(), clock.now())
+    await _trouble(ledger, clock)
+    await looking.look()
+    assert [path for _, path, _ in hook.received] == ["/", "/ping"]

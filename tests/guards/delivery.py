@@ -2,7 +2,8 @@
 
 L1: a claim is its worker's alone. L2: what a dead worker held is neither lost nor doubled. L3: an
 answer is put on record when the database is back. L4: stopping doubles nothing. L5: what is too
-late waits for a person, and who has lost the lease does not lead.
+late waits for a person, and who has lost the lease does not lead. L6: a clock that is far ahead sends
+nothing early. L7: no domain holds all connections. P17: what fails beside a delivery stops none.
 """
 
 from tests.guards.guard import Guard
@@ -231,5 +232,54 @@ DELIVERY = (
         " and self._clock.monotonic() < self._until",
         "",
         "tests/delivery/test_leadership.py::test_a_leader_without_a_database_stops_before_others_may_take_over",
+    ),
+    Guard(
+        "L6",
+        "app/delivery/clock_check.py",
+        "if deviation > _TOLERANCE and not self._accepts(deviation, monotonic):",
+        "if False:",
+        "tests/delivery/test_clock_check.py::test_nothing_is_claimed_called_off_or_led_until_the_clock_is_trusted",
+    ),
+    Guard(
+        "L6",
+        "app/delivery/clock_check.py",
+        "return monotonic - self._waiting_since >= LONGEST_WAIT",
+        "return False",
+        "tests/delivery/test_clock_check.py::test_far_ahead_it_waits_ten_minutes_at_most",
+    ),
+    Guard(
+        "L7",
+        "app/delivery/pace.py",
+        "self._has_most(domain)\n            or ",
+        "",
+        "tests/delivery/test_silent_domain.py::test_a_quick_domain_that_falls_silent_holds_no_other_s_letters",
+    ),
+    Guard(
+        "P17",
+        "app/log.py",
+        "except OSError:",
+        "except KeyError:",
+        "tests/unit/test_log.py::test_what_cannot_be_written_is_counted_and_raises_nothing",
+    ),
+    Guard(
+        "P17",
+        "app/log.py",
+        "if not self._poll.poll(self._wait):",
+        "if False:",
+        "tests/unit/test_log.py::test_a_reader_that_never_reads_holds_nothing_up_and_misses_only_what_does_not_fit",
+    ),
+    Guard(
+        "P17",
+        "app/delivery/station.py",
+        'with self._errors["leader"]:',
+        "if True:",
+        "tests/delivery/test_leadership.py::test_an_error_of_the_leader_s_check_ends_no_heartbeat",
+    ),
+    Guard(
+        "P17",
+        "app/delivery/watchman.py",
+        'with self._errors["channel"]:',
+        "if True:",
+        "tests/delivery/test_watchman.py::test_a_channel_that_breaks_keeps_nothing_from_the_others",
     ),
 )

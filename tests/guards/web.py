@@ -160,8 +160,8 @@ WEB = (
     Guard(
         "P9",
         "app/web/proxies.py",
-        "_believing(settings.trusted_proxies, app)",
-        '_believing("*", app)',
+        "_believing(settings.trusted_proxies, _nothing)",
+        '_believing("*", _nothing)',
         "tests/web/test_proxies.py::test_nobody_else_names_the_client",
     ),
     Guard(
@@ -344,7 +344,7 @@ WEB = (
         "app/domain/letter.py",
         r"[\U0001F1E6-\U0001F1FF]{2}|\X",
         r"\X",
-        "tests/web/test_stalls.py::test_no_escaped_text_stops_the_loop",
+        "tests/web/test_stalls.py::test_no_text_that_is_counted_stops_the_loop",
     ),
     Guard(
         "P16",

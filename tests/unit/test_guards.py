@@ -14,7 +14,9 @@ def test_every_row_has_a_test() -> None:
     assert rows >= {f"S{number}" for number in range(1, 12) if number != 8}  # no row has this number
 
 
-@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: f"{guard.row}-{guard.test.rpartition('::')[2]}")
+@pytest.mark.parametrize(
+    "guard", GUARDS, ids=lambda guard: f"{guard.row}-{guard.test.rpartition('::')[2]}-{guard.text}"
+)
 def test_guard_and_test_are_where_they_are_said_to_be(guard: Guard) -> None:
     assert guard.text in (ROOT / guard.path).read_text()
     path, _, name = guard.test.partition("::")

@@ -219,6 +219,14 @@ async def test_no_escaped_text_stops_the_loop(asked: Asked, alphabet: str) -> No
     assert await asked.stall("POST", "/letters", body, "application/x-www-form-urlencoded") <= STALL_LIMIT
 
 
+@pytest.mark.parametrize("alphabet", ["flags", "letters", "flags and marks", "families", "syllables", "conjuncts"])
+async def test_no_text_that_is_counted_stops_the_loop(asked: Asked, alphabet: str) -> None:
+    """Beyond four code points for each of 20,000 characters nothing is counted."""
+    text = (ALPHABETS[alphabet] * 80_000)[:80_000]
+    body = b"".join(_multipart(LETTER | {"body": text}))
+    assert await asked.stall("POST", "/letters", body, "multipart/form-data; boundary=x") <= STALL_LIMIT
+
+
 @pytest.mark.parametrize("text", ["%", "%41a", "%41", "+", "=", "a=1&", "&"])
 async def test_no_escapes_stop_the_loop(asked: Asked, text: str) -> None:
     body = b"body=" + text.encode() * (BODY_LIMIT // len(text) - 5)

@@ -1,0 +1,49 @@
+"""Exceptions that long-lived loops survive: counted for /metrics, and logged once until the loop works again."""
+
+from collections import Counter
+from types import TracebackType
+
+import structlog
+
+from app.store.database import is_unavailable
+
+log = structlog.get_logger()
+survived: Counter[str] = Counter()
+"""How many exceptions this process has survived, by loop."""
+
+
+class LoopErrors:
+    """A context manager around one round of a loop; it lets no Exception out."""
+
+    def __init__(self, loop: str) -> None:
+        self._loop = loop
+        self._cause = ""
+        self._failures = 0
+        survived[loop] += 0  # /metrics shows a loop that has not failed, too
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, Exception):
+            self.add(error)
+            return True
+        if error is None and self._cause:
+            log.info("works again", loop=self._loop, failures=self._failures)
+            self._cause, self._failures = "", 0
+        return False
+
+    def add(self, error: Exception) -> None:
+        """Count a failure, and log it unless the round before failed in the same way."""
+        survived[self._loop] += 1
+        self._failures += 1
+        name = type(error).__name__
+        cause = "the database is away" if is_unavailable(error) else name
+        if cause == self._cause:
+            return
+        self._cause = cause
+        if cause == name:
+            log.error("failed in an unforeseen way; it goes on", loop=self._loop, exc_info=error)
+        else:
+            log.warning(cause, loop=self._loop, error=name)
