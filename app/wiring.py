@@ -173,7 +173,8 @@ def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
     settings, clock = mailbox.settings, mailbox.clock
     flights = Flights(_FLIGHTS_PER_CONNECTION * settings.smtp_connections)
     breaker = Breaker(clock, random.random)
-    pace = Pace(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain)
+    most = max(1, flights.seats * 4 // 5)
+    pace = Pace(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain, most)
     packer = _packer(mailbox)
     judge = Judge(packer, breaker, pace, random.random)
     answers = Answers(settings.answers_dir)

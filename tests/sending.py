@@ -17,8 +17,10 @@ TAKEN = Reply(250, "2.0.0", "taken", "body")
 PATIENT = Patience(connect=60, command=60, answer=60, quit=2, idle=600)
 
 
-def letter(name: str = "reader", text: bytes = b"Subject: hello\r\n\r\nhello\r\n") -> Envelope:
-    return Envelope("letters@slow.test", f"{name}@reader.test", text)
+def letter(
+    name: str = "reader", text: bytes = b"Subject: hello\r\n\r\nhello\r\n", domain: str = "reader.test"
+) -> Envelope:
+    return Envelope("letters@slow.test", f"{name}@{domain}", text)
 
 
 class HandOver:

@@ -48,11 +48,13 @@ class Pace:
     even a quick one takes all: should it fall silent, others go on over the connections that are left.
     """
 
-    def __init__(self, clock: Clock, seats: int, rate: int | None, rate_per_domain: int | None) -> None:
-        """Take letters a minute, over all and per domain; None for no limit."""
+    def __init__(
+        self, clock: Clock, seats: int, rate: int | None, rate_per_domain: int | None, most: int | None = None
+    ) -> None:
+        """Take letters a minute, over all and per domain, None for no limit; and the most of a domain in flight."""
         self._clock = clock
         self._few = max(1, seats // 4)
-        self._most = max(1, seats - max(1, seats // 5))
+        self._most = most or max(1, seats - max(1, seats // 5))
         self._rate_per_domain = rate_per_domain
         self._over_all = Meter(rate, clock.monotonic()) if rate else None
         self._meters: dict[str, Meter] = {}

@@ -60,6 +60,11 @@ class Conversation(Line):
     def usable(self) -> bool:
         return not (self.ended or self._leaving)
 
+    @property
+    def domains(self) -> set[str]:
+        """The domains of the letters that are on this connection now."""
+        return {passage.domain for passage in (self._current, self._behind) if passage}
+
     def takes(self, passage: Passage) -> bool:
         """Whether a letter may be offered here; one that is too large ends by our own verdict (RFC 1870)."""
         limit, size = self.offers.size, len(passage.envelope.message)

@@ -30,6 +30,7 @@ class Passage:
         "answered",
         "begun",
         "carrier",
+        "domain",
         "ended",
         "envelope",
         "first",
@@ -40,6 +41,7 @@ class Passage:
 
     def __init__(self, envelope: Envelope, hand_over: HandOver, begun: Begun, answered: Answered) -> None:
         self.envelope = envelope
+        self.domain = envelope.recipient.rpartition("@")[2].lower()
         self.begun = begun
         self.answered = answered
         self.carrier: Carrier | None = None

@@ -9,17 +9,23 @@ from app.mail.envelope import Outage
 from app.mail.passage import Passage
 from app.mail.window import Window
 
+_FEW = 4  # connections, of which none can be kept free
+
 
 class Pool:
     """Gives each letter a connection: the one that rests since least, a new one, or the next to be free.
 
     Every connection, one that is just being made or taking leave too, has one of the seats. So
-    there are never more than `connections` of them.
+    there are never more than `connections` of them. A few stay free of any single domain, and on a
+    connection of a domain that has more than half of them no other letter follows: should the
+    server stop answering for that domain, the others do not wait for its time-outs.
     """
 
     def __init__(self, *, connections: int, messages_per_connection: int, idle_time: float, clock: Clock) -> None:
         self.window = Window(connections, clock)
         self._connections = self._free = connections
+        self._most = connections if connections < _FEW else connections - max(1, connections // 5)
+        self._connecting: set[Passage] = set()
         self._messages = messages_per_connection
         self._idle_time = idle_time
         self._clock = clock
@@ -34,11 +40,13 @@ class Pool:
 
     def admit(self, passage: Passage) -> None:
         """Start a letter on its way, or let it wait."""
-        if conversation := self._rested():
+        if self._held_by(passage.domain) >= self._most:
+            self._waiting.append(passage)
+        elif conversation := self._rested():
             self.start(conversation, passage)
         elif self._free:
             self._free -= 1
-            passage.connect()
+            self._connect(passage)
         else:
             self._waiting.append(passage)
 
@@ -57,6 +65,7 @@ class Pool:
     def withdraw(self, passage: Passage) -> None:
         """Forget a letter whose sender waits no more."""
         if passage.withdraw():
+            self._connecting.discard(passage)
             self.leave_seat()
 
     def not_connected(self, passage: Passage, outage: Outage) -> None:
@@ -65,6 +74,7 @@ class Pool:
         Some servers take fewer at a time than we might open: then the letters go over those there
         are, and a while passes before another is tried. Where there are none, it is everybody's outage.
         """
+        self._connecting.discard(passage)
         others = self._connections - self._free - len(self._shut) - 1
         if others and not outage.ours:
             self._shut.append(asyncio.get_running_loop().call_later(self._idle_time, self._reopen))
@@ -90,13 +100,15 @@ class Pool:
 
     def leave_seat(self) -> None:
         """Let the next one connect."""
-        for queue in (self._alone, self._waiting):
-            while queue:
-                passage = queue.popleft()
-                if not passage.withdrawn:
-                    return passage.connect()
-        self._free += 1
-        return None
+        while self._alone:
+            passage = self._alone.popleft()
+            if not passage.withdrawn:
+                self._connect(passage)
+                return
+        if following := self._next(set()):
+            self._connect(following)
+        else:
+            self._free += 1
 
     def opened(self, conversation: Conversation) -> None:
         self._open.add(conversation)
@@ -107,6 +119,7 @@ class Pool:
 
     def start(self, conversation: Conversation, passage: Passage) -> None:
         """Begin a letter on a connection that is free."""
+        self._connecting.discard(passage)
         if conversation.takes(passage):
             conversation.begin(passage)
         else:
@@ -137,11 +150,40 @@ class Pool:
 
     def follower(self, conversation: Conversation) -> Passage | None:
         """Take the next letter that this connection is to carry out of those that wait."""
-        while self._waiting and conversation.carried < self._messages:
-            passage = self._waiting.popleft()
-            if not passage.withdrawn and conversation.takes(passage):
+        while conversation.carried < self._messages and (passage := self._next(conversation.domains)):
+            if conversation.takes(passage):
                 return passage
         return None
+
+    def _next(self, carried: set[str]) -> Passage | None:
+        """Take the first waiting letter that may go over a connection with letters to these domains."""
+        skipped = deque[Passage]()
+        found = None
+        while self._waiting and found is None:
+            passage = self._waiting.popleft()
+            if passage.withdrawn:
+                continue
+            if self._may_follow(passage.domain, carried):
+                found = passage
+            else:
+                skipped.append(passage)
+        self._waiting.extendleft(reversed(skipped))
+        return found
+
+    def _may_follow(self, domain: str, carried: set[str]) -> bool:
+        if domain in carried:
+            return True
+        half = self._connections / 2
+        return self._held_by(domain) < self._most and all(self._held_by(other) <= half for other in carried)
+
+    def _held_by(self, domain: str) -> int:
+        """Return how many connections a domain's letters are on, or are being made for them."""
+        connecting = sum(passage.domain == domain for passage in self._connecting)
+        return connecting + sum(domain in conversation.domains for conversation in self._open)
+
+    def _connect(self, passage: Passage) -> None:
+        self._connecting.add(passage)
+        passage.connect()
 
     def _rested(self) -> Conversation | None:
         """Return a connection that is free, the one used last; say QUIT on those that rested too long."""

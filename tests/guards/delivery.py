@@ -249,6 +249,20 @@ DELIVERY = (
     ),
     Guard(
         "L7",
+        "app/mail/pool.py",
+        "if self._held_by(passage.domain) >= self._most:",
+        "if False:",
+        "tests/unit/test_pool.py::test_a_domain_that_falls_silent_leaves_connections_to_others",
+    ),
+    Guard(
+        "L7",
+        "app/mail/pool.py",
+        "and all(self._held_by(other) <= half for other in carried)",
+        "",
+        "tests/unit/test_pool.py::test_a_domain_that_falls_silent_leaves_connections_to_others",
+    ),
+    Guard(
+        "L7",
         "app/delivery/pace.py",
         "self._has_most(domain)\n            or ",
         "",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.clock import FrozenClock
+from tests.delivery.test_scan import Stalling
 from tests.sending import PATIENT, TAKEN, HandOver, WaitingHandOver, letter, transport_to
 from tests.smtp_script import ScriptedServer, Wire, greeting, usual
 from tests.smtp_server import MailServer
@@ -197,3 +198,18 @@ async def test_cancelled_while_waiting_for_a_connection() -> None:
         with pytest.raises(asyncio.CancelledError):
             await second
     assert len(server.accepted) == 2
+
+
+async def test_a_domain_that_falls_silent_leaves_connections_to_others() -> None:
+    """24 letters to one domain and then 20 to others, over 10 connections; the server never answers for the domain."""
+    async with MailServer() as server, transport_to(server.port, connections=10) as transport:
+        server.policy = stalling = Stalling("silent.test")
+        silent = [asyncio.ensure_future(transport.send(letter(domain="silent.test"), HandOver())) for _ in range(24)]
+        await stalling.begun.wait()
+        async with asyncio.timeout(60):
+            others = [transport.send(letter(domain=f"x{number}.test"), HandOver()) for number in range(20)]
+            assert await asyncio.gather(*others) == [TAKEN] * 20
+        assert not any(sending.done() for sending in silent)
+        for sending in silent:
+            sending.cancel()
+        await asyncio.wait(silent)
