@@ -15,6 +15,7 @@ from babel.support import NullTranslations, Translations
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes, select_autoescape
 from jinja2.visitor import NodeTransformer
 
+from app.domain.refusal import Reason
 from app.installation import PACKAGE, folder
 
 LANGUAGES = ("en", "ko")
@@ -81,6 +82,23 @@ def environment(language: str) -> Environment:
     made.globals["language"] = language
     made.filters["date"] = lambda moment, zone: long_date(moment, zone, language)
     return made
+
+
+def refused_because(reason: Reason, language: str) -> str:
+    """Return in plain words what was judged of a refusal, for pages and mails alike."""
+    _ = translations(language).gettext
+    said: dict[Reason, str] = {
+        Reason.NO_SUCH_ADDRESS: _("The mail server says that there is no such address."),
+        Reason.MAILBOX_CLOSED: _("The mail server says that this mailbox is closed."),
+        Reason.MAILBOX_FULL: _("The mail server does not take it yet: it says that the mailbox is full."),
+        Reason.TOO_LARGE: _("The mail server says that the letter is too long for it."),
+        Reason.POLICY: _("The mail server says that its rules keep it from taking our mail."),
+        Reason.MESSAGE: _("The mail server did not want it."),
+        Reason.OURS: _("The mail server does not take our mail yet. That is for us to mend; your letter waits."),
+        Reason.DEFERRED: _("The mail server does not take it yet."),
+        Reason.TOO_LONG: _("The mail server did not take it for days, and we have stopped trying."),
+    }
+    return said[reason]
 
 
 def render(template: str, language: str, **values: Any) -> str:

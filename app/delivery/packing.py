@@ -57,6 +57,7 @@ class Packer:
             page_url=f"{self._origin}/letters/{values['token']}" if to_writer and not asks else "",
             reader=masked(values["recipient_email"]) if to_writer and not asks else "",
             reason="" if claimed.untried else claimed.refusal,
+            refused_for=None if claimed.untried else claimed.refused_for,
             untried=claimed.untried,
             stop_url="" if to_writer else self._stop_url(letter),
             mailbox_url=f"{self._origin}/quiet/{self._vault.mailbox_token(letter['sender_mac'])}" if to_writer else "",

@@ -10,6 +10,7 @@ from app.delivery.breaker import Breaker
 from app.delivery.pace import Pace
 from app.delivery.packing import Packer
 from app.domain.address import redacted
+from app.domain.refusal import NOT_LOGGED_IN
 from app.domain.retry import Delivered, Failed, Ours, Reply, RetryAt, decide, dropped
 from app.domain.status import HeldReason
 from app.errors import KeyMissing
@@ -41,10 +42,12 @@ class Judge:
         )
         if isinstance(decision, Ours):
             self._trip(f"the mail server does not accept us: {reply.code} {reply.text}")
-            return settlements.given_back(claimed, tried.ended_at)
+            # What is said of us in words may hold for this letter alone: the others that are due go before it.
+            due_at = None if reply.code in NOT_LOGGED_IN else tried.ended_at
+            return settlements.given_back(claimed, tried.ended_at, due_at)
         if isinstance(decision, RetryAt) and decision.slow == "server":
             self._trip(f"the mail server asks for a pause: {reply.code} {reply.text}")
-            return settlements.refused_for_now(claimed, tried, decision.at)
+            return settlements.refused_for_now(claimed, tried._replace(reason=decision.reason), decision.at)
         if self._breaker.reset():
             log.info("the mail server answers again")
         if isinstance(decision, Delivered):
@@ -98,6 +101,7 @@ class Judge:
         return settlements.unanswered(claimed, tried, decision.at if isinstance(decision, RetryAt) else tried.ended_at)
 
     def _refused(self, claimed: Claimed, decision: RetryAt | Failed, tried: Try) -> Ending:
+        tried = tried._replace(reason=decision.reason)
         if isinstance(decision, RetryAt):
             return settlements.refused_for_now(claimed, tried, decision.at)
         log.warning("a delivery failed for good", delivery=claimed.id, reason=decision.reason)

@@ -3,6 +3,7 @@
 import re
 
 _WORD = re.compile(r"[^\s<>]+")
+_AT = re.compile("@|%40|\N{FULLWIDTH COMMERCIAL AT}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,}")
 _GMAIL = "gmail.com"
 # Domains of one provider under which a name is one person's mailbox, and the domain it is counted by:
@@ -16,6 +17,9 @@ _TWINS = {
     "hanmail.net": "daum.net",
     **dict.fromkeys(("proton.me", "protonmail.com", "protonmail.ch", "pm.me"), "proton"),
 }
+_LETTERS = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]{2,}")  # of one word in camel case
+_NO_WORD = re.compile(r"[b-df-hj-np-tv-xz]{6}|(.)\1{3}", re.IGNORECASE)
+_LONGEST_WORD = 64
 
 
 def normalised(address: str) -> str:
@@ -62,6 +66,11 @@ def redacted(answer: str) -> str:
     if not answer.isprintable():
         answer = "".join(character if character.isprintable() else " " for character in answer)
     # By words: a pattern with the @ in it would begin anew at every character of a long line without one.
-    if "@" in answer:
-        answer = _WORD.sub(lambda word: "[address]" if "@" in word[0] else word[0], answer)
-    return _TOKEN.sub("[…]", answer)
+    if _AT.search(answer):
+        answer = _WORD.sub(lambda word: "[address]" if _AT.search(word[0]) else word[0], answer)
+    return _TOKEN.sub(lambda run: run[0] if _is_words(run[0]) else "[…]", answer)
+
+
+def _is_words(run: str) -> bool:
+    """Whether these are words joined as in SubmissionQuotaExceededException: letters as names have them, no digits."""
+    return len(run) <= _LONGEST_WORD and not _LETTERS.sub("", run).strip("-_") and not _NO_WORD.search(run)

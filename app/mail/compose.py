@@ -15,7 +15,7 @@ from babel.dates import format_date
 from app.mail import headers
 from app.mail.envelope import Envelope, Mail
 from app.mail.skeleton import ENTRY, Skeleton, Stationery
-from app.rendering import long_date, place_of, render, translations
+from app.rendering import long_date, place_of, refused_because, render, translations
 
 _DAY = {"en": "d MMMM y", "ko": "y년 M월 d일"}
 _MINUTE = 60
@@ -159,6 +159,7 @@ def _notice_values(mail: Mail) -> dict[str, str]:
         "page_url": mail.page_url,
         "reader": mail.reader,
         "reason": " ".join(mail.reason.split()),
+        "because": refused_because(mail.refused_for, mail.language) if mail.refused_for else "",
         "untried": "yes" if mail.untried else "",
         "confirm_url": mail.confirm_url,
         "renewed": "yes" if mail.renewed else "",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from app.domain.refusal import Reason
 from app.domain.retry import Reply
 from app.domain.status import Occasion
 
@@ -25,7 +26,8 @@ class Mail:
     A notice goes to its writer: `recipient_email` is then theirs. Only notices use `page_url`, the
     writer's own page of this letter, which must never reach its reader; `reader`, the masked
     address the letter is for; and, where it was refused, `reason`, the server's words without
-    addresses, or `untried`: the address was known not to exist. Only what goes to the reader uses
+    addresses, with `refused_for`, what was judged of them, or `untried`: the address was known not
+    to exist. Only what goes to the reader uses
     `stop_url`, the reader's page, which must never reach its writer, and only what goes to the writer
     `mailbox_url`, where whoever gets it closes that mailbox to us. `confirm_url` is where an
     address confirms, the reader's where the writer gave none; `entries` are the letters whose links
@@ -47,6 +49,7 @@ class Mail:
     page_url: str = ""
     reader: str = ""
     reason: str = ""
+    refused_for: Reason | None = None
     untried: bool = False
     renewed: bool = False
     stop_url: str = ""

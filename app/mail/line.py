@@ -7,7 +7,7 @@ from math import inf
 from typing import Literal
 
 from app.domain.retry import Stage
-from app.mail.replies import CLOSING, Answer, Garbage, ReplyReader, shown
+from app.mail.replies import CLOSING, Answer, Garbage, ReplyReader, decoded, shown
 
 DOT = b".\r\n"
 
@@ -126,7 +126,7 @@ class Line(asyncio.Protocol):
 
 def said(answer: Answer) -> str:
     """Return an answer as it may be logged and shown."""
-    return shown(f"{answer[0]} {answer[1].decode(errors='replace')}")
+    return shown(f"{answer[0]} {decoded(answer[1])}")
 
 
 def stuffed(message: bytes) -> bytes:

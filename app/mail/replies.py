@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from app.domain.retry import Reply, Stage
 
@@ -16,6 +17,7 @@ LONGEST_ANSWER = 16_384
 
 _LINE = re.compile(rb"([2-5]\d\d)(?:([ -])([^\n]*?))?\r?\n")
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
+_HANGUL = re.compile("[가-힣]")
 _TEXT_LIMIT = 500
 
 
@@ -76,7 +78,7 @@ def reply(answer: Answer, stage: Stage) -> Reply:
     (RFC 2034 §4). The text is made safe to show: one line, no control characters, shortened.
     """
     code, raw = answer
-    text = raw.decode("utf-8", "replace")
+    text = decoded(raw)
     found = _ENHANCED.match(text)
     enhanced = found[1] if found and found[1][0] == str(code)[0] else ""
     if "\n" in text:
@@ -84,6 +86,19 @@ def reply(answer: Answer, stage: Stage) -> Reply:
     elif enhanced:
         text = text[len(enhanced) :]
     return Reply(code, enhanced, shown(text), stage)
+
+
+def decoded(raw: bytes) -> str:
+    """Return an answer's text. Servers do not name their charset: UTF-8, else Korean, else Western, else escaped."""
+    with suppress(UnicodeDecodeError):
+        return raw.decode()
+    dense = 3 * sum(byte >= 0x80 for byte in raw) > len(raw)  # cp949 takes letters for second bytes, EUC-KR does not
+    for charset in ("euc_kr", "cp949" if dense else "cp1252"):
+        with suppress(UnicodeDecodeError):
+            text = raw.decode(charset)
+            if charset == "cp1252" or 2 * len(_HANGUL.findall(text)) > sum(not each.isascii() for each in text):
+                return text
+    return raw.decode("ascii", "backslashreplace")
 
 
 def shown(text: str) -> str:

@@ -14,7 +14,7 @@ from app.mail.conversation import Conversation
 from app.mail.envelope import Answered, Begun, Envelope, HandOver, Outage, unheard
 from app.mail.passage import Passage
 from app.mail.pool import Pool
-from app.mail.replies import shown
+from app.mail.replies import decoded, shown
 from app.mail.terms import DEFAULT_PATIENCE, Offers, Patience
 from app.settings import SmtpServer
 
@@ -156,7 +156,8 @@ class SmtpTransport:
 
 
 def _said(error: aiosmtplib.SMTPResponseException) -> str:
-    return shown(f"{error.code} {error.message}")
+    message = error.message.encode(errors="surrogateescape")  # as aiosmtplib decoded it
+    return shown(f"{error.code} {decoded(message)}")
 
 
 def _verifying_context() -> ssl.SSLContext:

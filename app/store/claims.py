@@ -9,6 +9,7 @@ from uuid import UUID
 
 from tortoise.expressions import F
 
+from app.domain.refusal import Reason
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.database import as_moment, as_parameter, connection, transaction
 from app.store.links import letters_of
@@ -27,7 +28,8 @@ class Claimed(NamedTuple):
 
     `barred`: why it must not go out, if so: the address is known not to exist, or is blocked, or the
     letter was stopped by its reader. `refusal`: what the reader's server said, where this is the
-    notice of it; `untried`: it was asked nothing, since the address is known not to exist. `others`:
+    notice of it, and `refused_for` what was judged of that; `untried`: it was asked nothing, since
+    the address is known not to exist. `others`:
     the letters of its writer under any `+tag`, where this mails links to them.
     """
 
@@ -44,6 +46,7 @@ class Claimed(NamedTuple):
     letter: Row
     barred: HeldReason | None
     refusal: str
+    refused_for: Reason | None
     untried: bool
     others: Sequence[Row] = ()
 
@@ -103,6 +106,7 @@ def _claimed(row: Row) -> Claimed:
         letter=row,
         barred=HeldReason(row["barred"]) if row["barred"] else None,
         refusal=row["refusal"] or "",
+        refused_for=Reason(row["refusal_reason"]) if row["refusal_reason"] else None,
         untried=bool(row["untried"]),
     )
 

@@ -23,7 +23,7 @@ _DELIVERY = (
     "unanswered",
     "first_refused_at",
 )
-_ATTEMPT = ("started_at", "handed_over_at", "ended_at", "outcome", "code", "enhanced", "answer")
+_ATTEMPT = ("started_at", "handed_over_at", "ended_at", "outcome", "code", "enhanced", "answer", "reason")
 _LETTER = (
     "language",
     "timezone",

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from tortoise.expressions import RawSQL
 
+from app.domain.refusal import Reason
 from app.domain.status import Outcome
 from app.store.listing import Row, masked_address, rows_of
 from app.store.models import Attempt, Delivery
@@ -17,7 +18,10 @@ _MOST_TRIES = 200
 
 @dataclass(frozen=True, slots=True)
 class TryView:
-    """One try: by which worker and when, and what the server said. `handed_over_at`: it may have the text since."""
+    """One try: by which worker and when, what the server said, and what was judged of it.
+
+    `handed_over_at`: it may have the text since.
+    """
 
     worker_name: str
     started_at: datetime
@@ -25,6 +29,7 @@ class TryView:
     ended_at: datetime
     outcome: Outcome
     said: str
+    reason: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ def _letter(vault: Vault, delivery: Delivery) -> LetterView:
 
 
 async def _tries(delivery_id: int) -> tuple[TryView, ...]:
-    names = ("worker_name", "started_at", "handed_over_at", "ended_at", "outcome", "said")
+    names = ("worker_name", "started_at", "handed_over_at", "ended_at", "outcome", "said", "reason")
     tries = Attempt.filter(delivery_id=delivery_id).annotate(said=RawSQL(SAID))
     newest = await tries.order_by("-id").limit(_MOST_TRIES).values(*names)
     return tuple(TryView(**each) for each in reversed(newest))

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from tortoise.expressions import Q
 
 from app.domain.letter import Draft, is_open, is_readable
+from app.domain.refusal import Reason
 from app.domain.retry import Reply
 from app.domain.schedule import Delay, Promise, arrival
 from app.domain.status import HeldReason, Occasion, Status, letter_status, shown
@@ -45,6 +46,7 @@ class Posted:
 class DeliveryState:
     """Where one delivery stands; `last_reply` is what the mail server said last, if anything.
 
+    `reason` is what was judged of the last try, if that was refused.
     `stopped`: it was cancelled by its reader.
     """
 
@@ -57,6 +59,7 @@ class DeliveryState:
     held_reason: HeldReason | None
     attempts: int
     last_reply: Reply | None
+    reason: Reason | None
     stopped: bool
 
 
@@ -223,8 +226,9 @@ class Letters:
         letter = await letter_by_token(token)
         deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("promised_at")
         ids = [delivery.id for delivery in deliveries]
-        answered = await Attempt.filter(delivery_id__in=ids).exclude(code=None).order_by("id")
-        last = {attempt.delivery_id: _reply(attempt) for attempt in answered}
+        tries = await Attempt.filter(delivery_id__in=ids).order_by("id")
+        replies = {each.delivery_id: _reply(each) for each in tries if each.code}
+        reasons = {each.delivery_id: each.reason for each in tries}
         values = self._vault.open_letter(vars(letter))
         values.pop("token")
         return StoredLetter(
@@ -234,7 +238,9 @@ class Letters:
             second_send_at=letter.second_send_at,
             sealed_at=letter.sealed_at,
             confirmed_at=letter.confirmed_at,
-            deliveries=tuple(_state(each, last.get(each.id), letter.stopped_at, now) for each in deliveries),
+            deliveries=tuple(
+                _state(each, replies.get(each.id), reasons.get(each.id), letter.stopped_at, now) for each in deliveries
+            ),
         )
 
     @retried
@@ -268,7 +274,11 @@ def _reply(attempt: Attempt) -> Reply:
 
 
 def _state(
-    delivery: Delivery, last_reply: Reply | None, stopped_at: datetime | None, now: datetime | None
+    delivery: Delivery,
+    last_reply: Reply | None,
+    reason: Reason | None,
+    stopped_at: datetime | None,
+    now: datetime | None,
 ) -> DeliveryState:
     status, held_reason = shown(delivery.status, delivery.held_reason, delivery.due_at, now or delivery.status_at)
     return DeliveryState(
@@ -281,5 +291,6 @@ def _state(
         held_reason=held_reason,
         attempts=delivery.attempts,
         last_reply=last_reply,
+        reason=reason,
         stopped=delivery.status is Status.CANCELLED and delivery.status_at == stopped_at,
     )

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from app.domain.address import masked
+from app.domain.refusal import Reason
 from app.domain.selection import ENDED, Selection
 from app.domain.status import HeldReason, Occasion, Status
 from app.errors import KeyMissing
@@ -25,7 +26,8 @@ _ROWS_OF = """
     SELECT deliveries.id, letter_id, notice, occasion, status, held_reason, promised_at, due_at, status_at, attempts,
            revision, recipient_email_sealed AS recipient, sender_email_sealed AS sender,
            (SELECT CASE outcome WHEN 'accepted' THEN '' ELSE {said} END FROM attempts
-            WHERE delivery_id = deliveries.id ORDER BY attempts.id DESC LIMIT 1) AS last_error
+            WHERE delivery_id = deliveries.id ORDER BY attempts.id DESC LIMIT 1) AS last_error,
+           (SELECT reason FROM attempts WHERE delivery_id = deliveries.id ORDER BY attempts.id DESC LIMIT 1) AS reason
     FROM deliveries JOIN letters ON letters.id = letter_id
     WHERE deliveries.id {ours}
 """
@@ -38,7 +40,7 @@ class Row:
     """One delivery as the list shows it.
 
     `recipient` is masked: empty where the letter has been purged, None where no key opens it.
-    `last_error` is what came of the newest try, or empty if that was no error.
+    `last_error` is what came of the newest try, or empty if that was no error; `reason` is what was judged of it.
     """
 
     id: int
@@ -51,6 +53,7 @@ class Row:
     recipient: str | None
     attempts: int
     last_error: str
+    reason: Reason | None
 
     @property
     def moment(self) -> datetime:
@@ -117,6 +120,7 @@ def _row(vault: Vault, values: dict[str, Any]) -> Row:
         recipient=_recipient(vault, values),
         attempts=values["attempts"],
         last_error=values["last_error"] or "",
+        reason=Reason(values["reason"]) if values["reason"] else None,
     )
 
 

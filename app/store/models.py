@@ -5,6 +5,7 @@ from uuid import UUID
 from tortoise import fields
 from tortoise.models import Model
 
+from app.domain.refusal import Reason
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 
 
@@ -117,7 +118,7 @@ class Attempt(Model):
     """One try at a delivery, written when it has ended, in one transaction with what came of it.
 
     `handed_over_at` is set where the message's text may have reached the server. `answer` is what
-    the server said, with addresses and tokens taken out.
+    the server said, with addresses and tokens taken out; `reason` is what was judged of a refusal.
     """
 
     id = fields.BigIntField(primary_key=True, generated=True)
@@ -134,6 +135,7 @@ class Attempt(Model):
     code = fields.SmallIntField(null=True)
     enhanced = fields.CharField(16, default="")
     answer = fields.CharField(500, default="")
+    reason = fields.CharEnumField(Reason, max_length=16, null=True)
 
     class Meta:
         table = "attempts"

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.domain.address import redacted
+from app.domain.refusal import Reason
 from app.domain.retry import Reply
 from app.domain.status import HeldReason, Occasion, Outcome, Status
 from app.store.claims import Claimed
@@ -24,13 +25,17 @@ _ANSWER_LIMIT = 500
 
 
 class Try(NamedTuple):
-    """What happened while a delivery was carried. `reply` is None where the server said nothing."""
+    """What happened while a delivery was carried. `reply` is None where the server said nothing.
+
+    `reason` is what was judged of a refusal.
+    """
 
     started_at: datetime
     handed_over_at: datetime | None
     ended_at: datetime
     reply: Reply | None
     remark: str = ""
+    reason: Reason | None = None
 
 
 class Ending(NamedTuple):
@@ -79,7 +84,7 @@ def unanswered(claimed: Claimed, tried: Try, due_at: datetime) -> Ending:
 
 
 def given_back(claimed: Claimed, now: datetime, due_at: datetime | None = None) -> Ending:
-    """Nobody's fault and not charged: an outage, a rate, or stopping. It keeps its place in line."""
+    """Nobody's fault and not charged: an outage, a rate, or stopping. Without `due_at` it keeps its place in line."""
     return Ending(claimed, Status.SCHEDULED, now, due_at)
 
 
@@ -179,4 +184,5 @@ def _row(ending: Ending, worker_name: str) -> tuple[Any, ...]:
         reply and reply.code,
         reply.enhanced[:16] if reply else "",
         redacted(reply.text if reply else tried.remark)[:_ANSWER_LIMIT] if tried else "",
+        tried and tried.reason and tried.reason.value,
     )

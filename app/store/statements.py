@@ -28,7 +28,8 @@ class Statements:
 
 
 _ATTEMPT = (
-    "delivery_id, claim_token, worker_name, started_at, handed_over_at, ended_at, outcome, code, enhanced, answer"
+    "delivery_id, claim_token, worker_name, started_at, handed_over_at, ended_at, outcome, code, enhanced, answer, "
+    "reason"
 )
 _ADDRESSEE = "CASE WHEN notice THEN COALESCE(sender_mac, recipient_mac) ELSE recipient_mac END"
 # All that is known of claimed deliveries, with their letters; `{ours}` are their ids. The id of a row is its letter's.
@@ -51,6 +52,11 @@ _CLAIMED = """
                 WHERE first.letter_id = letters.id AND first.occasion = 'first'
                 ORDER BY attempts.id DESC LIMIT 1
             ) END AS refusal,
+            CASE WHEN deliveries.occasion = 'refusal' THEN (
+                SELECT reason FROM attempts JOIN deliveries AS first ON first.id = delivery_id
+                WHERE first.letter_id = letters.id AND first.occasion = 'first'
+                ORDER BY attempts.id DESC LIMIT 1
+            ) END AS refusal_reason,
             deliveries.occasion = 'refusal' AND EXISTS (
                 SELECT 1 FROM deliveries AS first
                 WHERE first.letter_id = letters.id AND first.occasion = 'first' AND first.held_reason = 'undeliverable'
@@ -62,7 +68,7 @@ _CLAIMED = """
 # What is written of an ending, in this order.
 _ENDING = """
     id, token, status, at, due_at, held_reason, outcome,
-    worker_name, started_at, handed_over_at, code, enhanced, answer
+    worker_name, started_at, handed_over_at, code, enhanced, answer, reason
 """
 # The claim is over, if it was still ours.
 _END = """
@@ -79,7 +85,8 @@ _END = """
 """
 _TRIED = f"""
         INSERT INTO attempts ({_ATTEMPT})
-        SELECT ended.id, token, worker_name, started_at, ended.handed_over_at, at, outcome, code, enhanced, answer
+        SELECT ended.id, token, worker_name, started_at, ended.handed_over_at, at, outcome, code, enhanced, answer,
+            reason
         FROM ended
 """
 # A row is an array in an array of JSON, and each is taken apart once.
@@ -164,7 +171,8 @@ POSTGRES = Statements(
         WITH ended AS (
             SELECT * FROM unnest(
                 $1::bigint[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[],
-                $8::text[], $9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[]
+                $8::text[], $9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[],
+                $14::text[]
             ) AS ended ({_ENDING})
         ), settled AS (
             {_END}, token

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from app.domain.status import Status
 from app.errors import NotWithdrawable, TooMany
-from app.rendering import place_of, translations
+from app.rendering import place_of, refused_because, translations
 from app.sealing import new_token
 from app.store.database import is_unavailable
 from app.store.letters import StoredLetter
@@ -25,7 +25,7 @@ from app.web.language import Language, language_of
 from app.web.limits import may_change, may_look, may_post, words_of
 from app.web.outbox import is_open
 from app.web.pages import OpenMailbox, mailbox_of, page, wake_courier
-from app.web.route import meaning, stops
+from app.web.route import stops
 from app.web.writing import CLOSED, form_page
 
 router = APIRouter(include_in_schema=False)
@@ -97,7 +97,7 @@ def _letter(request: Request, token: str, letter: StoredLetter) -> HTMLResponse:
         now=now,
         is_open=letter.is_open(now),
         stops=stops(letter, now, language),
-        why=partial(meaning, language=language),
+        why=partial(refused_because, language=language),
         in_outbox=mailbox.outbox is not None,
         resends=mailbox.settings.on_uncertain == "resend",
         can_be_withdrawn=_can_be_withdrawn(letter),

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT
+from app.domain.refusal import Reason
 from app.domain.status import HeldReason, Occasion, Status
 
 API = """
@@ -114,6 +115,7 @@ class DeliveryOut(BaseModel):
     held_reason: HeldReason | None
     attempts: int = Field(description="Tries that were charged to it.")
     last_reply: ReplyOut | None = Field(description="What the mail server said last, if it said anything.")
+    reason: Reason | None = Field(description="What the last refusal is about, where the last try was refused.")
 
 
 class LetterOut(PostedOut):

@@ -8,11 +8,13 @@ from email.parser import BytesParser
 import pytest
 from structlog.testing import capture_logs
 
+from app.domain.refusal import Reason
 from app.domain.retry import GIVE_UP_AFTER
 from app.domain.status import HeldReason, Occasion, Outcome, Status
-from app.store.models import Delivery, UndeliverableAddress
-from tests.delivery.office import Town, by_status, firsts, last_attempt, only
-from tests.smtp_server import MailServer
+from app.rendering import refused_because
+from app.store.models import Attempt, Delivery, UndeliverableAddress
+from tests.delivery.office import Choices, Town, by_status, firsts, last_attempt, only
+from tests.smtp_server import Accepted, MailServer, Policy
 
 pytestmark = pytest.mark.anyio
 
@@ -46,13 +48,19 @@ FAILED = [
     Row("rcpt-550-5.1.1@x.test", Status.FAILED, blocked=True),  # S4
     Row("rcpt-550-5.1.2@x.test", Status.FAILED, blocked=True),
     Row("rcpt-550-5.1.10@x.test", Status.FAILED, blocked=True),
-    Row("rcpt-553@x.test", Status.FAILED, blocked=True),
+    Row("rcpt-553@x.test", Status.FAILED),
     Row("rcpt-556@x.test", Status.FAILED, blocked=True),
     Row("body-552-5.3.4@x.test", Status.FAILED),
     Row("body-554-5.6.0@x.test", Status.FAILED),
     Row("rcpt-550-5.7.1@x.test", Status.FAILED),  # S5
     Row("body-554-5.7.1@x.test", Status.FAILED),
 ]
+
+
+def _text(told: Accepted) -> str:
+    words = BytesParser(policy=policy.default).parsebytes(told.message).get_body(("plain",))
+    assert words is not None
+    return str(words.get_content())
 
 
 def _reader(row: Row) -> str:
@@ -179,6 +187,71 @@ async def test_who_does_not_accept_us_charges_nothing_to_the_letter(  # S6
     assert await by_status() == {"scheduled": 2}
 
 
+def _at_rcpt(answer: str) -> Policy:
+    return lambda stage, _: answer * (stage == "rcpt")
+
+
+async def test_what_is_about_us_ends_no_letter_and_all_go_once_it_is_mended(town: Town, server: MailServer) -> None:
+    readers = [f"minji@x{number}.test" for number in range(40)]
+    await town.post_and_wait(*readers, sender="jun@writer.test")
+    async with town.office(server.port) as office:
+        for answer in (
+            "554 5.7.1 <x>: Relay access denied",
+            "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
+            "550 5.1.2 Relay not allowed.",
+            "550 Domain x.test has exceeded the max emails per hour (5/5 (100%)) allowed.",
+        ):
+            server.policy = _at_rcpt(answer)
+            await office.deliver()
+            assert office.breaker.trouble.startswith(f"the mail server does not accept us: {answer[:3]}")
+            town.clock.advance(FIVE_MINUTES * 2)
+        assert await by_status() == {"scheduled": 120}
+        assert not await Attempt.exists()
+        server.policy = _at_rcpt("")
+        await office.deliver()
+    assert len(server.accepted) == 80
+    assert not await UndeliverableAddress.exists()
+
+
+async def test_a_letter_that_alone_is_not_relayed_keeps_no_other_waiting(lite_town: Town, server: MailServer) -> None:
+    def wish(stage: str, reader: str) -> str:
+        return "550 relay not permitted" if stage == "rcpt" and reader.startswith("alone") else ""
+
+    server.policy = wish
+    await lite_town.post_and_wait("alone@x.test", "minji@y.test", "jun@z.test")
+    async with lite_town.office(server.port, Choices(seats=1)) as office:
+        await office.deliver()
+        assert server.accepted == []
+        lite_town.clock.advance(FIVE_MINUTES)
+        await office.deliver()
+    assert [accepted.recipients for accepted in server.accepted] == [("minji@y.test",), ("jun@z.test",)]
+    alone, *_ = await firsts()
+    assert (alone.status, alone.attempts) == (Status.SCHEDULED, 0)
+
+
+@pytest.mark.parametrize(
+    ("stage", "answer", "reason"),
+    [
+        ("rcpt", "550 5.1.1 no", Reason.NO_SUCH_ADDRESS),
+        ("rcpt", "550 5.4.1 Recipient address rejected: Access denied", Reason.NO_SUCH_ADDRESS),
+        ("rcpt", "553 no", Reason.MESSAGE),
+        ("body", "550 This message was classified as SPAM", Reason.MESSAGE),
+        ("rcpt", "450 4.1.1 Address verification in progress", Reason.DEFERRED),
+        ("rcpt", "452 4.2.2 full", Reason.MAILBOX_FULL),
+    ],
+)
+async def test_what_was_judged_is_on_record_and_told_to_the_writer(
+    lite_town: Town, server: MailServer, stage: str, answer: str, reason: Reason
+) -> None:
+    server.policy = lambda at, reader: answer * (at == stage and reader == "minji@x.test")
+    await lite_town.post_and_wait("minji@x.test", sender="jun@writer.test")
+    async with lite_town.office(server.port) as office:
+        await office.deliver()
+    assert (await last_attempt(await only())).reason is reason
+    told = [_text(accepted) for accepted in server.accepted]
+    assert sum(refused_because(reason, "en") in text for text in told) == reason.permanent
+
+
 async def test_a_server_that_asks_for_a_pause_again_gets_a_longer_one(  # S3
     lite_town: Town, server: MailServer
 ) -> None:
@@ -210,6 +283,4 @@ async def test_it_gives_up_five_days_after_the_first_refusal(lite_town: Town, se
     assert await Delivery.filter(occasion=Occasion.REFUSAL, status=Status.SENT).exists()
     told = server.accepted[-1]
     assert told.recipients == ("jun@writer.test",)
-    words = BytesParser(policy=policy.default).parsebytes(told.message).get_body(("plain",))
-    assert words is not None
-    assert "450 as you wish" in words.get_content()
+    assert "450 as you wish" in _text(told)

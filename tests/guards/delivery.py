@@ -61,15 +61,15 @@ DELIVERY = (
     Guard(
         "S4",
         "app/domain/retry.py",
-        'return self.reason == "no_such_address"',
+        "return self.reason is Reason.NO_SUCH_ADDRESS",
         "return False",
         "tests/delivery/test_refusals.py::test_an_address_that_does_not_exist_is_not_written_to_again",
     ),
     Guard(
         "S4",
-        "app/domain/retry.py",
-        '"5.2.2": None,',
-        '"5.2.2": "no_such_address",',
+        "app/domain/refusal.py",
+        '"2.2": Reason.MAILBOX_FULL,',
+        '"2.2": Reason.NO_SUCH_ADDRESS,',
         "tests/unit/test_retry.py::test_each_row",
     ),
     Guard(
@@ -82,15 +82,15 @@ DELIVERY = (
     Guard(
         "S5",
         "app/domain/retry.py",
-        '550: "policy",  # without',
-        '550: "no_such_address",  # without',
+        'return Reason.MAILBOX_FULL if reply.stage == "rcpt" else Reason.TOO_LARGE\n    return Reason.MESSAGE',
+        'return Reason.MAILBOX_FULL if reply.stage == "rcpt" else Reason.TOO_LARGE\n    return Reason.NO_SUCH_ADDRESS',
         "tests/unit/test_retry.py::test_each_row",
     ),
     Guard(
         "S6",
         "app/domain/retry.py",
-        "if reply.code in _NOT_LOGGED_IN:",
-        "if False:",
+        "if reply.code in NOT_LOGGED_IN or (permanent",
+        "if (permanent",
         "tests/delivery/test_refusals.py::test_who_does_not_accept_us_charges_nothing_to_the_letter",
     ),
     Guard(

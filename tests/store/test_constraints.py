@@ -46,6 +46,8 @@ CHECKS = [
     ("deliveries_counts", Status.SCHEDULED, "unanswered = 1"),
     ("deliveries_counts", Status.SCHEDULED, "unanswered = -1"),
     ("attempts_outcome", Status.SENT, "outcome = 'perhaps'"),
+    ("attempts_reason", Status.SENT, "reason = 'policy'"),
+    ("attempts_reason", Status.SENT, "outcome = 'permanent', reason = 'perhaps'"),
     ("attempts_handed_over", Status.SENT, "handed_over_at = NULL"),
     ("attempts_handed_over", Status.SENT, "outcome = 'unanswered', handed_over_at = NULL"),
     ("tallies_kind", Status.SENT, "kind = 'claimed'"),

@@ -45,6 +45,7 @@ async def test_a_letter_is_posted_looked_up_and_cancelled(client: httpx.AsyncCli
         "held_reason": None,
         "attempts": 0,
         "last_reply": None,
+        "reason": None,
     }
 
     answer = await client.delete(f"/api/letters/{token}")

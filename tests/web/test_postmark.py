@@ -5,6 +5,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from app.domain.refusal import Reason
 from app.domain.status import HeldReason, Outcome, Status
 from app.store.models import Attempt, Delivery
 from app.wiring import Mailbox
@@ -33,6 +34,7 @@ async def test_a_refusal_is_told_in_plain_words_and_in_the_servers_own(mailbox: 
             code=550,
             enhanced="5.1.1",
             answer="nobody <here>",
+            reason=Reason.NO_SUCH_ADDRESS,
         )
         await Delivery.filter(occasion="first").update(status=Status.FAILED, attempts=1)
         await Delivery.filter(occasion="second").update(status=Status.HELD, held_reason=HeldReason.FIRST_REFUSED)

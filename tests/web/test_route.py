@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from app.domain.letter import Draft
-from app.domain.retry import Reply
+from app.domain.refusal import Reason
 from app.domain.status import HeldReason, Occasion, Status
+from app.rendering import refused_because
 from app.store.letters import DeliveryState, StoredLetter
-from app.web.route import meaning, stops
+from app.web.route import stops
 from tests.clock import NEW_YEAR as NOW
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -24,6 +25,7 @@ FIRST = DeliveryState(
     held_reason=None,
     attempts=0,
     last_reply=None,
+    reason=None,
     stopped=False,
 )
 SECOND = replace(FIRST, occasion=Occasion.SECOND, promised_at=NOW + 30 * DAY)
@@ -81,24 +83,10 @@ def test_each_state_has_its_look(changes: dict[str, object], state: str) -> None
     assert way(replace(LETTER, deliveries=(moved, SECOND)))[2] == ("first", state)
 
 
-@pytest.mark.parametrize(
-    ("code", "enhanced", "words"),
-    [
-        (550, "5.1.1", "no such address"),
-        (550, "5.1.10", "no such address"),
-        (550, "", "no such address"),
-        (550, "5.2.1", "closed"),
-        (452, "4.2.2", "full"),
-        (552, "5.3.4", "too long"),
-        (550, "5.7.1", "rules"),
-        (451, "4.7.1", "rules"),
-        (421, "4.3.2", "just now"),
-        (450, "", "just now"),
-        (554, "", "did not want it"),
-        (554, "5.6.0", "did not want it"),
-    ],
-)
-def test_a_refusal_is_told_in_plain_words(code: int, enhanced: str, words: str) -> None:
-    reply = Reply(code, enhanced, "550 gibberish", "rcpt")
-    assert words in meaning(reply, "en")
-    assert re.search("[가-힣]", meaning(reply, "ko"))
+@pytest.mark.parametrize("reason", Reason)
+def test_what_was_judged_is_told_in_plain_words(reason: Reason) -> None:
+    said = refused_because(reason, "en")
+    assert ("no such address" in said) == (reason is Reason.NO_SUCH_ADDRESS)
+    assert ("yet" in said) == (not reason.permanent or reason is Reason.OURS)
+    assert re.search("[가-힣]", refused_because(reason, "ko"))
+    assert len({refused_because(each, language) for each in Reason for language in ("en", "ko")}) == 2 * len(Reason)
