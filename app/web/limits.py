@@ -26,6 +26,7 @@ from app.web.forms import N_
 from app.web.language import language_of
 from app.web.pages import mailbox_of
 from app.web.problems import problem
+from app.web.security import is_one_click
 
 MOST_KEPT = 5_000
 """Clients whose requests are remembered, for each kind; 360 letters an hour from each are 60 MB."""
@@ -113,6 +114,7 @@ class Limits:
     def __init__(self, clock: Clock, posts_per_hour: int) -> None:
         self.posts = Allowance(clock, Limit.POSTS, RateLimitItemPerHour, posts_per_hour)
         self.misses = Allowance(clock, Limit.REQUESTS, RateLimitItemPerMinute, 60, 10)
+        self.one_click_misses = Allowance(clock, Limit.REQUESTS, RateLimitItemPerMinute, 60, 10)
         self.changes = Allowance(clock, Limit.REQUESTS, RateLimitItemPerMinute, 60, 10)
         self.links = Allowance(clock, Limit.REQUESTS, RateLimitItemPerHour, 20)
 
@@ -129,6 +131,16 @@ async def may_look(request: Request) -> None:
     limits = _limits(request)
     if limits:
         limits.misses.require(networks_of(request))
+
+
+async def may_unsubscribe(request: Request) -> None:
+    """Raise TooMany for a client that posted to too many unsubscribe addresses that do not exist.
+
+    Counted apart from other misses: mail providers post for many readers from one address (RFC 8058).
+    """
+    limits = _limits(request)
+    if limits:
+        limits.one_click_misses.require(networks_of(request))
 
 
 async def may_change(request: Request) -> None:
@@ -161,7 +173,8 @@ async def unknown_letter(request: Request, _: Exception) -> Response:
     """Answer 404, and remember who asked."""
     limits = _limits(request)
     if limits:
-        limits.misses.count(networks_of(request))
+        misses = limits.one_click_misses if is_one_click(request) else limits.misses
+        misses.count(networks_of(request))
     return problem(request, HTTPStatus.NOT_FOUND)
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from app.store import mailboxes
-from app.web.limits import may_change, may_look
+from app.web.limits import may_change, may_look, may_unsubscribe
 from app.web.pages import OpenMailbox, mailbox_of, page
 from app.web.schemas import problems
 from app.wiring import Mailbox
@@ -28,7 +28,7 @@ async def show(request: Request, token: str) -> HTMLResponse:
     return await _page(request, token)
 
 
-@router.post("", name="close mailbox", dependencies=[Depends(may_look)])
+@router.post("", name="close mailbox", dependencies=[Depends(may_unsubscribe)])
 async def close(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
     """Close it at one click (RFC 8058): the token says it all; see `readers.stop`."""
     await mailboxes.close(mailbox.vault.mailbox_of(token), mailbox.clock.now())

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from app.store import readers
 from app.store.readers import Coming
-from app.web.limits import may_change, may_look
+from app.web.limits import may_change, may_look, may_unsubscribe
 from app.web.pages import OpenMailbox, mailbox_of, page
 from app.web.schemas import problems
 from app.wiring import Mailbox
@@ -37,7 +37,7 @@ async def show(request: Request, token: str) -> HTMLResponse:
     return await _page(request, token)
 
 
-@router.post("", name="stop", dependencies=[Depends(may_look)])
+@router.post("", name="stop", dependencies=[Depends(may_unsubscribe)])
 async def stop(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
     """Stop at one click (RFC 8058): the token says it all, so what the body says is not even read.
 

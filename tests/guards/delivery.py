@@ -145,8 +145,8 @@ DELIVERY = (
     Guard(
         "S11",
         "app/mail/pool.py",
-        "while self._waiting and conversation.carried < self._messages:",
-        "while self._waiting:",
+        "while conversation.carried < self._messages and (passage := self._next(conversation.domains)):",
+        "while passage := self._next(conversation.domains):",
         "tests/unit/test_one_behind_the_other.py::test_no_letter_is_offered_behind_the_last_one_of_a_connection",
     ),
     Guard(

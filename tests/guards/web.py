@@ -26,7 +26,7 @@ WEB = (
     ),
     Guard(
         "P2",
-        "app/web/throttle.py",
+        "app/web/clients.py",
         "for bits in (56, 48)",
         "for bits in ()",
         "tests/web/test_limits.py::test_no_client_shuts_a_domain_for_everyone",
@@ -146,7 +146,7 @@ WEB = (
     Guard(
         "P8",
         "app/web/limits.py",
-        "limits.misses.count(networks_of(request))",
+        "misses.count(networks_of(request))",
         "pass",
         "tests/web/test_limits.py::test_guessing_at_links_ends_soon",
     ),

@@ -184,7 +184,9 @@ async def test_guessing_at_links_ends_soon(client: httpx.AsyncClient, clock: Fro
     assert (await client.get(f"/letters/{token}")).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/stop/{}", "/quiet/{}", "/letters/{}/withdraw", "/api/stop/{}", "/confirm/{}"])
+@pytest.mark.parametrize(
+    "path", ["/stop/{}", f"/quiet/{'A' * 21}{{}}", "/letters/{}/withdraw", "/api/stop/{}", "/confirm/{}"]
+)
 async def test_guessing_at_links_by_post_ends_as_soon(client: httpx.AsyncClient, path: str) -> None:
     statuses = [(await client.post(path.format(new_token()))).status_code for _ in range(61)]
     assert set(statuses[:60]) <= {303, 404}
@@ -195,6 +197,7 @@ async def test_misses_close_every_door_that_a_link_opens(mailbox: Mailbox) -> No
     async with asking(mailbox) as client:
         for _ in range(60):
             await client.get(f"/letters/{new_token()}")
+            await client.post(f"/stop/{new_token()}")
         routers = client._transport.app.routes  # type: ignore[attr-defined]
         routes = [route for router in routers for route in getattr(router, "original_router", router).routes]
         doors = [(method, route.path) for route in routes if "{token}" in route.path for method in route.methods]
