@@ -10,63 +10,57 @@ from datetime import datetime
 from email.utils import parseaddr
 
 from app.clock import Clock
-from app.delivery.ahead import Ahead
-from app.delivery.answers import Answers
+from app.crypto import Cipher
+from app.delivery.alert_monitor import AlertMonitor, AlertTexts
 from app.delivery.breaker import Breaker
-from app.delivery.cleaning import Cleaning
+from app.delivery.completer import Completer
 from app.delivery.courier import Courier
-from app.delivery.daily import Daily
-from app.delivery.flights import Flights
+from app.delivery.daily import HOUR, Cleanup, Daily, DailyReport
+from app.delivery.dispatcher import DeliverySlots, Dispatcher
+from app.delivery.heartbeat import Heartbeat
+from app.delivery.journal import Journal
 from app.delivery.leadership import Leadership
-from app.delivery.line import Line
-from app.delivery.membership import Membership
-from app.delivery.pace import Pace
-from app.delivery.packing import Packer
-from app.delivery.records import Records
-from app.delivery.relief import Relief
-from app.delivery.report import HOUR, Report
-from app.delivery.rounds import Rounds
-from app.delivery.scan import Scan
-from app.delivery.scheduler import Scheduler
-from app.delivery.station import Station
-from app.delivery.telling import ByMail, ByWebhook
-from app.delivery.verdict import Judge
-from app.delivery.watchman import Watchman, Words
+from app.delivery.notify import MailChannel, OperatorMails, WebhookChannel
+from app.delivery.outcome import OutcomePolicy
+from app.delivery.packing import BatchPacker, Packer
+from app.delivery.rate_limit import RateLimiter
+from app.delivery.ready_queue import ReadyQueue
+from app.delivery.recovery import Recovery
+from app.delivery.scheduler import ScanRecorder, Scheduler
+from app.delivery.worker import Worker
 from app.domain.address import domain_of
-from app.domain.alarms import Limits
+from app.domain.alerts import Thresholds
 from app.domain.letter import Draft
 from app.domain.schedule import Promise
 from app.errors import DatabaseError
 from app.mail.compose import Composer
 from app.mail.envelope import Transport
-from app.mail.operator import OperatorMails
 from app.mail.outbox import Outbox
-from app.mail.smtp import SmtpTransport
-from app.sealing import Sealer
+from app.mail.smtp.transport import SmtpTransport
 from app.settings import Settings
-from app.store.changing import Changes
-from app.store.confirming import Confirmations
-from app.store.correcting import Corrections
+from app.store.address_change import Corrections
+from app.store.cipher import LetterCipher, open_cipher
+from app.store.confirmation import Confirmations
 from app.store.database import connected, missing_migrations
+from app.store.editing import Changes
+from app.store.execution import within
 from app.store.keys_in_use import check_keys
 from app.store.letters import Letters, Posted
-from app.store.operations import within
 from app.store.quotas import Quotas
 from app.store.readiness import Readiness
-from app.store.vault import Vault, open_vault
 
 LONGEST_POST = 5.0  # seconds
-_FLIGHTS_PER_CONNECTION = 3
+_SLOTS_PER_CONNECTION = 3
 """One that is answered, one that is offered behind it, and one on its way to or from the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mailbox:
+class Services:
     """The program's parts. `outbox` is None where a mail server is set."""
 
     settings: Settings
     clock: Clock
-    vault: Vault
+    cipher: LetterCipher
     letters: Letters
     readiness: Readiness
     changes: Changes
@@ -90,29 +84,29 @@ class Mailbox:
 
 
 @contextlib.asynccontextmanager
-async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbox]:
+async def open_services(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
     """Connect to the database and build the parts.
 
     Raises DatabaseError where the database is away or lacks a migration, SettingsError where a
     key is missing, KeyMissing where the database was sealed with another one.
     """
-    sealer = Sealer(settings.keys())
+    base_cipher = Cipher(settings.keys())
     async with connected(settings.database_url):
         if missing := await missing_migrations():
             raise DatabaseError(f"the database lacks {', '.join(missing)}; run: slow-mailbox migrate")
-        vault = await open_vault(sealer)
-        await check_keys(sealer)
+        cipher = await open_cipher(base_cipher)
+        await check_keys(base_cipher)
         outbox = None if settings.smtp else Outbox(settings.outbox_dir, clock)
         transport = outbox or _smtp(settings, clock)
         try:
-            yield Mailbox(
+            yield Services(
                 settings,
                 clock,
-                vault,
-                _letters(settings, vault),
-                Readiness(vault, clock),
-                Changes(vault, _message_domain(settings), quotas_of(settings)),
-                Corrections(vault, quotas_of(settings), _confirmations(settings, vault), settings.confirms),
+                cipher,
+                _letters(settings, cipher),
+                Readiness(cipher, clock),
+                Changes(cipher, _message_domain(settings), quotas_of(settings)),
+                Corrections(cipher, quotas_of(settings), _confirmations(settings, cipher), settings.confirms),
                 transport,
                 outbox,
             )
@@ -120,20 +114,20 @@ async def open_mailbox(settings: Settings, clock: Clock) -> AsyncIterator[Mailbo
             await transport.close()
 
 
-def _letters(settings: Settings, vault: Vault) -> Letters:
+def _letters(settings: Settings, cipher: LetterCipher) -> Letters:
     return Letters(
-        vault,
+        cipher,
         first_delay=settings.first_delay,
         second_delay=settings.second_delay,
         message_domain=_message_domain(settings),
-        sealing_period=settings.sealing_period,
+        edit_window=settings.edit_window,
         quotas=quotas_of(settings),
-        confirmations=_confirmations(settings, vault) if settings.confirms else None,
+        confirmations=_confirmations(settings, cipher) if settings.confirms else None,
     )
 
 
-def _confirmations(settings: Settings, vault: Vault) -> Confirmations:
-    return Confirmations(vault, _message_domain(settings), quotas_of(settings))
+def _confirmations(settings: Settings, cipher: LetterCipher) -> Confirmations:
+    return Confirmations(cipher, _message_domain(settings), quotas_of(settings))
 
 
 def quotas_of(settings: Settings) -> Quotas | None:
@@ -168,94 +162,94 @@ def _message_domain(settings: Settings) -> str:
     return domain_of(parseaddr(settings.sender)[1])
 
 
-def build_station(mailbox: Mailbox, *, leads: bool) -> Station:
+def build_worker(services: Services, *, leads: bool) -> Worker:
     """Build what delivers in this process; where it `leads` it may run the scheduler."""
-    settings, clock = mailbox.settings, mailbox.clock
-    flights = Flights(_FLIGHTS_PER_CONNECTION * settings.smtp_connections)
+    settings, clock = services.settings, services.clock
+    slots = DeliverySlots(_SLOTS_PER_CONNECTION * settings.smtp_connections)
     breaker = Breaker(clock, random.random)
-    most = max(1, flights.seats * 4 // 5)
-    pace = Pace(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain, most)
-    packer = _packer(mailbox)
-    judge = Judge(packer, breaker, pace, random.random)
-    answers = Answers(settings.answers_dir)
-    membership = _membership(mailbox, answers, judge)
-    records = Records(membership, answers, clock, quotas_of(settings))
-    line = Line(pace, clock, flights.seats)
+    most = max(1, slots.seats * 4 // 5)
+    rate_limiter = RateLimiter(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain, most)
+    packer = _packer(services)
+    policy = OutcomePolicy(packer, breaker, rate_limiter, random.random)
+    answers = Journal(settings.journal_dir)
+    heartbeat = _heartbeat(services, answers, policy)
+    completer = Completer(heartbeat, answers, clock, quotas_of(settings))
+    line = ReadyQueue(rate_limiter, clock, slots.seats)
     courier = Courier(
-        ahead=Ahead(packer, line.upcoming),
-        transport=mailbox.transport,
-        judge=judge,
-        records=records,
+        ahead=BatchPacker(packer, line.upcoming),
+        transport=services.transport,
+        policy=policy,
+        completer=completer,
         breaker=breaker,
-        pace=pace,
+        rate_limiter=rate_limiter,
         clock=clock,
-        catch_up_limit=settings.catch_up_limit,
+        max_lateness=settings.max_lateness,
     )
-    scan = Scan(
+    scan = Dispatcher(
         courier=courier,
-        records=records,
-        flights=flights,
+        completer=completer,
+        slots=slots,
         line=line,
         breaker=breaker,
-        membership=membership,
+        heartbeat=heartbeat,
         clock=clock,
         on_uncertain=settings.on_uncertain,
     )
     if settings.paused:
         scan.stop()
-    leadership = _leadership(mailbox, membership, scan) if leads else None
+    leadership = _leadership(services, heartbeat, scan) if leads else None
     interval = settings.scan_interval
-    return Station(membership, leadership, scan, flights, records, settings.lease, scan_interval=interval)
+    return Worker(heartbeat, leadership, scan, slots, completer, settings.lease, scan_interval=interval)
 
 
-def _membership(mailbox: Mailbox, answers: Answers, judge: Judge) -> Membership:
-    settings, clock = mailbox.settings, mailbox.clock
-    relief = Relief(settings.answers_dir, judge, clock, quotas_of(settings))
-    return Membership(_worker_name(), settings.lease, clock, answers, relief, mailbox.vault.key_ids)
+def _heartbeat(services: Services, answers: Journal, policy: OutcomePolicy) -> Heartbeat:
+    settings, clock = services.settings, services.clock
+    recovery = Recovery(settings.journal_dir, policy, clock, quotas_of(settings))
+    return Heartbeat(_worker_name(), settings.lease, clock, answers, recovery, services.cipher.key_ids)
 
 
 def _worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _leadership(mailbox: Mailbox, membership: Membership, scan: Scan) -> Leadership:
-    settings, clock = mailbox.settings, mailbox.clock
-    dailies = [Daily("cleaning", 0, Cleaning(settings.keep), settings.zone, clock)]
+def _leadership(services: Services, heartbeat: Heartbeat, scan: Dispatcher) -> Leadership:
+    settings, clock = services.settings, services.clock
+    dailies = [Daily("cleaning", 0, Cleanup(settings.retention), settings.zone, clock)]
     if settings.alert_email:
-        channel = build_mail_channel(settings, mailbox.transport, settings.alert_email)
-        report = Report(channel, settings.zone, settings.language)
+        channel = build_mail_channel(settings, services.transport, settings.alert_email)
+        report = DailyReport(channel, settings.zone, settings.language)
         dailies.append(Daily("report", HOUR, report, settings.zone, clock))
-    rounds = Rounds(scan.start, settings.scan_interval, clock, membership.name)
-    scheduler = Scheduler(rounds, settings.scan_interval, clock, membership.name, dailies, settings.zone)
-    return Leadership(membership, scheduler, settings.lease, clock)
+    scan_recorder = ScanRecorder(scan.start, settings.scan_interval, clock, heartbeat.name)
+    scheduler = Scheduler(scan_recorder, settings.scan_interval, clock, heartbeat.name, dailies, settings.zone)
+    return Leadership(heartbeat, scheduler, settings.lease, clock)
 
 
-def build_watchman(mailbox: Mailbox, station: Station) -> Watchman:
+def build_alert_monitor(services: Services, worker: Worker) -> AlertMonitor:
     """Build what tells the operator when something is wrong, with this process too."""
-    settings = mailbox.settings
+    settings = services.settings
     to = settings.alert_email
-    by_mail = [build_mail_channel(settings, mailbox.transport, to)] if to else []
-    by_webhook = [ByWebhook(settings.alert_webhook)] if settings.alert_webhook else []
-    return Watchman(
+    by_mail = [build_mail_channel(settings, services.transport, to)] if to else []
+    by_webhook = [WebhookChannel(settings.alert_webhook)] if settings.alert_webhook else []
+    return AlertMonitor(
         channels=[*by_mail, *by_webhook],
-        limits=Limits(settings.alert_oldest, settings.alert_failures),
+        limits=Thresholds(settings.alert_max_delay, settings.alert_failure_percent),
         ping_url=settings.ping_url,
-        worker=station.membership,
+        worker=worker.heartbeat,
         paused=settings.paused,
-        clock=mailbox.clock,
-        words=Words(settings.language, settings.timezone, settings.origin),
+        clock=services.clock,
+        words=AlertTexts(settings.language, settings.timezone, settings.origin),
     )
 
 
-def build_mail_channel(settings: Settings, transport: Transport, to: str) -> ByMail:
+def build_mail_channel(settings: Settings, transport: Transport, to: str) -> MailChannel:
     """Build the way to an operator by mail."""
     mails = OperatorMails(settings.sender, settings.origin, settings.operator_name, to, settings.language)
-    return ByMail(mails, transport)
+    return MailChannel(mails, transport)
 
 
-def _packer(mailbox: Mailbox) -> Packer:
-    settings = mailbox.settings
-    return Packer(mailbox.vault, build_composer(settings), settings.origin, _message_domain(settings))
+def _packer(services: Services) -> Packer:
+    settings = services.settings
+    return Packer(services.cipher, build_composer(settings), settings.origin, _message_domain(settings))
 
 
 def build_composer(settings: Settings) -> Composer:

@@ -3,7 +3,7 @@
 from tortoise import fields, migrations
 from tortoise.fields.base import OnDelete
 
-from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 
 from ._tables import CreateTable
 
@@ -44,8 +44,8 @@ class Migration(migrations.Migration):
                 ("sender_name_sealed", fields.BinaryField(null=True)),
                 ("subject_sealed", fields.BinaryField(null=True)),
                 ("body_sealed", fields.BinaryField(null=True)),
-                ("recipient_mac", fields.CharField(max_length=32)),
-                ("sender_mac", fields.CharField(null=True, max_length=32)),
+                ("recipient_hmac", fields.CharField(max_length=32)),
+                ("sender_hmac", fields.CharField(null=True, max_length=32)),
                 ("language", fields.CharField(max_length=8)),
                 ("timezone", fields.CharField(max_length=64)),
                 ("written_at", fields.DatetimeField()),
@@ -66,8 +66,8 @@ class Migration(migrations.Migration):
                     sender_name_sealed {bytes},
                     subject_sealed {bytes},
                     body_sealed {bytes},
-                    recipient_mac VARCHAR(32) NOT NULL,
-                    sender_mac VARCHAR(32),
+                    recipient_hmac VARCHAR(32) NOT NULL,
+                    sender_hmac VARCHAR(32),
                     language VARCHAR(8) NOT NULL,
                     timezone VARCHAR(64) NOT NULL,
                     written_at {moment} NOT NULL,
@@ -87,8 +87,8 @@ class Migration(migrations.Migration):
                     )
                 )
                 """,
-                "CREATE INDEX letters_recipient ON letters (recipient_mac)",
-                "CREATE INDEX letters_sender ON letters (sender_mac) WHERE sender_mac IS NOT NULL",
+                "CREATE INDEX letters_recipient ON letters (recipient_hmac)",
+                "CREATE INDEX letters_sender ON letters (sender_hmac) WHERE sender_hmac IS NOT NULL",
             ],
         ),
         CreateTable(
@@ -214,7 +214,7 @@ class Migration(migrations.Migration):
                 ("promised_at", fields.DatetimeField()),
                 ("due_at", fields.DatetimeField()),
                 ("message_id", fields.CharField(unique=True, max_length=255)),
-                ("domain_mac", fields.CharField(max_length=32)),
+                ("domain_hmac", fields.CharField(max_length=32)),
                 ("attempts", fields.IntField(default=0)),
                 ("unanswered", fields.IntField(default=0)),
                 ("first_refused_at", fields.DatetimeField(null=True)),
@@ -257,7 +257,7 @@ class Migration(migrations.Migration):
                     promised_at {moment} NOT NULL,
                     due_at {moment} NOT NULL,
                     message_id VARCHAR(255) NOT NULL UNIQUE,
-                    domain_mac VARCHAR(32) NOT NULL,
+                    domain_hmac VARCHAR(32) NOT NULL,
                     attempts INT NOT NULL DEFAULT 0,
                     unanswered INT NOT NULL DEFAULT 0,
                     first_refused_at {moment},
@@ -321,7 +321,7 @@ class Migration(migrations.Migration):
                     "outcome",
                     fields.CharEnumField(
                         description="ACCEPTED: accepted\nTRANSIENT: transient\nPERMANENT: permanent\nUNANSWERED: unanswered",
-                        enum_type=Outcome,
+                        enum_type=AttemptResult,
                         max_length=16,
                     ),
                 ),

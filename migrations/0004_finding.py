@@ -21,11 +21,11 @@ class Migration(migrations.Migration):
         # A query for one of these states is seen to be within the condition, on both databases.
         RunSQL(f"CREATE INDEX deliveries_ended ON deliveries (status, occasion, status_at, id) WHERE {_ENDED}"),
         RunSQL(
-            "CREATE INDEX deliveries_coming_there ON deliveries (domain_mac, status, occasion, due_at, id)"
+            "CREATE INDEX deliveries_coming_there ON deliveries (domain_hmac, status, occasion, due_at, id)"
             f" WHERE {_COMING}"
         ),
         RunSQL(
-            "CREATE INDEX deliveries_ended_there ON deliveries (domain_mac, status, occasion, status_at, id)"
+            "CREATE INDEX deliveries_ended_there ON deliveries (domain_hmac, status, occasion, status_at, id)"
             f" WHERE {_ENDED}"
         ),
     ]

@@ -25,8 +25,8 @@ class Migration(migrations.Migration):
                         on_delete=OnDelete.RESTRICT,
                     ),
                 ),
-                ("recipient_mac", fields.CharField(max_length=32)),
-                ("recipient_domain_mac", fields.CharField(max_length=32)),
+                ("recipient_hmac", fields.CharField(max_length=32)),
+                ("recipient_domain_hmac", fields.CharField(max_length=32)),
             ],
             table="corrections",
             sql=[
@@ -34,13 +34,13 @@ class Migration(migrations.Migration):
                 CREATE TABLE corrections (
                     id {uuid} NOT NULL PRIMARY KEY,
                     letter_id {uuid} NOT NULL REFERENCES letters (id) ON DELETE RESTRICT,
-                    recipient_mac VARCHAR(32) NOT NULL,
-                    recipient_domain_mac VARCHAR(32) NOT NULL
+                    recipient_hmac VARCHAR(32) NOT NULL,
+                    recipient_domain_hmac VARCHAR(32) NOT NULL
                 )
                 """,
                 "CREATE INDEX corrections_letter ON corrections (letter_id, id)",
-                "CREATE INDEX corrections_recipient ON corrections (recipient_mac, id)",
-                "CREATE INDEX corrections_domain ON corrections (recipient_domain_mac, id)",
+                "CREATE INDEX corrections_recipient ON corrections (recipient_hmac, id)",
+                "CREATE INDEX corrections_domain ON corrections (recipient_domain_hmac, id)",
             ],
         ),
     ]

@@ -161,7 +161,7 @@ class Migration(migrations.Migration):
 
     operations = [  # noqa: RUF012
         CreateTable(
-            "Tally",
+            "LedgerCounter",
             [
                 ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
                 ("kind", fields.CharField(max_length=16)),

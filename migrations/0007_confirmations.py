@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
 
     operations = [  # noqa: RUF012
         AddColumn("Delivery", "edition", fields.IntField(default=1), definition="INT NOT NULL DEFAULT 1"),
-        AddField("Delivery", "awaited_mac", fields.CharField(null=True, max_length=32)),
+        AddField("Delivery", "awaited_hmac", fields.CharField(null=True, max_length=32)),
         AlterConstraints(
             "Delivery",
             {
@@ -37,8 +37,8 @@ class Migration(migrations.Migration):
                         )
                     )
                     AND (
-                        awaited_mac IS NULL AND (held_reason IS NULL OR held_reason <> 'unconfirmed')
-                        OR awaited_mac IS NOT NULL AND (
+                        awaited_hmac IS NULL AND (held_reason IS NULL OR held_reason <> 'unconfirmed')
+                        OR awaited_hmac IS NOT NULL AND (
                             status = 'cancelled' OR (held_reason IS NOT NULL AND held_reason = 'unconfirmed')
                         )
                     )
@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
             },
             unique_together=(("letter", "occasion", "edition"),),
         ),
-        RunSQL("CREATE INDEX deliveries_awaited ON deliveries (awaited_mac) WHERE held_reason = 'unconfirmed'"),
+        RunSQL("CREATE INDEX deliveries_awaited ON deliveries (awaited_hmac) WHERE held_reason = 'unconfirmed'"),
         RunSQL("CREATE INDEX deliveries_unconfirmed ON deliveries (status_at, id) WHERE held_reason = 'unconfirmed'"),
         CreateTable(
             "Confirmation",
@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
                     used_at {moment}
                 )
                 """,
-                "CREATE INDEX confirmations_mac ON confirmations (mac, id)",
+                "CREATE INDEX confirmations_hmac ON confirmations (mac, id)",
             ],
         ),
     ]

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     operations = [  # noqa: RUF012
         CreateTable(
-            "RaisedAlarm",
+            "RaisedAlert",
             [
                 ("name", fields.CharField(primary_key=True, unique=True, db_index=True, max_length=32)),
                 ("since", fields.DatetimeField()),

@@ -50,8 +50,8 @@ class Migration(migrations.Migration):
                         )
                     )
                     AND (
-                        awaited_mac IS NULL AND (held_reason IS NULL OR held_reason <> 'unconfirmed')
-                        OR awaited_mac IS NOT NULL AND (
+                        awaited_hmac IS NULL AND (held_reason IS NULL OR held_reason <> 'unconfirmed')
+                        OR awaited_hmac IS NOT NULL AND (
                             status = 'cancelled' OR (held_reason IS NOT NULL AND held_reason = 'unconfirmed')
                         )
                     )

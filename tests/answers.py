@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from app.domain.refusal import Reason
 from app.domain.retry import Reply, Stage
-from app.mail.replies import reply
+from app.mail.smtp.replies import reply
 
 PAGE = Path(__file__).parents[1] / "docs" / "answers.md"
 

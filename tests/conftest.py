@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 
 from app.store.database import migrate
 from tests.clock import FrozenClock
-from tests.emptied import EmptiedDatabase
+from tests.distribution import spread
+from tests.empty_database import EmptiedDatabase
 from tests.postgres import LocalPostgres
-from tests.spreading import spread
 
 # A busy machine is no fault of the example's. A change is judged by the same examples each time; what looks for others
 # is `make test ARGS="tests/unit --hypothesis-profile=search"`.

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from itertools import count
 from uuid import UUID, uuid4
 
-from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.domain.status import AttemptResult, HeldReason, Occasion, Status
+from app.store.cipher import LETTER_COLUMNS, LetterCipher
 from app.store.claims import Claimed, claim
-from app.store.leases import register
 from app.store.models import Attempt, Delivery, Letter
-from app.store.vault import LETTER_COLUMNS, Vault
+from app.store.workers import register
 from tests.clock import NEW_YEAR as NOW
 
 READER, WRITER = "minji@example.org", "jun@example.net"
@@ -25,8 +25,8 @@ async def new_worker(name: str = "worker") -> UUID:
 class Ledger:
     """Puts deliveries into any state, a letter each, past the rules of who moves them there."""
 
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
+    def __init__(self, cipher: LetterCipher) -> None:
+        self._cipher = cipher
         self._numbers: Iterator[int] = count(1)
 
     async def letter(self, reader: str = READER) -> UUID:
@@ -36,13 +36,13 @@ class Ledger:
             id=letter_id,
             token_hash=letter_id.hex,
             revision=1,
-            recipient_mac="r",
-            sender_mac="s",
+            recipient_hmac="r",
+            sender_hmac="s",
             language="en",
             timezone="UTC",
             written_at=NOW,
             send_at=NOW + timedelta(days=7),
-            **self._vault.seal_letter(letter_id, 1, values),
+            **self._cipher.seal_letter(letter_id, 1, values),
         )
         await letter.save(force_create=True)
         return letter_id
@@ -59,7 +59,7 @@ class Ledger:
             promised_at=at,
             due_at=at,
             message_id=f"<{next(self._numbers)}@example.org>",
-            domain_mac="d",
+            domain_hmac="d",
             held_reason=HeldReason.OPERATOR if status is Status.HELD else None,
             sent_at=at if status is Status.SENT else None,
         )
@@ -68,7 +68,7 @@ class Ledger:
         await delivery.save()
         return delivery
 
-    async def attempt(self, delivery: Delivery, outcome: Outcome, code: int | None, answer: str) -> None:
+    async def attempt(self, delivery: Delivery, outcome: AttemptResult, code: int | None, answer: str) -> None:
         await Attempt.create(
             delivery=delivery,
             claim_token=uuid4(),

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from app.clock import Clock
 from app.domain.retry import Reply
 from app.mail.envelope import Envelope
-from app.mail.smtp import SmtpTransport
-from app.mail.terms import Patience
+from app.mail.smtp.protocol import Timeouts
+from app.mail.smtp.transport import SmtpTransport
 from app.settings import Security, SmtpServer
 from tests.clock import FrozenClock
 
 TAKEN = Reply(250, "2.0.0", "taken", "body")
-PATIENT = Patience(connect=60, command=60, answer=60, quit=2, idle=600)
+PATIENT = Timeouts(connect=60, command=60, answer=60, quit=2, idle=600)
 
 
 def letter(
@@ -56,7 +56,7 @@ async def transport_to(
     login: tuple[str, str] = ("", ""),
     connections: int = 1,
     messages: int = 1000,
-    patience: Patience = PATIENT,
+    patience: Timeouts = PATIENT,
     trusted: ssl.SSLContext | None = None,
     clock: Clock | None = None,
     host: str = "127.0.0.1",

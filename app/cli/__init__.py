@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from app.cli.admin import admin
-from app.cli.examining import doctor
+from app.cli.diagnosis import doctor
 from app.cli.keys import keys
 from app.cli.ledger import audit, hold, pause, purge, release, resume, vacuum
-from app.cli.serving import migrate, scan, serve
+from app.cli.service import migrate, scan, serve
 from app.errors import MailboxError
 from app.installation import version
 from app.log import configure_logging

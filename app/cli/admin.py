@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from app.cli.asking import operator, with_database
+from app.cli.prompts import operator, with_database
 from app.clock import SystemClock
-from app.domain.actions import Deed
+from app.domain.status import Event
 from app.settings import load_settings
 from app.store import accounts, second_factor
-from app.store.trail import record
+from app.store.audit_log import record
 
 admin = typer.Typer(help="The accounts of the admin page.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ def admin_create(username: str) -> None:
 async def _create(username: str, password: str) -> None:
     now = SystemClock().now()
     await accounts.create_account(username, password, now)
-    await record(operator(), Deed.CREATE_ACCOUNT, now, subject=username)
+    await record(operator(), Event.CREATE_ACCOUNT, now, subject=username)
 
 
 @admin.command("reset")
@@ -42,7 +42,7 @@ def admin_reset(username: str) -> None:
 async def _reset(username: str, password: str) -> None:
     await accounts.reset_password(username, password)
     await second_factor.remove(username)
-    await record(operator(), Deed.RESET_ACCOUNT, SystemClock().now(), subject=username)
+    await record(operator(), Event.RESET_ACCOUNT, SystemClock().now(), subject=username)
 
 
 @admin.command("remove")
@@ -57,7 +57,7 @@ def admin_remove(
 
 async def _remove(username: str, force: bool) -> None:
     await accounts.remove_account(username, even_the_last=force)
-    await record(operator(), Deed.REMOVE_ACCOUNT, SystemClock().now(), subject=username)
+    await record(operator(), Event.REMOVE_ACCOUNT, SystemClock().now(), subject=username)
 
 
 @admin.command("list")

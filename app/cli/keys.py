@@ -6,15 +6,15 @@ from dataclasses import asdict
 
 import typer
 
-from app.cli.asking import operator
+from app.cli.prompts import operator
 from app.clock import SystemClock
-from app.domain.actions import Deed
+from app.crypto import Cipher
+from app.domain.status import Event
 from app.errors import MailboxError
-from app.sealing import Sealer
 from app.settings import Settings, load_settings
-from app.store.rotation import Rotation, cannot_open, letters_to_look_at, rotate
-from app.store.trail import record
-from app.wiring import open_mailbox
+from app.store.audit_log import record
+from app.store.key_rotation import Rotation, cannot_open, letters_to_look_at, rotate
+from app.wiring import open_services
 
 _TOLD_EVERY = 1000  # letters
 
@@ -38,14 +38,14 @@ def keys_rotate() -> None:
 
 async def _rotate(settings: Settings) -> Rotation:
     clock = SystemClock()
-    async with open_mailbox(settings, clock) as mailbox:
-        if names := await cannot_open(mailbox.vault, clock.now() - 2 * settings.lease):
+    async with open_services(settings, clock) as services:
+        if names := await cannot_open(services.cipher, clock.now() - 2 * settings.lease):
             raise MailboxError(f"{', '.join(names)} serves without the new key; restart it with both keys first")
         letters = await letters_to_look_at()
-        await record(operator(), Deed.ROTATE_KEYS, mailbox.clock.now())
+        await record(operator(), Event.ROTATE_KEYS, services.clock.now())
 
         def tell(seen: int) -> None:
             if seen % _TOLD_EVERY == 0 or seen >= letters:
                 typer.echo(f"{seen} of {letters} letters looked at", err=True)
 
-        return await rotate(mailbox.vault, Sealer(settings.keys()), tell)
+        return await rotate(services.cipher, Cipher(settings.keys()), tell)

@@ -9,21 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.asking import operator, with_database
+from app.cli.prompts import operator, with_database
 from app.clock import SystemClock
-from app.domain.actions import Deed
-from app.domain.status import HeldReason
+from app.domain.status import Event, HeldReason
 from app.errors import MailboxError
 from app.settings import Settings, load_settings
-from app.store import deliveries, pauses
+from app.store import pauses, uncertain
 from app.store.audit import audit as read_ledger
-from app.store.batches import hold_due_since, release_held
-from app.store.forgetting import purge as forget_letters
-from app.store.reconcile import Reconciliation, message_ids, reconcile
-from app.store.trail import record
+from app.store.audit_log import record
+from app.store.operator_actions import hold_due_since, release_held
+from app.store.retention import purge as forget_letters
+from app.store.uncertain import Reconciliation, message_ids, reconcile
 from app.store.vacuum import vacuum as write_anew
 from app.store.vacuum import vacuum_if_worth_it
-from app.wiring import build_station, open_mailbox
+from app.wiring import build_worker, open_services
 
 
 def audit(
@@ -47,7 +46,7 @@ async def _audit(against: Path | None) -> dict[str, Any]:
 async def _reconcile(received: Path) -> Reconciliation:
     now = SystemClock().now()
     found = await reconcile(message_ids(received), now)
-    await record(operator(), Deed.RECONCILE, now, changed=found.settled)
+    await record(operator(), Event.RECONCILE, now, changed=found.settled)
     return found
 
 
@@ -63,9 +62,9 @@ def hold(
 async def _hold(settings: Settings, since: datetime) -> int:
     """Hold, once the workers that the backup remembers are found dead and their claims have come back."""
     clock = SystemClock()
-    async with open_mailbox(settings, clock) as mailbox, build_station(mailbox, leads=False):
+    async with open_services(settings, clock) as services, build_worker(services, leads=False):
         end = clock.monotonic() + 2 * settings.lease.total_seconds() + 5
-        while names := await deliveries.claimers():
+        while names := await uncertain.workers_with_claims():
             if clock.monotonic() > end:
                 raise MailboxError(f"{', '.join(names)} still sends; run `slow-mailbox pause` first")
             await asyncio.sleep(1)
@@ -94,14 +93,14 @@ def resume() -> None:
 
 
 def purge() -> None:
-    """Forget now what was kept for MAILBOX_KEEP after its last delivery; a server does so every midnight."""
+    """Forget now what was kept for MAILBOX_RETENTION after its last delivery; a server does so every midnight."""
     settings = load_settings()
     typer.echo(json.dumps({"purged": asyncio.run(with_database(settings, lambda: _purge(settings)))}))
 
 
 async def _purge(settings: Settings) -> int:
-    await record(operator(), Deed.PURGE, SystemClock().now())
-    purged = sum([purged async for purged in forget_letters(SystemClock().now(), settings.keep)])
+    await record(operator(), Event.PURGE, SystemClock().now())
+    purged = sum([purged async for purged in forget_letters(SystemClock().now(), settings.retention)])
     await vacuum_if_worth_it()
     return purged
 

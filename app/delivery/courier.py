@@ -6,17 +6,17 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.clock import Clock
-from app.delivery.ahead import Ahead
 from app.delivery.breaker import Breaker
-from app.delivery.pace import Pace
-from app.delivery.records import Records
-from app.delivery.verdict import Judge
+from app.delivery.completer import Completer
+from app.delivery.outcome import OutcomePolicy
+from app.delivery.packing import BatchPacker
+from app.delivery.rate_limit import RateLimiter
 from app.domain.retry import Reply
 from app.domain.status import HeldReason
 from app.mail.envelope import Dropped, Envelope, Transport, TransportError
 from app.store import settlements
 from app.store.claims import Claimed
-from app.store.settlements import Ending, Try
+from app.store.settlements import AttemptRecord, Outcome
 
 log = structlog.get_logger()
 
@@ -27,46 +27,46 @@ class Courier:
     def __init__(
         self,
         *,
-        ahead: Ahead,
+        ahead: BatchPacker,
         transport: Transport,
-        judge: Judge,
-        records: Records,
+        policy: OutcomePolicy,
+        completer: Completer,
         breaker: Breaker,
-        pace: Pace,
+        rate_limiter: RateLimiter,
         clock: Clock,
-        catch_up_limit: timedelta,
+        max_lateness: timedelta,
     ) -> None:
         self._ahead = ahead
         self._transport = transport
-        self._judge = judge
-        self._records = records
+        self._policy = policy
+        self._completer = completer
         self._breaker = breaker
-        self._pace = pace
+        self._rate_limiter = rate_limiter
         self._clock = clock
-        self._catch_up_limit = catch_up_limit
+        self._catch_up_limit = max_lateness
 
     async def carry(self, claimed: Claimed) -> None:
         """Bring one claim to its end; whatever happens is settled and logged."""
         now = self._clock.now()
         if reason := self._reason_to_hold(claimed, now):
-            self._records.settle(self._judge.barred(claimed, now, reason))
+            self._completer.settle(self._policy.barred(claimed, now, reason))
             return
-        since = None if self._breaker.is_open else self._pace.start(claimed.domain_mac)
+        since = None if self._breaker.is_open else self._rate_limiter.start(claimed.domain_hmac)
         if since is None:  # an outage began, or too many of its domain were claimed with it: it keeps its place in line
-            self._records.give_back(claimed)
+            self._completer.give_back(claimed)
             return
         try:
             ending = await self._end(claimed, now)
         finally:
-            self._pace.finish(claimed.domain_mac, since)
-        self._records.settle(ending)
+            self._rate_limiter.finish(claimed.domain_hmac, since)
+        self._completer.settle(ending)
 
     def _reason_to_hold(self, claimed: Claimed, now: datetime) -> HeldReason | None:
         if claimed.barred:
             return claimed.barred
         return HeldReason.OVERDUE if now - claimed.due_at > self._catch_up_limit else None
 
-    async def _end(self, claimed: Claimed, now: datetime) -> Ending:
+    async def _end(self, claimed: Claimed, now: datetime) -> Outcome:
         try:
             envelope = self._ahead.pack(claimed, now)
         except Exception as error:
@@ -74,17 +74,17 @@ class Courier:
             return settlements.held_back(claimed, now, HeldReason.UNREADABLE)
         return await self._send(claimed, envelope, now)
 
-    async def _send(self, claimed: Claimed, envelope: Envelope, started_at: datetime) -> Ending:
+    async def _send(self, claimed: Claimed, envelope: Envelope, started_at: datetime) -> Outcome:
         """Hand one message over. The broadest catch: a delivery must never be left claimed."""
-        carriage = _Carriage(claimed, started_at, self._records, self._clock)
+        carriage = _Carriage(claimed, started_at, self._completer, self._clock)
         try:
             with self._breaker.crossing():
                 reply = await self._reply(envelope, carriage)
-            return self._judge.replied(claimed, reply, carriage.tried(reply))
+            return self._policy.replied(claimed, reply, carriage.tried(reply))
         except TransportError as error:
-            return self._judge.without_reply(claimed, error, carriage.tried(remark=str(error)))
+            return self._policy.without_reply(claimed, error, carriage.tried(remark=str(error)))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            return self._judge.broken_off(claimed, error, carriage.tried(remark=type(error).__name__))
+            return self._policy.broken_off(claimed, error, carriage.tried(remark=type(error).__name__))
 
     async def _reply(self, envelope: Envelope, carriage: "_Carriage") -> Reply:
         """Return what the server says.
@@ -101,24 +101,24 @@ class Courier:
 class _Carriage:
     """What is put down of one try while it goes on."""
 
-    __slots__ = ("_claimed", "_clock", "_handed_over_at", "_records", "_started_at")
+    __slots__ = ("_claimed", "_clock", "_completer", "_handed_over_at", "_started_at")
 
-    def __init__(self, claimed: Claimed, started_at: datetime, records: Records, clock: Clock) -> None:
+    def __init__(self, claimed: Claimed, started_at: datetime, completer: Completer, clock: Clock) -> None:
         self._claimed = claimed
         self._started_at = started_at
         self._handed_over_at: datetime | None = None
-        self._records = records
+        self._completer = completer
         self._clock = clock
 
     def hand_over(self) -> "asyncio.Future[bool]":
-        return self._records.hand_over(self._claimed)
+        return self._completer.hand_over(self._claimed)
 
     def begun(self) -> None:
         self._handed_over_at = self._clock.now()
-        self._records.begun(self._claimed)
+        self._completer.begun(self._claimed)
 
     def answered(self, reply: Reply) -> None:
-        self._records.answered(self._claimed, reply)
+        self._completer.answered(self._claimed, reply)
 
-    def tried(self, reply: Reply | None = None, remark: str = "") -> Try:
-        return Try(self._started_at, self._handed_over_at, self._clock.now(), reply, remark)
+    def tried(self, reply: Reply | None = None, remark: str = "") -> AttemptRecord:
+        return AttemptRecord(self._started_at, self._handed_over_at, self._clock.now(), reply, remark)

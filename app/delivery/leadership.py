@@ -4,9 +4,9 @@ import asyncio
 from datetime import timedelta
 
 from app.clock import Clock
-from app.delivery.membership import Membership
+from app.delivery.heartbeat import Heartbeat
 from app.delivery.scheduler import Scheduler
-from app.store import leases
+from app.store import workers
 
 
 class Leadership:
@@ -15,8 +15,8 @@ class Leadership:
     The lease saves work, it is not what keeps letters from being sent twice: the claims are.
     """
 
-    def __init__(self, membership: Membership, scheduler: Scheduler, lease: timedelta, clock: Clock) -> None:
-        self._membership = membership
+    def __init__(self, heartbeat: Heartbeat, scheduler: Scheduler, lease: timedelta, clock: Clock) -> None:
+        self._heartbeat = heartbeat
         self._scheduler = scheduler
         # Trusted for less than it lasts, and from our last beat on, as the others count: we have
         # stopped before anybody can take us for dead.
@@ -26,7 +26,7 @@ class Leadership:
         self._resigned = False
         self._asking = asyncio.Lock()
 
-    async def pulse(self, returned: int) -> None:
+    async def tick(self, returned: int) -> None:
         """Take the lease if it is free, and start or stop the scheduler by whether we hold it.
 
         `returned` claims of dead workers are not left to wait for the next minute.
@@ -34,25 +34,23 @@ class Leadership:
         async with self._asking:
             if self._resigned:
                 return
-            self._until = self._membership.beat_at + self._trust if await self._holds() else float("-inf")
+            self._until = self._heartbeat.beat_at + self._trust if await self._holds() else float("-inf")
         self.check()
         self._scheduler.rearm()
         if returned:
             self._scheduler.scan_now()
 
     async def _holds(self) -> bool:
-        worker = self._membership.id
-        held = await leases.holds(leases.SCHEDULER, worker)
-        return held or await leases.take(leases.SCHEDULER, worker, self._clock.now())
+        worker = self._heartbeat.id
+        held = await workers.holds(workers.SCHEDULER, worker)
+        return held or await workers.take(workers.SCHEDULER, worker, self._clock.now())
 
     def check(self) -> None:
         """Start or stop the scheduler; without a database, by what we knew last.
 
         A wrong clock must not purge letters either, so its jobs wait until the clock is trusted.
         """
-        leading = (
-            not self._resigned and self._clock.monotonic() < self._until and self._membership.clock_check.trusted()
-        )
+        leading = not self._resigned and self._clock.monotonic() < self._until and self._heartbeat.clock_check.trusted()
         if leading and not self._scheduler.running:
             self._scheduler.start()
         elif not leading and self._scheduler.running:
@@ -63,5 +61,5 @@ class Leadership:
         self._resigned = True
         self.check()
         async with self._asking:  # a pulse that is about to take it would take it after us
-            await leases.free(leases.SCHEDULER, self._membership.id)
+            await workers.free(workers.SCHEDULER, self._heartbeat.id)
         await self._scheduler.ended()

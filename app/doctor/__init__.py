@@ -3,11 +3,11 @@
 from email.utils import parseaddr
 
 from app.clock import Clock
-from app.doctor.choices import check_key, check_pages, check_sending
+from app.doctor.configuration import check_key, check_pages, check_sending
 from app.doctor.database import check_database
+from app.doctor.dns import check_names
 from app.doctor.findings import Finding
-from app.doctor.names import check_names
-from app.doctor.post import away, check_mail_server, check_outbox
+from app.doctor.mail_server import away, check_mail_server, check_outbox
 from app.domain.address import domain_of
 from app.settings import Settings
 

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
+from app.crypto import Cipher
 from app.doctor.findings import Finding, ok, problem
 from app.errors import DatabaseError, KeyMissing, SettingsError
-from app.sealing import Sealer
 from app.settings import Settings
+from app.store.cipher import open_cipher
 from app.store.database import (
     as_moment,
     connected,
@@ -19,7 +20,6 @@ from app.store.database import (
 )
 from app.store.keys_in_use import check_keys
 from app.store.models import Secret, Worker
-from app.store.vault import open_vault
 
 _TOLERANCE = timedelta(minutes=1)
 
@@ -51,9 +51,9 @@ async def _check_seal(settings: Settings) -> Finding:
     """Whether our keys are those that this database was sealed with."""
     try:
         if await Secret.exists():  # opening the vault of a new database would make one
-            sealer = Sealer(settings.keys())
-            await open_vault(sealer)
-            await check_keys(sealer)
+            base_cipher = Cipher(settings.keys())
+            await open_cipher(base_cipher)
+            await check_keys(base_cipher)
     except (KeyMissing, SettingsError) as error:
         return problem("seal", f"{error}; put back the key that this database began with")
     return ok("seal", "what rests in the database opens with the secret key")

@@ -14,8 +14,8 @@ from babel.dates import format_date
 
 from app.mail import headers
 from app.mail.envelope import Envelope, Mail
-from app.mail.skeleton import ENTRY, Skeleton, Stationery
-from app.rendering import long_date, place_of, refused_because, render, translations
+from app.mail.message_template import ENTRY, MessageTemplate, TemplateFactory
+from app.templating import long_date, place_of, refused_because, render, translations
 
 _DAY = {"en": "d MMMM y", "ko": "y년 M월 d일"}
 _MINUTE = 60
@@ -24,7 +24,7 @@ _POSTMARK = {"en": "d MMM y", "ko": "y. M. d."}
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class MailPreview:
     """What a reader will see of a letter."""
 
     sender: str
@@ -42,7 +42,7 @@ class Composer:
 
     def __init__(self, sender: str, reply_to: str, origin: str, operator_name: str, abuse_address: str) -> None:
         name, self._address = parseaddr(sender)
-        self._stationery = Stationery(
+        self._stationery = TemplateFactory(
             sender=Address(name or "Slow Mailbox", addr_spec=self._address),
             reply_to=reply_to,
             values={
@@ -52,7 +52,7 @@ class Composer:
                 "abuse_address": abuse_address,
             },
         )
-        self._skeletons: dict[tuple[object, ...], Skeleton] = {}
+        self._skeletons: dict[tuple[object, ...], MessageTemplate] = {}
 
     def compose(self, mail: Mail, now: datetime) -> Envelope:
         """Return the finished message, dated `now`: the time of sending, not of writing.
@@ -71,7 +71,7 @@ class Composer:
         )
         return Envelope(sender="" if notice else self._address, recipient=mail.recipient_email, message=message)
 
-    def look(self, mail: Mail, now: datetime) -> Look:
+    def look(self, mail: Mail, now: datetime) -> MailPreview:
         """Return a letter as it will arrive at `now`, without the parts of a message that nobody sees.
 
         Its style stands in style elements and is not inlined yet: a page can then name all of it in
@@ -81,14 +81,14 @@ class Composer:
         values = {**self._stationery.values, **letter, "occasion": mail.occasion}
         subject = render("emails/letter/subject.txt", mail.language, **values).strip()
         values["title"] = subject
-        return Look(
+        return MailPreview(
             sender=str(self._stationery.sender),
             subject=subject,
             text=render("emails/letter/body.txt", mail.language, **values).replace("\r\n", "\n"),
             html=render("emails/letter/body.html", mail.language, **values).replace("\r\n", "\n"),
         )
 
-    def _skeleton(self, mail: Mail, values: dict[str, str]) -> Skeleton:
+    def _skeleton(self, mail: Mail, values: dict[str, str]) -> MessageTemplate:
         """Return the skeleton for these values, which is made when it is first asked for."""
         kind = (mail.occasion, mail.language, *map(bool, values.values()))
         if kind not in self._skeletons:
@@ -138,7 +138,7 @@ def _letter_dates(written: int, now: int, first: int, again: int | None, zone: s
     }
 
 
-def _listed(mail: Mail) -> dict[str, str]:
+def _list_headers(mail: Mail) -> dict[str, str]:
     """Return the values of a list of letters, numbered."""
     said = [
         (entry.page_url, entry.reader, _moment(_minute(entry.written_at), mail.timezone, mail.language))
@@ -155,7 +155,7 @@ def _notice_values(mail: Mail) -> dict[str, str]:
     """Return what a notice may say: nothing the writer wrote, since nobody checked that address."""
     second = mail.second_send_at
     return {
-        **_listed(mail),
+        **_list_headers(mail),
         "page_url": mail.page_url,
         "reader": mail.reader,
         "reason": " ".join(mail.reason.split()),

@@ -11,7 +11,7 @@ from app.domain.status import Occasion
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MailListEntry:
     """One letter in a list of links: its writer's page, the masked address it is for, and when it was written."""
 
     page_url: str
@@ -55,7 +55,7 @@ class Mail:
     stop_url: str = ""
     mailbox_url: str = ""
     confirm_url: str = ""
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[MailListEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ HandOver = Callable[[], Awaitable[bool]]
 """Puts on record that a message is about to be handed over; False: the claim was lost, do not."""
 
 
-Begun = Callable[[], None]
+OnBegun = Callable[[], None]
 """Hears that a message's final dot is written next: until then, nobody has taken it over."""
 
-Answered = Callable[[Reply], None]
+OnAnswered = Callable[[Reply], None]
 """Hears the reply to a handed-over message as soon as it is read, before anything else happens."""
 
 
@@ -86,7 +86,7 @@ class Transport(Protocol):
     """Carries envelopes. One is shared by all deliveries in flight of a process."""
 
     async def send(
-        self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard, begun: Begun = unheard
+        self, envelope: Envelope, hand_over: HandOver, answered: OnAnswered = unheard, begun: OnBegun = unheard
     ) -> Reply:
         """Hand over one envelope and return the server's last word about it.
 
@@ -109,7 +109,7 @@ class TransportError(Exception):
     """A try at a delivery that brought no reply; its text may be logged and shown."""
 
 
-class Outage(TransportError):
+class Unavailable(TransportError):
     """The server cannot be used at all. `ours`: it will not mend itself (login, certificate)."""
 
     def __init__(self, message: str, *, ours: bool = False) -> None:

@@ -17,20 +17,20 @@ from pathlib import Path
 from app.clock import Clock
 from app.domain.retry import Reply
 from app.mail.envelope import (
-    Answered,
-    Begun,
     ClaimLost,
     Envelope,
     HandOver,
-    Outage,
+    OnAnswered,
+    OnBegun,
     TransportError,
     Unanswered,
+    Unavailable,
     unheard,
 )
 
 _NAME = re.compile(r"(\d{8}T\d{12})Z-[A-Za-z0-9_-]{1,160}\.eml")
 _WHEN = "%Y%m%dT%H%M%S%f"
-_OUR_OUTAGE = partial(Outage, ours=True)
+_OUR_OUTAGE = partial(Unavailable, ours=True)
 _MESSAGE_ID = re.compile(rb"(?im)^Message-ID: *<([A-Za-z0-9_-]{1,128})@")
 
 
@@ -66,7 +66,7 @@ class Outbox:
         self._clock = clock
 
     async def send(
-        self, envelope: Envelope, hand_over: HandOver, answered: Answered = unheard, begun: Begun = unheard
+        self, envelope: Envelope, hand_over: HandOver, answered: OnAnswered = unheard, begun: OnBegun = unheard
     ) -> Reply:
         """See Transport.send: the file is there whole, on the disk, or not at all."""
         path = self._folder / self._name(envelope.message)

@@ -1,7 +1,7 @@
 """All settings; the only reader of the environment and of `.env`."""
 
-from app.settings.choices import Settings
-from app.settings.kinds import Security, SmtpServer
-from app.settings.loading import load_settings
+from app.settings.load import load_settings
+from app.settings.settings import Settings
+from app.settings.types import Security, SmtpServer
 
 __all__ = ["Security", "Settings", "SmtpServer", "load_settings"]

@@ -4,7 +4,7 @@ import re
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
-from app.settings.kinds import ESCAPES, check_port
+from app.settings.types import ESCAPES, check_port
 
 _SCHEMES = ("sqlite", "postgres", "postgresql")
 

@@ -12,8 +12,8 @@ from argon2.exceptions import VerificationError
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
 
+from app.crypto import new_token, token_hash
 from app.errors import AccountError, WeakPassword
-from app.sealing import new_token, token_hash
 from app.store.database import transaction
 from app.store.models import Account, Session
 

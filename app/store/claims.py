@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
@@ -10,13 +11,14 @@ from uuid import UUID
 from tortoise.expressions import F
 
 from app.domain.refusal import Reason
-from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.domain.status import AttemptResult, HeldReason, Occasion, Status
+from app.store.confirmation import LIFE
 from app.store.database import as_moment, as_parameter, connection, transaction
-from app.store.links import letters_of
-from app.store.locking import lock_deliveries
+from app.store.execution import retried
+from app.store.link_recovery import letters_of
 from app.store.models import Attempt, Delivery, Lease, Worker
-from app.store.operations import retried
-from app.store.statements import as_ids, as_uuid, statements
+from app.store.sql import as_ids, as_uuid, lock_deliveries, numbered, statements
+from app.store.uncertain import RESEND_LIMIT
 
 Row = Mapping[str, Any]
 _OCCASIONS = {occasion.value: occasion for occasion in Occasion}  # an enum's own look-up takes ten times as long
@@ -42,7 +44,7 @@ class Claimed(NamedTuple):
     due_at: datetime
     attempts: int
     first_refused_at: datetime | None
-    domain_mac: str
+    domain_hmac: str
     letter: Row
     barred: HeldReason | None
     refusal: str
@@ -53,7 +55,7 @@ class Claimed(NamedTuple):
     @property
     def addressee(self) -> Literal["sender", "recipient"]:
         """Return whose address this goes to: a notice to the writer's, where one is known."""
-        return "sender" if self.occasion.is_notice and self.letter["sender_mac"] else "recipient"
+        return "sender" if self.occasion.is_notice and self.letter["sender_hmac"] else "recipient"
 
 
 async def claim(
@@ -86,7 +88,7 @@ async def _open(ids: Sequence[Any]) -> list[Claimed]:
     claims = sorted(map(_claimed, rows), key=attrgetter("due_at", "id"))
     for at, claimed in enumerate(claims):
         if claimed.occasion is Occasion.LINKS:
-            claims[at] = claimed._replace(others=await letters_of(claimed.letter["sender_mac"]))
+            claims[at] = claimed._replace(others=await letters_of(claimed.letter["sender_hmac"]))
     return claims
 
 
@@ -102,7 +104,7 @@ def _claimed(row: Row) -> Claimed:
         due_at=as_moment(row["due_at"]),
         attempts=row["attempts"],
         first_refused_at=as_moment(refused) if refused else None,
-        domain_mac=row["domain_mac"],
+        domain_hmac=row["domain_hmac"],
         letter=row,
         barred=HeldReason(row["barred"]) if row["barred"] else None,
         refusal=row["refusal"] or "",
@@ -173,6 +175,46 @@ def _lost_attempt(delivery: Delivery, worker_name: str, now: datetime) -> Attemp
         started_at=delivery.status_at,
         handed_over_at=delivery.handed_over_at,
         ended_at=now,
-        outcome=Outcome.UNANSWERED,
+        outcome=AttemptResult.UNANSWERED,
         answer="the worker was gone before the server's answer was on record",
     )
+
+
+# Each reads the first row of a partial index. An EXISTS would forget ORDER BY and LIMIT, and PostgreSQL
+# would rather read the table, of which it takes a third to be due.
+_FIRST = "(SELECT 1 FROM deliveries WHERE {where} <= @{latest} ORDER BY {order} LIMIT 1) IS NOT NULL"
+_UNCERTAIN = _FIRST.format(
+    where=f"status = 'uncertain' AND unanswered <= {RESEND_LIMIT} AND due_at", latest=1, order="due_at"
+)
+_UNCONFIRMED = _FIRST.format(where="held_reason = 'unconfirmed' AND status_at", latest=2, order="status_at")
+_OLDEST = ", ".join(
+    f"(SELECT due_at FROM deliveries WHERE status = 'scheduled' AND {kind} AND due_at <= @1"  # noqa: S608 - constants
+    f" ORDER BY due_at LIMIT 1) AS {name}"
+    for name, kind in (("notice", "notice"), ("letter", "NOT notice"))
+)
+_LOOK = f"SELECT {_UNCERTAIN} AS uncertain, {_UNCONFIRMED} AS unconfirmed, {_OLDEST}"
+
+
+@dataclass(frozen=True, slots=True)
+class DueCounts:
+    """Whether something may have to be sent again, or called off, and whether anything is to be sent."""
+
+    uncertain: bool
+    unconfirmed: bool
+    scheduled: bool
+
+
+async def look_for_due(now: datetime) -> DueCounts:
+    """Return what there is for a scan at this moment; what is paused or closed to us counts, too."""
+    _, (found,) = await connection().execute_query(numbered(_LOOK), [as_parameter(now), as_parameter(now - LIFE)])
+    return DueCounts(bool(found["uncertain"]), bool(found["unconfirmed"]), _earliest(found) is not None)
+
+
+async def oldest_due(now: datetime) -> datetime | None:
+    """Return since when the oldest due delivery has been due; None where none is."""
+    (found,) = await connection().execute_query_dict(numbered(f"SELECT {_OLDEST}"), [as_parameter(now)])
+    return _earliest(found)
+
+
+def _earliest(found: Mapping[str, Any]) -> datetime | None:
+    return min((as_moment(found[kind]) for kind in ("notice", "letter") if found[kind]), default=None)

@@ -34,7 +34,7 @@ from app.store.sqlite import FileReplaced, as_text
 
 APP = "mailbox"
 _UPDATE = "run the version of the program that migrated it"
-MODELS = ["app.store.models", "app.store.desk_models"]
+MODELS = ["app.store.models", "app.store.operator_models"]
 MIGRATIONS = "app.migrations" if folder("migrations").parent == PACKAGE else "migrations"
 UNAVAILABLE = (
     OperationalError,

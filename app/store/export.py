@@ -1,13 +1,14 @@
 """All that is kept about a letter, for its writer (docs/standards.md P14)."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from app.domain.letter import is_readable
-from app.domain.status import Status, shown
+from app.domain.status import Occasion, Status, shown
+from app.store.cipher import LetterCipher
 from app.store.letters import letter_by_token
 from app.store.models import Attempt, Correction, Delivery
-from app.store.vault import Vault
 
 _DELIVERY = (
     "occasion",
@@ -35,11 +36,11 @@ _LETTER = (
     "sealed_at",
     "revision",
 )
-_CORRECTION = ("id", "recipient_mac", "recipient_domain_mac")
-_HASHES = ("token_hash", "reader_token_hash", "recipient_mac", "recipient_domain_mac", "sender_mac")
+_CORRECTION = ("id", "recipient_hmac", "recipient_domain_hmac")
+_HASHES = ("token_hash", "reader_token_hash", "recipient_hmac", "recipient_domain_hmac", "sender_hmac")
 
 
-async def export(vault: Vault, token: str, now: datetime) -> dict[str, Any]:
+async def export(cipher: LetterCipher, token: str, now: datetime) -> dict[str, Any]:
     """Return a letter with its deliveries, attempts and hashes.
 
     `body` is None as long as the letter is sealed: from when it can no more be changed until it has
@@ -48,7 +49,7 @@ async def export(vault: Vault, token: str, now: datetime) -> dict[str, Any]:
     letter = await letter_by_token(token)
     deliveries = await Delivery.filter(letter_id=letter.id).order_by("id").values()
     row = vars(letter)
-    values = vault.open_letter(row)
+    values = cipher.open_letter(row)
     promised = [Status(each["status"]) for each in deliveries if not each["notice"]]
     readable = is_readable(letter.sealed_at, promised, now)
     return {
@@ -65,3 +66,45 @@ async def _delivery(row: dict[str, Any], now: datetime) -> dict[str, Any]:
     row["status"], row["held_reason"] = shown(row["status"], row["held_reason"], row["due_at"], now)
     tries = await Attempt.filter(delivery_id=row["id"]).order_by("id").values(*_ATTEMPT)
     return {name: row[name] for name in _DELIVERY} | {"tries": tries}
+
+
+_TO_COME = (Status.SCHEDULED, Status.CLAIMED, Status.UNCERTAIN, Status.HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class Keepsake:
+    """A letter with what was sent of it, in order: `values` are what was sealed, by name.
+
+    `due_at` is when its last arrival is due, as long as one is to come; a letter that has not
+    arrived for the last time says nothing: its `values` are empty. The same where it never will.
+    """
+
+    language: str
+    timezone: str
+    written_at: datetime
+    send_at: datetime
+    second_send_at: datetime | None
+    due_at: datetime | None
+    arrived: tuple[tuple[Occasion, str, datetime], ...]
+    values: dict[str, str]
+
+
+async def keepsake(cipher: LetterCipher, token: str) -> Keepsake:
+    """Return the keepsake of a writer's link; of what was sent, occasion, Message-ID and moment.
+
+    Raises LetterNotFound, where it has been purged too, and KeyMissing where it cannot be opened.
+    """
+    letter = await letter_by_token(token)
+    deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("promised_at")
+    due = [delivery.due_at for delivery in deliveries if delivery.status in _TO_COME]
+    arrived = [(each.occasion, each.message_id, each.sent_at) for each in deliveries if each.sent_at]
+    return Keepsake(
+        language=letter.language,
+        timezone=letter.timezone,
+        written_at=letter.written_at,
+        send_at=letter.send_at,
+        second_send_at=letter.second_send_at,
+        due_at=max(due) if due else None,
+        arrived=tuple(arrived),
+        values=cipher.open_letter(vars(letter)) if arrived and not due else {},
+    )

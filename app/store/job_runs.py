@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from app.store.database import as_parameter, connection
 from app.store.models import JobRun
-from app.store.statements import numbered
+from app.store.sql import numbered
 
 SCAN = "scan"
 SCAN_COMMAND = "scan command"

@@ -4,11 +4,11 @@ A key is on record from before it seals anything until a rotation has found noth
 `secrets` keep the record: to ask every letter would take as long as reading all of them.
 """
 
+from app.crypto import Cipher
 from app.errors import KeyMissing
-from app.sealing import Sealer
+from app.store.cipher import LETTER_COLUMNS, LetterCipher
 from app.store.database import connection
 from app.store.models import Secret
-from app.store.vault import LETTER_COLUMNS, Vault
 
 _PREFIX = "key "
 _KEY_ID = {"sqlite": "lower(hex(substr({0}, 2, 4)))", "postgres": "encode(substring({0} FROM 2 FOR 4), 'hex')"}
@@ -19,9 +19,9 @@ _SEALED = [
 ]
 
 
-async def check_keys(sealer: Sealer) -> None:
+async def check_keys(base_cipher: Cipher) -> None:
     """Raise KeyMissing with the ids of the keys that something rests under and `sealer` does not hold."""
-    if missing := set(await _recorded() or await _record_all()) - set(sealer.key_ids.split()):
+    if missing := set(await _recorded() or await _record_all()) - set(base_cipher.key_ids.split()):
         in_use = await _in_use()
         await Secret.filter(name__in=[_PREFIX + key_id for key_id in missing - in_use]).delete()
         missing &= in_use
@@ -32,25 +32,25 @@ async def check_keys(sealer: Sealer) -> None:
             )
 
 
-async def lacking(vault: Vault) -> list[str]:
+async def lacking(cipher: LetterCipher) -> list[str]:
     """Return the ids of the keys on record that we do not hold. It reads a few rows, and may be asked often.
 
     Our own first key is put on record again if another process has found nothing under it.
     """
     recorded = set(await _recorded())
-    if vault.key_ids.partition(" ")[0] not in recorded:
-        await record_key(vault)
-    return sorted(recorded - set(vault.key_ids.split()))
+    if cipher.key_ids.partition(" ")[0] not in recorded:
+        await record_key(cipher)
+    return sorted(recorded - set(cipher.key_ids.split()))
 
 
-async def record_key(vault: Vault) -> None:
+async def record_key(cipher: LetterCipher) -> None:
     """Put the first key on record; from now on it may seal."""
-    await _record({vault.key_ids.partition(" ")[0]})
+    await _record({cipher.key_ids.partition(" ")[0]})
 
 
-async def forget_other_keys(vault: Vault) -> None:
+async def forget_other_keys(cipher: LetterCipher) -> None:
     """Leave only the first key on record: nothing rests under another one."""
-    first = vault.key_ids.partition(" ")[0]
+    first = cipher.key_ids.partition(" ")[0]
     await Secret.filter(name__startswith=_PREFIX).exclude(name=_PREFIX + first).delete()
 
 

@@ -9,23 +9,22 @@ from zoneinfo import ZoneInfo
 
 from tortoise.expressions import Q
 
+from app.crypto import new_token, token_hash
 from app.domain.letter import Draft, is_open, is_readable
 from app.domain.refusal import Reason
 from app.domain.retry import Reply
 from app.domain.schedule import Delay, Promise, arrival
 from app.domain.status import HeldReason, Occasion, Status, letter_status, shown
 from app.errors import LetterNotFound, NotWithdrawable
-from app.sealing import new_token, token_hash
-from app.store.confirming import Confirmations
+from app.store.cipher import LetterCipher
+from app.store.confirmation import Confirmations
 from app.store.database import transaction
-from app.store.locking import lock_deliveries
+from app.store.execution import retried
 from app.store.models import Attempt, Delivery, Letter
-from app.store.new_deliveries import new_delivery
-from app.store.operations import retried
-from app.store.posting import store
+from app.store.posting import new_delivery, store
 from app.store.quotas import Quotas, hold_over_quota
 from app.store.row_ids import new_row_id
-from app.store.vault import Vault
+from app.store.sql import lock_deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,25 +111,25 @@ class Letters:
 
     def __init__(
         self,
-        vault: Vault,
+        cipher: LetterCipher,
         *,
         first_delay: Delay,
         second_delay: Delay,
         message_domain: str,
-        sealing_period: timedelta = timedelta(),
+        edit_window: timedelta = timedelta(),
         quotas: Quotas | None = None,
         confirmations: Confirmations | None = None,
     ) -> None:
         """Take when letters arrive, and the domain of our Message-IDs (that of our sender).
 
         `quotas` say how many letters we take; with `confirmations` nothing leaves before its address confirms.
-        A letter may be changed for `sealing_period` after it was written.
+        A letter may be changed for `edit_window` after it was written.
         """
-        self._vault = vault
+        self._cipher = cipher
         self._first_delay = first_delay
         self._second_delay = second_delay
         self._message_domain = message_domain
-        self._sealing_period = sealing_period
+        self._sealing_period = edit_window
         self._quotas = quotas
         self._confirmations = confirmations
 
@@ -155,12 +154,12 @@ class Letters:
         return Posted(token, letter.send_at, letter.second_send_at, status, notice)
 
     async def _follow(self, letter: Letter, clients: Sequence[str], now: datetime) -> None:
-        macs = [self._vault.client_mac(client) for client in clients]
+        macs = [self._cipher.client_hmac(client) for client in clients]
         over = self._quotas is not None and await self._quotas.take(letter, macs, now)
         if self._confirmations:
             await self._confirmations.require(letter, now)
-        elif self._quotas and letter.sender_mac:
-            (told,) = await self._quotas.take_notices([letter.sender_mac], now, important=False)
+        elif self._quotas and letter.sender_hmac:
+            (told,) = await self._quotas.take_notices([letter.sender_hmac], now, important=False)
             if not told:
                 receipts = Delivery.filter(letter_id=letter.id, occasion=Occasion.RECEIPT)
                 await receipts.update(status=Status.CANCELLED, status_at=now)
@@ -172,7 +171,7 @@ class Letters:
 
     def _letter(self, draft: Draft, token: str, now: datetime) -> Letter:
         letter_id, revision = new_row_id(now), 1
-        sealed = self._vault.seal_letter(
+        sealed = self._cipher.seal_letter(
             letter_id,
             revision,
             {
@@ -185,15 +184,15 @@ class Letters:
                 "body": draft.body,
             },
         )
-        reader = self._vault.address_mac(draft.recipient_email)
+        reader = self._cipher.address_hmac(draft.recipient_email)
         return Letter(
             id=letter_id,
             revision=revision,
             token_hash=token_hash(token),
-            reader_token_hash=token_hash(self._vault.reader_token(letter_id, reader)),
-            recipient_mac=reader,
-            recipient_domain_mac=self._vault.domain_mac(draft.recipient_email),
-            sender_mac=self._vault.address_mac(draft.sender_email) if draft.sender_email else None,
+            reader_token_hash=token_hash(self._cipher.reader_token(letter_id, reader)),
+            recipient_hmac=reader,
+            recipient_domain_hmac=self._cipher.domain_hmac(draft.recipient_email),
+            sender_hmac=self._cipher.address_hmac(draft.sender_email) if draft.sender_email else None,
             language=draft.language,
             timezone=draft.timezone,
             written_at=now,
@@ -212,7 +211,7 @@ class Letters:
                 occasion,
                 due_at,
                 now,
-                domain_mac=self._vault.domain_mac(address),
+                domain_hmac=self._cipher.domain_hmac(address),
                 message_domain=self._message_domain,
             )
             for occasion, due_at, address in wanted
@@ -229,7 +228,7 @@ class Letters:
         tries = await Attempt.filter(delivery_id__in=ids).order_by("id")
         replies = {each.delivery_id: _reply(each) for each in tries if each.code}
         reasons = {each.delivery_id: each.reason for each in tries}
-        values = self._vault.open_letter(vars(letter))
+        values = self._cipher.open_letter(vars(letter))
         values.pop("token")
         return StoredLetter(
             draft=Draft(timezone=letter.timezone, language=letter.language, **values),

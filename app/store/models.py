@@ -6,7 +6,7 @@ from tortoise import fields
 from tortoise.models import Model
 
 from app.domain.refusal import Reason
-from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 
 
 class Letter(Model):
@@ -29,9 +29,9 @@ class Letter(Model):
     sender_name_sealed = fields.BinaryField(null=True)
     subject_sealed = fields.BinaryField(null=True)
     body_sealed = fields.BinaryField(null=True)
-    recipient_mac = fields.CharField(32)
-    recipient_domain_mac = fields.CharField(32, null=True)
-    sender_mac = fields.CharField(32, null=True)
+    recipient_hmac = fields.CharField(32)
+    recipient_domain_hmac = fields.CharField(32, null=True)
+    sender_hmac = fields.CharField(32, null=True)
     language = fields.CharField(8)
     timezone = fields.CharField(64)
     written_at = fields.DatetimeField()
@@ -52,9 +52,9 @@ class Delivery(Model):
     """One promised sending of a letter, or of a notice about it. See `domain.status.Status`.
 
     `promised_at` changes only until the letter is sealed; `due_at` starts there and moves with each
-    retry. `domain_mac` is that of the domain it goes to. `attempts` counts the tries that were charged to it,
+    retry. `domain_hmac` is that of the domain it goes to. `attempts` counts the tries that were charged to it,
     `unanswered` those whose answer was lost. `status_at` is when it entered its state. `edition`
-    counts the notices of one occasion about one letter. `awaited_mac` is the address that must
+    counts the notices of one occasion about one letter. `awaited_hmac` is the address that must
     confirm before this may leave; until then it is held, or has been cancelled.
 
     `handed_over_at` stands here and not with the attempt while a claim lasts: a reclaimer and a
@@ -75,7 +75,7 @@ class Delivery(Model):
     promised_at = fields.DatetimeField()
     due_at = fields.DatetimeField()
     message_id = fields.CharField(255, unique=True)
-    domain_mac = fields.CharField(32)
+    domain_hmac = fields.CharField(32)
     attempts = fields.IntField(default=0)
     unanswered = fields.IntField(default=0)
     first_refused_at = fields.DatetimeField(null=True)
@@ -87,7 +87,7 @@ class Delivery(Model):
     )
     claimed_by_id: UUID | None
     handed_over_at = fields.DatetimeField(null=True)
-    awaited_mac = fields.CharField(32, null=True)
+    awaited_hmac = fields.CharField(32, null=True)
 
     class Meta:
         table = "deliveries"
@@ -131,7 +131,7 @@ class Attempt(Model):
     started_at = fields.DatetimeField()
     handed_over_at = fields.DatetimeField(null=True)
     ended_at = fields.DatetimeField()
-    outcome = fields.CharEnumField(Outcome, max_length=16)
+    outcome = fields.CharEnumField(AttemptResult, max_length=16)
     code = fields.SmallIntField(null=True)
     enhanced = fields.CharField(16, default="")
     answer = fields.CharField(500, default="")
@@ -150,8 +150,8 @@ class Correction(Model):
         "mailbox.Letter", related_name="corrections", on_delete=fields.RESTRICT
     )
     letter_id: UUID
-    recipient_mac = fields.CharField(32)
-    recipient_domain_mac = fields.CharField(32)
+    recipient_hmac = fields.CharField(32)
+    recipient_domain_hmac = fields.CharField(32)
 
     class Meta:
         table = "corrections"
@@ -224,7 +224,7 @@ class Lease(Model):
         table = "leases"
 
 
-class Tally(Model):
+class LedgerCounter(Model):
     """A part of a count that triggers keep of deliveries and attempts; see `store.tallies`.
 
     `quarter` is that of an hour, in UTC, since 1970; `milliseconds` are those of all that was counted.

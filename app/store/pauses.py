@@ -5,11 +5,11 @@ from datetime import datetime
 
 from tortoise.exceptions import IntegrityError
 
-from app.domain.actions import Deed
+from app.domain.status import Event
+from app.store.audit_log import Operator, record
 from app.store.database import transaction
-from app.store.desk_models import Pause
-from app.store.operations import retried
-from app.store.trail import Operator, record
+from app.store.execution import retried
+from app.store.operator_models import Pause
 
 _SENDING = "sending"
 
@@ -34,7 +34,7 @@ async def pause(operator: Operator, now: datetime) -> bool:
     try:
         async with transaction():
             await Pause.create(name=_SENDING, since=now, who=operator.name)
-            await record(operator, Deed.PAUSE, now)
+            await record(operator, Event.PAUSE, now)
     except IntegrityError:
         return False
     return True
@@ -46,5 +46,5 @@ async def resume(operator: Operator, now: datetime) -> bool:
     async with transaction():
         if not await Pause.filter(name=_SENDING).delete():
             return False
-        await record(operator, Deed.RESUME, now)
+        await record(operator, Event.RESUME, now)
     return True

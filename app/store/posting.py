@@ -1,14 +1,35 @@
 """Writing a new letter with its deliveries: all or nothing."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from tortoise.models import Model
 
+from app.crypto import new_token
+from app.domain.status import Occasion, Status
 from app.store.database import connection, transaction
+from app.store.execution import retried
 from app.store.models import Delivery, Letter
-from app.store.operations import retried
+
+
+def new_delivery(
+    letter_id: UUID, occasion: Occasion, due_at: datetime, now: datetime, *, domain_hmac: str, message_domain: str
+) -> Delivery:
+    """Return a delivery that has not been stored yet. Its Message-ID is its own for ever (E3)."""
+    return Delivery(
+        letter_id=letter_id,
+        occasion=occasion,
+        notice=occasion.is_notice,
+        status=Status.SCHEDULED,
+        status_at=now,
+        promised_at=due_at,
+        due_at=due_at,
+        message_id=f"<{new_token()}@{message_domain}>",
+        domain_hmac=domain_hmac,
+    )
 
 
 @retried

@@ -12,7 +12,7 @@ from app.errors import Limit, TooMany
 from app.store.database import connection
 from app.store.models import Confirmation, Correction, Delivery, Letter, QuotaCount
 from app.store.row_ids import lowest_row_id
-from app.store.statements import numbered
+from app.store.sql import numbered
 
 _DAY = timedelta(days=1)
 _MINUTES = 24 * 60
@@ -35,7 +35,7 @@ _SUMS = """
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
-async def one_at_a_time(*macs: str) -> None:
+async def lock_addresses(*macs: str) -> None:
     """Take a lock on these addresses until the transaction ends. SQLite lets one transaction write at a time anyway.
 
     Locks are taken in one order, or two transactions could wait for each other: the quotas, then
@@ -75,11 +75,11 @@ class Quotas:
         HMACs of the client's network and of wider ones around it. Raises TooMany; the transaction
         must be undone then.
         """
-        addresses = {f"reader {letter.recipient_mac}": Limit.READER}
-        if letter.sender_mac:
-            addresses[f"writer {letter.sender_mac}"] = Limit.WRITER
+        addresses = {f"reader {letter.recipient_hmac}": Limit.READER}
+        if letter.sender_hmac:
+            addresses[f"writer {letter.sender_hmac}"] = Limit.WRITER
         own = {f"{client} {scope}": limit for client in clients[:1] for scope, limit in addresses.items()}
-        domain = f"domain {letter.recipient_domain_mac}"
+        domain = f"domain {letter.recipient_domain_hmac}"
         counted = await _add([_ALL, domain, *addresses, *own], now, first=_FIRST)
         met = _beyond({scope: (limit, self.per_address) for scope, limit in own.items()}, counted)
         for scope, most, whole, share in (
@@ -106,7 +106,7 @@ class Quotas:
 
         Others than important ones leave three of ten to those. Within a transaction that has written already.
         """
-        await one_at_a_time(*map(_notices, macs))
+        await lock_addresses(*map(_notices, macs))
         most = self.notices if important else self.notices - self.notices * 3 // 10
         counted = Counter(await _sums(set(map(_notices, macs)), now))
         free = await _confirmed(mac for mac in macs if counted[_notices(mac)] + len(macs) > most)
@@ -119,7 +119,7 @@ class Quotas:
 
     async def notice_at(self, mac: str, at: datetime) -> datetime:
         """Count a notice that must not be lost; return when it may be sent, `at` or once there is room again."""
-        await one_at_a_time(_notices(mac))
+        await lock_addresses(_notices(mac))
         counted = (await _sums([_notices(mac)], at)).get(_notices(mac), 0)
         if counted >= self.notices and not await _confirmed([mac]):
             at += timedelta(seconds=await _wait(_notices(mac), counted + 1 - self.notices, at))

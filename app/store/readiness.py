@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from app.clock import Clock
+from app.store.cipher import LetterCipher
 from app.store.database import is_unavailable, missing_migrations, probe_writing, reason_of, unknown_migrations
 from app.store.keys_in_use import lacking
-from app.store.vault import Vault
 
 _KEPT = 2.0  # seconds
 
@@ -27,8 +27,8 @@ class Fault(NamedTuple):
 class Readiness:
     """Looks for what is wrong; of many who ask at once one looks, and what it found is kept for two seconds."""
 
-    def __init__(self, vault: Vault, clock: Clock) -> None:
-        self._vault = vault
+    def __init__(self, cipher: LetterCipher, clock: Clock) -> None:
+        self._cipher = cipher
         self._clock = clock
         self._looking = asyncio.Lock()
         self._looked_at = float("-inf")
@@ -56,7 +56,7 @@ class Readiness:
             return [Fault("database", "unreachable", reason_of(error))]
 
     async def _key_faults(self) -> Sequence[Fault]:
-        missing = ", ".join(await lacking(self._vault))
+        missing = ", ".join(await lacking(self._cipher))
         return [Fault("keys", "missing", f"letters are sealed with a key that we lack: {missing}")] if missing else []
 
 

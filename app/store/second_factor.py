@@ -11,13 +11,13 @@ from uuid import uuid4
 import pyotp
 from tortoise.exceptions import IntegrityError
 
+from app.crypto import token_hash
 from app.errors import AccountError
-from app.sealing import token_hash
+from app.store.cipher import LetterCipher
 from app.store.database import transaction
-from app.store.desk_models import RecoveryCode, SecondFactor
+from app.store.execution import retried
 from app.store.models import Account, Session
-from app.store.operations import retried
-from app.store.vault import Vault
+from app.store.operator_models import RecoveryCode, SecondFactor
 
 _STEP = 30  # seconds
 _DRIFT = 1  # steps by which a telephone's clock may be off
@@ -36,7 +36,7 @@ def new_secret() -> str:
 
 
 @retried
-async def switch_on(vault: Vault, username: str, secret: str, code: str, now: datetime) -> list[str]:
+async def switch_on(cipher: LetterCipher, username: str, secret: str, code: str, now: datetime) -> list[str]:
     """Switch the second factor on by its first code, end all sessions, and return the recovery codes.
 
     An empty list: the code is wrong. Raises AccountError where there is a second factor already.
@@ -46,7 +46,7 @@ async def switch_on(vault: Vault, username: str, secret: str, code: str, now: da
     if step is None:
         return []
     enrolment = uuid4()
-    sealed = vault.seal_secret(account.id, enrolment, secret)
+    sealed = cipher.seal_secret(account.id, enrolment, secret)
     codes = ["-".join(_random(5) for _ in range(3)) for _ in range(_RECOVERY_CODES)]
     try:
         async with transaction():
@@ -61,10 +61,10 @@ async def switch_on(vault: Vault, username: str, secret: str, code: str, now: da
     return codes
 
 
-async def accept(vault: Vault, username: str, code: str, now: datetime) -> bool:
+async def accept(cipher: LetterCipher, username: str, code: str, now: datetime) -> bool:
     """Return whether this code of the authenticator is right, and use it up."""
     factor = await SecondFactor.get_or_none(account__username=username)
-    step = _step_of(vault.open_secret(factor), code, now) if factor else None
+    step = _step_of(cipher.open_secret(factor), code, now) if factor else None
     if factor is None or step is None:
         return False
     return bool(await SecondFactor.filter(id=factor.id, last_step__lt=step).update(last_step=step))

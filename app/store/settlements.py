@@ -4,6 +4,7 @@ Every ending is fenced by its claim's token: a row that no longer carries it is 
 `settle` tells which ones were.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,19 +13,19 @@ from typing import Any, NamedTuple
 from app.domain.address import redacted
 from app.domain.refusal import Reason
 from app.domain.retry import Reply
-from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 from app.store.claims import Claimed
-from app.store.database import transaction
-from app.store.groups import write
+from app.store.database import connection, transaction
+from app.store.execution import retried
 from app.store.models import Correction, Delivery, UndeliverableAddress
-from app.store.operations import retried
 from app.store.quotas import Quotas
-from app.store.statements import statements
+from app.store.sql import statements
+from app.store.sqlite import OurSqlite, as_kept
 
 _ANSWER_LIMIT = 500
 
 
-class Try(NamedTuple):
+class AttemptRecord(NamedTuple):
     """What happened while a delivery was carried. `reply` is None where the server said nothing.
 
     `reason` is what was judged of a refusal.
@@ -38,7 +39,7 @@ class Try(NamedTuple):
     reason: Reason | None = None
 
 
-class Ending(NamedTuple):
+class Outcome(NamedTuple):
     """A claim's end: the state it goes to, and what is written beside it."""
 
     claimed: Claimed
@@ -46,75 +47,75 @@ class Ending(NamedTuple):
     at: datetime
     due_at: datetime | None = None
     held_reason: HeldReason | None = None
-    outcome: Outcome | None = None
-    tried: Try | None = None
+    outcome: AttemptResult | None = None
+    tried: AttemptRecord | None = None
     undeliverable: bool = False
     notice: Delivery | None = None
     begun: bool = True
 
 
-def sent(claimed: Claimed, tried: Try) -> Ending:
+def sent(claimed: Claimed, tried: AttemptRecord) -> Outcome:
     """The server accepted it."""
-    return Ending(claimed, Status.SENT, tried.ended_at, outcome=Outcome.ACCEPTED, tried=tried)
+    return Outcome(claimed, Status.SENT, tried.ended_at, outcome=AttemptResult.ACCEPTED, tried=tried)
 
 
-def refused_for_now(claimed: Claimed, tried: Try, due_at: datetime) -> Ending:
+def refused_for_now(claimed: Claimed, tried: AttemptRecord, due_at: datetime) -> Outcome:
     """Refused, or dropped before the hand-over; tried again at `due_at`. This is charged."""
-    return Ending(claimed, Status.SCHEDULED, tried.ended_at, due_at, outcome=Outcome.TRANSIENT, tried=tried)
+    return Outcome(claimed, Status.SCHEDULED, tried.ended_at, due_at, outcome=AttemptResult.TRANSIENT, tried=tried)
 
 
 def refused_for_good(
-    claimed: Claimed, tried: Try, *, undeliverable: bool = False, notice: Delivery | None = None
-) -> Ending:
+    claimed: Claimed, tried: AttemptRecord, *, undeliverable: bool = False, notice: Delivery | None = None
+) -> Outcome:
     """Refused for ever, or for too long. `undeliverable`: nobody is to write there again."""
-    return Ending(
+    return Outcome(
         claimed,
         Status.FAILED,
         tried.ended_at,
-        outcome=Outcome.PERMANENT,
+        outcome=AttemptResult.PERMANENT,
         tried=tried,
         undeliverable=undeliverable,
         notice=notice,
     )
 
 
-def unanswered(claimed: Claimed, tried: Try, due_at: datetime) -> Ending:
+def unanswered(claimed: Claimed, tried: AttemptRecord, due_at: datetime) -> Outcome:
     """Handed over, and the answer never came; where the policy resends, it does so at `due_at`."""
-    return Ending(claimed, Status.UNCERTAIN, tried.ended_at, due_at, outcome=Outcome.UNANSWERED, tried=tried)
+    return Outcome(claimed, Status.UNCERTAIN, tried.ended_at, due_at, outcome=AttemptResult.UNANSWERED, tried=tried)
 
 
-def given_back(claimed: Claimed, now: datetime, due_at: datetime | None = None) -> Ending:
+def given_back(claimed: Claimed, now: datetime, due_at: datetime | None = None) -> Outcome:
     """Nobody's fault and not charged: an outage, a rate, or stopping. Without `due_at` it keeps its place in line."""
-    return Ending(claimed, Status.SCHEDULED, now, due_at)
+    return Outcome(claimed, Status.SCHEDULED, now, due_at)
 
 
-def never_begun(claimed: Claimed, now: datetime) -> Ending:
+def never_begun(claimed: Claimed, now: datetime) -> Outcome:
     """Claimed, and there was no room for it, or we stop: as if nobody had looked at it."""
-    return Ending(claimed, Status.SCHEDULED, now, begun=False)
+    return Outcome(claimed, Status.SCHEDULED, now, begun=False)
 
 
-def held_back(claimed: Claimed, now: datetime, reason: HeldReason, notice: Delivery | None = None) -> Ending:
+def held_back(claimed: Claimed, now: datetime, reason: HeldReason, notice: Delivery | None = None) -> Outcome:
     """Not even tried: a person must look at it first."""
-    return Ending(claimed, Status.HELD, now, held_reason=reason, notice=notice)
+    return Outcome(claimed, Status.HELD, now, held_reason=reason, notice=notice)
 
 
-def plain(ending: Ending) -> Ending:
+def plain(ending: Outcome) -> Outcome:
     """Return an ending without what may not fit: the server's words and what follows for others."""
     tried = ending.tried and ending.tried._replace(reply=None, remark="")
     return ending._replace(tried=tried, undeliverable=False, notice=None)
 
 
 @retried
-async def settle(endings: Sequence[Ending], worker_name: str, quotas: Quotas | None = None) -> set[int]:
+async def settle(endings: Sequence[Outcome], worker_name: str, quotas: Quotas | None = None) -> set[int]:
     """Record how claims ended, with their attempts and what follows, all or nothing.
 
     Returns the ids of those that were still ours; nothing was changed of the others.
     """
     rows = [_row(ending, worker_name) for ending in endings]
     if not any(ending.status is Status.FAILED or ending.notice for ending in endings):
-        return await write(statements().settle, rows)
+        return await write_rows(statements().settle, rows)
     async with transaction():
-        settled = await write(statements().settle, rows)
+        settled = await write_rows(statements().settle, rows)
         ours = [ending for ending in endings if ending.claimed.id in settled]
         failed = [ending for ending in ours if ending.status is Status.FAILED]
         if failed:
@@ -127,9 +128,9 @@ async def settle(endings: Sequence[Ending], worker_name: str, quotas: Quotas | N
     return settled
 
 
-async def _follow_failures(failed: Sequence[Ending]) -> None:
+async def _follow_failures(failed: Sequence[Outcome]) -> None:
     """Remember dead addresses, and hold the second delivery where the first was refused."""
-    dead = {_mac(ending.claimed): ending.at for ending in failed if ending.undeliverable}
+    dead = {_address_hmac(ending.claimed): ending.at for ending in failed if ending.undeliverable}
     # In order: two processes that wrote them crosswise would stop one another.
     addresses = [UndeliverableAddress(mac=mac, since=at) for mac, at in sorted(dead.items())]
     await UndeliverableAddress.bulk_create(addresses, ignore_conflicts=True)
@@ -139,9 +140,9 @@ async def _follow_failures(failed: Sequence[Ending]) -> None:
         await seconds.update(status=Status.HELD, status_at=failed[-1].at, held_reason=HeldReason.FIRST_REFUSED)
 
 
-async def _drop_excess(endings: Sequence[Ending], quotas: Quotas) -> None:
+async def _drop_excess(endings: Sequence[Outcome], quotas: Quotas) -> None:
     """Cancel the notices to writers who have had a day's; the letter's own page tells of the refusal, too."""
-    told = [(ending.notice, ending.claimed.letter["sender_mac"]) for ending in endings if ending.notice]
+    told = [(ending.notice, ending.claimed.letter["sender_hmac"]) for ending in endings if ending.notice]
     if told:
         may = await quotas.take_notices([mac for _, mac in told], told[-1][0].status_at)
         for (notice, _), sent in zip(told, may, strict=True):
@@ -160,13 +161,13 @@ async def _tell_writers(notices: Sequence[Delivery]) -> None:
     await Delivery.bulk_create(notices, ignore_conflicts=True)
 
 
-def _mac(claimed: Claimed) -> str:
+def _address_hmac(claimed: Claimed) -> str:
     """Return what the address is known by that a delivery goes to."""
-    mac: str = claimed.letter[f"{claimed.addressee}_mac"]
+    mac: str = claimed.letter[f"{claimed.addressee}_hmac"]
     return mac
 
 
-def _row(ending: Ending, worker_name: str) -> tuple[Any, ...]:
+def _row(ending: Outcome, worker_name: str) -> tuple[Any, ...]:
     """Return what is written of an ending, and of its attempt if there was one, in the order of `settle`."""
     tried = ending.tried
     reply = tried.reply if tried else None
@@ -186,3 +187,19 @@ def _row(ending: Ending, worker_name: str) -> tuple[Any, ...]:
         redacted(reply.text if reply else tried.remark)[:_ANSWER_LIMIT] if tried else "",
         tried and tried.reason and tried.reason.value,
     )
+
+
+_as_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), default=as_kept).encode
+
+
+async def write_rows(statements: Sequence[str], rows: Sequence[Sequence[Any]]) -> set[int]:
+    """Write rows, all or nothing, and return the ids that the last statement returns."""
+    if not rows:
+        return set()
+    client = connection()
+    if isinstance(client, OurSqlite):
+        found: set[int] = await client.write_group(statements, [_as_json(rows)])
+        return found
+    (statement,) = statements
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return {row["id"] for row in await client.execute_query_dict(statement, columns)}

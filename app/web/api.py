@@ -6,19 +6,19 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 
-from app.rendering import translations
 from app.store.letters import DeliveryState
-from app.web.bodies import TWICE, JsonRoute
-from app.web.changing import change, typed_of
-from app.web.choosing import read_letter
+from app.templating import translations
+from app.web.arrival_choices import read_letter
 from app.web.clients import networks_of
-from app.web.forms import MISSING_ADDRESS, MISSING_BODY, N_, Rejected
+from app.web.editing import apply_edit, form_values_of
+from app.web.error_pages import error_response
+from app.web.form_parsing import TWICE, JsonRoute
+from app.web.forms import MISSING_ADDRESS, MISSING_BODY, N_, FormError
 from app.web.language import Language, language_of
-from app.web.limits import may_change, may_look, may_post
-from app.web.pages import OpenMailbox, wake_courier
-from app.web.problems import problem
+from app.web.limits import limit_changes, limit_misses, limit_posts
+from app.web.pages import CurrentServices, send_notices
 from app.web.schemas import ChangeIn, DeliveryOut, LetterIn, LetterOut, PostedOut, TextOut, problems
-from app.wiring import Mailbox
+from app.wiring import Services
 
 _MISSING = {"recipient_email": MISSING_ADDRESS.message, "body": MISSING_BODY.message}
 _WRONG_KIND = {
@@ -41,24 +41,24 @@ router = APIRouter(
     name="api post letter",
     summary="Post a letter",
     status_code=HTTPStatus.CREATED,
-    dependencies=[Depends(may_post)],
+    dependencies=[Depends(limit_posts)],
 )
-async def post(
+async def post_letter(
     letter: LetterIn,
-    mailbox: OpenMailbox,
+    services: CurrentServices,
     language: Language,
     request: Request,
     response: Response,
     background: BackgroundTasks,
 ) -> PostedOut:
     """Seal a letter until its day, or hold it until it is confirmed where the operator requires that."""
-    now = mailbox.clock.now()
-    draft, promise = read_letter(letter.model_dump(), mailbox.settings, language=language, written_at=now, now=now)
-    posted = await mailbox.post(draft, now, promise, networks_of(request))
-    url = f"{mailbox.settings.origin}/letters/{posted.token}"
+    now = services.clock.now()
+    draft, promise = read_letter(letter.model_dump(), services.settings, language=language, written_at=now, now=now)
+    posted = await services.post(draft, now, promise, networks_of(request))
+    url = f"{services.settings.origin}/letters/{posted.token}"
     response.headers["Location"] = f"/api/letters/{posted.token}"
     if posted.notice:
-        background.add_task(wake_courier, request)
+        background.add_task(send_notices, request)
     return PostedOut(
         token=posted.token,
         url=url,
@@ -73,11 +73,11 @@ async def post(
     name="api letter",
     summary="See where a letter is",
     responses=problems(404),
-    dependencies=[Depends(may_look)],
+    dependencies=[Depends(limit_misses)],
 )
-async def show(token: str, mailbox: OpenMailbox) -> LetterOut:
+async def show_letter(token: str, services: CurrentServices) -> LetterOut:
     """Say where a letter is, and what it says as long as that may be read."""
-    return await found(token, mailbox)
+    return await letter_json(token, services)
 
 
 @router.patch(
@@ -85,25 +85,25 @@ async def show(token: str, mailbox: OpenMailbox) -> LetterOut:
     name="api change letter",
     summary="Change a letter",
     responses=problems(404, 409),
-    dependencies=[Depends(may_change)],
+    dependencies=[Depends(limit_changes)],
 )
-async def patch(token: str, changed: ChangeIn, mailbox: OpenMailbox) -> LetterOut:
+async def edit_letter(token: str, changed: ChangeIn, services: CurrentServices) -> LetterOut:
     """Change a letter that is not sealed yet; 409 if it is, and nothing has changed then.
 
     Its reader's address is another matter: see `address`.
     """
-    letter = await mailbox.letters.find(token)
-    typed = typed_of(letter, mailbox.settings) | changed.model_dump(exclude_unset=True)
-    await change(mailbox, token, letter, typed)
-    return await found(token, mailbox)
+    letter = await services.letters.find(token)
+    typed = form_values_of(letter, services.settings) | changed.model_dump(exclude_unset=True)
+    await apply_edit(services, token, letter, typed)
+    return await letter_json(token, services)
 
 
-async def found(token: str, mailbox: Mailbox) -> LetterOut:
+async def letter_json(token: str, services: Services) -> LetterOut:
     """Return a letter as the API shows it. Raises LetterNotFound."""
-    letter = await mailbox.letters.find(token, mailbox.clock.now())
+    letter = await services.letters.find(token, services.clock.now())
     return LetterOut(
         token=token,
-        url=f"{mailbox.settings.origin}/letters/{token}",
+        url=f"{services.settings.origin}/letters/{token}",
         send_at=letter.send_at,
         second_send_at=letter.second_send_at,
         status=letter.status,
@@ -111,7 +111,7 @@ async def found(token: str, mailbox: Mailbox) -> LetterOut:
         timezone=letter.draft.timezone,
         written_at=letter.written_at,
         sealed_at=letter.sealed_at,
-        text=TextOut.model_validate(letter.draft) if letter.is_readable(mailbox.clock.now()) else None,
+        text=TextOut.model_validate(letter.draft) if letter.is_readable(services.clock.now()) else None,
         deliveries=[_delivery(state) for state in letter.deliveries],
     )
 
@@ -122,20 +122,20 @@ async def found(token: str, mailbox: Mailbox) -> LetterOut:
     summary="Call a letter back",
     status_code=HTTPStatus.NO_CONTENT,
     responses=problems(404, 409),
-    dependencies=[Depends(may_change)],
+    dependencies=[Depends(limit_changes)],
 )
-async def withdraw(token: str, mailbox: OpenMailbox) -> None:
+async def withdraw_letter(token: str, services: CurrentServices) -> None:
     """Cancel what has not left yet; twice is the same as once. 409 where all of it has left, or is leaving just now."""
-    await mailbox.letters.withdraw(token, mailbox.clock.now())
+    await services.letters.withdraw(token, services.clock.now())
 
 
 def _delivery(state: DeliveryState) -> DeliveryOut:
     return DeliveryOut.model_validate(state)
 
 
-async def rejected(request: Request, error: Rejected) -> Response:
+async def form_error(request: Request, error: FormError) -> Response:
     """Answer 422 for a letter that read_draft refused."""
-    return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, error.words(language_of(request)))
+    return error_response(request, HTTPStatus.UNPROCESSABLE_ENTITY, error.words(language_of(request)))
 
 
 async def wrong_kind(request: Request, error: RequestValidationError) -> Response:
@@ -148,4 +148,4 @@ async def wrong_kind(request: Request, error: RequestValidationError) -> Respons
         if fault.get("ctx", {}).get("error") == TWICE:
             message = _TWICE
         errors[name] = words.gettext(message or _WRONG_KIND.get(fault["type"], _NO_JSON))
-    return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, errors)
+    return error_response(request, HTTPStatus.UNPROCESSABLE_ENTITY, errors)

@@ -28,51 +28,52 @@ from app.log import configure_logging
 from app.settings import Settings, load_settings
 from app.web import (
     about,
+    address_change,
     api,
-    changing,
-    confirming,
-    correcting,
-    keeping,
+    confirmation,
+    editing,
+    export,
+    health,
     keepsake,
     language,
+    letter_form,
     letters,
-    links,
-    looking,
-    operations,
+    link_recovery,
+    notices,
     outbox,
-    quiet,
-    readers,
-    writing,
+    preview,
+    unsubscribe,
 )
+from app.web.admin import account, actions, audit_log, dashboard, deliveries, login, pause
+from app.web.admin import address_change as admin_address_change
+from app.web.admin.base import MustEnrol, SignedOut, must_enrol, signed_out
+from app.web.admin.login_throttle import LoginThrottle
 from app.web.deadline import Deadline
-from app.web.desk import account, addressing, delivery, doing, exporting, listing, login, sending, today, trail
-from app.web.desk.frame import MustEnrol, SignedOut, must_enrol, signed_out
-from app.web.forms import Rejected
-from app.web.journal import Journal
+from app.web.error_pages import http_error, letter_sealed, not_withdrawable
+from app.web.forms import FormError
 from app.web.lifespan import lifespan_of
 from app.web.limits import Limits, too_many, unknown_letter
 from app.web.pages import STATIC
-from app.web.problems import http_problem, sealed, too_late
 from app.web.proxies import ForwardedAddress
+from app.web.request_log import RequestLog
 from app.web.schemas import API
-from app.web.security import Gate, SecurityHeaders
-from app.web.throttle import LoginThrottle
+from app.web.security import RequestFilter, SecurityHeaders
 
-_WRITERS = (writing, looking, letters, changing, keeping)  # the fixed addresses before /letters/{token}
-_LATER = (confirming, correcting, keepsake, links, quiet, readers)
-_IN_JSON = (looking, keeping, *_LATER)  # each has an `api` of its own
-_OTHERS = (about, api, language, outbox, operations)
-_DESK = (today, listing, delivery, exporting, addressing, doing, sending, trail, account, login)
+_WRITERS = (letter_form, preview, letters, editing, export)  # the fixed addresses before /letters/{token}
+_LATER = (confirmation, address_change, keepsake, link_recovery, notices, unsubscribe)
+_IN_JSON = (preview, export, *_LATER)  # each has an `api` of its own
+_OTHERS = (about, api, language, outbox, health)
+_DESK = (dashboard, deliveries, admin_address_change, actions, pause, audit_log, account, login)
 _ANSWERS: dict[int | type[Exception], Any] = {
-    HTTPException: http_problem,
-    LeavingJustNow: correcting.refused,
+    HTTPException: http_error,
+    LeavingJustNow: address_change.refused,
     LetterNotFound: unknown_letter,
-    LinkDead: confirming.dead,
+    LinkDead: confirmation.link_dead,
     NotArrived: keepsake.not_arrived,
-    NotCorrectable: correcting.refused,
-    NotWithdrawable: too_late,
-    Rejected: api.rejected,
-    Sealed: sealed,
+    NotCorrectable: address_change.refused,
+    NotWithdrawable: not_withdrawable,
+    FormError: api.form_error,
+    Sealed: letter_sealed,
     RequestValidationError: api.wrong_kind,
     MustEnrol: must_enrol,
     SignedOut: signed_out,
@@ -124,9 +125,9 @@ def _middleware(settings: Settings, clock: Clock) -> list[Middleware]:
     return [
         Middleware(ForwardedAddress, settings=settings),
         Middleware(SecurityHeaders, settings=settings),
-        Middleware(Journal, clock=clock),
+        Middleware(RequestLog, clock=clock),
         Middleware(Deadline),
-        Middleware(Gate, settings=settings),
+        Middleware(RequestFilter, settings=settings),
     ]
 
 

@@ -8,7 +8,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from app.sealing import new_token
+from app.crypto import new_token
 from app.settings import Settings
 
 SESSION = "session"

@@ -11,13 +11,13 @@ from babel.numbers import format_decimal
 from email_validator import EmailNotValidError, validate_email
 
 from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT, Draft, excess, length
-from app.rendering import translations
+from app.templating import translations
 
 FIELDS = (
     *("recipient_email", "recipient_name", "subject", "body", "sender_name", "sender_email", "timezone"),
     *("first_arrival", "first_date", "second_arrival", "second_date"),
 )
-TRAP = "website"
+HONEYPOT = "website"
 """A field that nobody sees, and that only programs fill which fill everything."""
 ZONES = frozenset(available_timezones()) - {"Factory", "localtime"}
 _ADDRESS_LIMIT = 254  # octets (RFC 5321 §4.5.3.1.3, less the angle brackets)
@@ -32,7 +32,7 @@ def N_(message: str) -> str:  # noqa: N802 - gettext's name for a text that is t
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FieldError:
     """What is wrong with a field: a text to translate, and the numbers and days in it."""
 
     message: str
@@ -49,27 +49,27 @@ def _written(value: int | date, language: str) -> str:
     return format_decimal(value, locale=language)
 
 
-MISSING_ADDRESS = Fault(N_("Please say to which e-mail address the letter goes."))
-_MISSING_OWN = Fault(N_("Please say which e-mail address is yours."))
-MISSING_BODY = Fault(N_("The letter is still empty. A line is enough."))
-_NOT_ONE_ADDRESS = Fault(N_("Exactly one e-mail address, please."))
-_NO_ADDRESS = Fault(N_("This does not look like an e-mail address, such as name@example.com."))
-_FOREIGN_LOCAL_PART = Fault(
+MISSING_ADDRESS = FieldError(N_("Please say to which e-mail address the letter goes."))
+_MISSING_OWN = FieldError(N_("Please say which e-mail address is yours."))
+MISSING_BODY = FieldError(N_("The letter is still empty. A line is enough."))
+_NOT_ONE_ADDRESS = FieldError(N_("Exactly one e-mail address, please."))
+_NO_ADDRESS = FieldError(N_("This does not look like an e-mail address, such as name@example.com."))
+_FOREIGN_LOCAL_PART = FieldError(
     N_("Before the @ only unaccented Latin letters, digits and signs, please: not all mail servers take more.")
 )
-_CONTROLS = Fault(N_("There is a line break or an invisible control character in here. Please type it again."))
+_CONTROLS = FieldError(N_("There is a line break or an invisible control character in here. Please type it again."))
 _CONTROLS_IN_BODY = N_(
     "There is an invisible control character in the letter (number %(place)s of its characters). Please remove it."
 )
 _TOO_LARGE = N_("This is too much for one mail. Please shorten it by about %(excess)s characters.")
 _TOO_LONG = N_("At most %(limit)s characters, please; these are %(length)s.")
-_NO_ZONE = Fault(N_("This is no time zone we know, such as Asia/Seoul."))
+_NO_ZONE = FieldError(N_("This is no time zone we know, such as Asia/Seoul."))
 
 
-class Rejected(ValueError):
+class FormError(ValueError):
     """The form is not right yet; `faults` says what is wrong, by field."""
 
-    def __init__(self, faults: Mapping[str, Fault]) -> None:
+    def __init__(self, faults: Mapping[str, FieldError]) -> None:
         super().__init__(", ".join(faults))
         self.faults = faults
 
@@ -91,48 +91,48 @@ def read_draft(values: Mapping[str, str], *, language: str, timezone: str) -> Dr
         "sender_email": read_address(values.get("sender_email", "")),
         "timezone": _zone(values.get("timezone", "") or timezone),
     }
-    faults = {name: value for name, value in read.items() if isinstance(value, Fault)}
+    faults = {name: value for name, value in read.items() if isinstance(value, FieldError)}
     if faults:
-        raise Rejected(faults)
+        raise FormError(faults)
     return Draft(language=language, **{name: value for name, value in read.items() if isinstance(value, str)})
 
 
-def read_reader(values: Mapping[str, str]) -> tuple[str, str]:
+def read_recipient(values: Mapping[str, str]) -> tuple[str, str]:
     """Return whom a letter is to go to, by address and name. Raises Rejected."""
     read = {
         "recipient_email": read_address(values.get("recipient_email", "")) or MISSING_ADDRESS,
         "recipient_name": _line(values.get("recipient_name", ""), NAME_LIMIT),
     }
-    faults = {name: value for name, value in read.items() if isinstance(value, Fault)}
+    faults = {name: value for name, value in read.items() if isinstance(value, FieldError)}
     if faults:
-        raise Rejected(faults)
+        raise FormError(faults)
     return str(read["recipient_email"]), str(read["recipient_name"])
 
 
-def read_writer(values: Mapping[str, str]) -> str:
+def read_sender(values: Mapping[str, str]) -> str:
     """Return the address that somebody gave as their own. Raises Rejected."""
     address = read_address(values.get("sender_email", "")) or _MISSING_OWN
-    if isinstance(address, Fault):
-        raise Rejected({"sender_email": address})
+    if isinstance(address, FieldError):
+        raise FormError({"sender_email": address})
     return address
 
 
-def _line(text: str, limit: int) -> str | Fault:
+def _line(text: str, limit: int) -> str | FieldError:
     """Check what will stand in a mail's header; white space alone counts as nothing."""
     if _FORBIDDEN_IN_HEADER.search(text):
         return _CONTROLS
     if (found := length(text, limit)) > limit:
-        return Fault(_TOO_LONG, {"limit": limit, "length": found})
+        return FieldError(_TOO_LONG, {"limit": limit, "length": found})
     return text if text.strip() else ""
 
 
-def read_address(text: str) -> str | Fault:
+def read_address(text: str) -> str | FieldError:
     """Return one address with its domain as A-label (RFC 5890), or an empty string if none was given.
 
     No DNS is asked: an answer that is slow or wrong today says little about the day of arrival.
     """
     address = text.strip(" ")
-    fault = _address_fault(address)
+    fault = _address_error(address)
     if fault or not address:
         return fault or ""
     try:
@@ -144,30 +144,30 @@ def read_address(text: str) -> str | Fault:
         return _NO_ADDRESS
 
 
-def _address_fault(address: str) -> Fault | None:
+def _address_error(address: str) -> FieldError | None:
     """Return what can be said more clearly than the validator says it."""
     if _FORBIDDEN_IN_HEADER.search(address):
         return _CONTROLS
     if len(address) > _ADDRESS_LIMIT:
-        return Fault(_TOO_LONG, {"limit": _ADDRESS_LIMIT, "length": len(address)})
+        return FieldError(_TOO_LONG, {"limit": _ADDRESS_LIMIT, "length": len(address)})
     if address.count("@") > 1 or any(sign in address for sign in ",; "):
         return _NOT_ONE_ADDRESS
     return None if address.partition("@")[0].isascii() else _FOREIGN_LOCAL_PART
 
 
-def _body(text: str) -> str | Fault:
+def _body(text: str) -> str | FieldError:
     """Return the text with LF line ends and otherwise as it was written."""
     body = text.replace("\r\n", "\n")
     if not body.strip():
         return MISSING_BODY
     if (found := length(body, BODY_LIMIT)) > BODY_LIMIT:
-        return Fault(_TOO_LONG, {"limit": BODY_LIMIT, "length": found})
+        return FieldError(_TOO_LONG, {"limit": BODY_LIMIT, "length": found})
     if forbidden := _FORBIDDEN_IN_BODY.search(body):
-        return Fault(_CONTROLS_IN_BODY, {"place": forbidden.start() + 1})
+        return FieldError(_CONTROLS_IN_BODY, {"place": forbidden.start() + 1})
     if over := excess(body):
-        return Fault(_TOO_LARGE, {"excess": over})
+        return FieldError(_TOO_LARGE, {"excess": over})
     return body
 
 
-def _zone(text: str) -> str | Fault:
+def _zone(text: str) -> str | FieldError:
     return text if text in ZONES else _NO_ZONE

@@ -10,20 +10,20 @@ from starlette.requests import Request
 
 from app.errors import NotArrived
 from app.mail.envelope import Mail
-from app.store.keepsake import Keepsake, keepsake
+from app.store.export import Keepsake, keepsake
+from app.web.error_pages import error_response
 from app.web.forms import N_
-from app.web.limits import may_look
-from app.web.pages import OpenMailbox, page
-from app.web.problems import problem
+from app.web.limits import limit_misses
+from app.web.pages import CurrentServices, page
 from app.web.schemas import problems
 from app.wiring import build_composer
 
-router = APIRouter(prefix="/letters/{token}", include_in_schema=False, dependencies=[Depends(may_look)])
+router = APIRouter(prefix="/letters/{token}", include_in_schema=False, dependencies=[Depends(limit_misses)])
 api = APIRouter(
     prefix="/api/letters/{token}",
     tags=["letters"],
     responses=problems(400, 403, 404, 409, 413, 422, 429, 503),
-    dependencies=[Depends(may_look)],
+    dependencies=[Depends(limit_misses)],
 )
 
 _SEALED = (
@@ -46,8 +46,8 @@ class KeepsakeOut(BaseModel):
 
 
 @router.get("/keepsake", name="keepsake")
-async def show(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
-    kept = await keepsake(mailbox.vault, token)
+async def show_keepsake(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
+    kept = await keepsake(services.cipher, token)
     if not kept.values:
         return page(request, "pages/later.html", token=token, kept=kept)
     return page(request, "pages/keepsake.html", token=token, kept=kept)
@@ -61,29 +61,29 @@ async def show(request: Request, mailbox: OpenMailbox, token: str) -> HTMLRespon
     response_class=Response,
     responses={200: {"content": {_MAIL: {}}, "description": "The mail of the last arrival (RFC 5322)."}},
 )
-async def download(mailbox: OpenMailbox, token: str) -> Response:
+async def download_keepsake(services: CurrentServices, token: str) -> Response:
     """Return the mail of the last arrival, as it was composed, without its reader's own link."""
-    kept = await _opened(mailbox, token)
+    kept = await _opened(services, token)
     mail, sent_at = _mail(kept)
-    message = build_composer(mailbox.settings).compose(mail, sent_at).message
+    message = build_composer(services.settings).compose(mail, sent_at).message
     name = f"letter-{kept.written_at:%Y-%m-%d}.eml"
     return Response(message, media_type=_MAIL, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 @api.get("/keepsake", name="api keepsake", summary="Keep a letter")
-async def show_as_json(mailbox: OpenMailbox, token: str) -> KeepsakeOut:
+async def show_as_json(services: CurrentServices, token: str) -> KeepsakeOut:
     """Return a letter that has arrived for the last time; 409 as long as it has not."""
-    kept = await _opened(mailbox, token)
+    kept = await _opened(services, token)
     said = {name: kept.values[name] for name in KeepsakeOut.model_fields if name in kept.values}
     return KeepsakeOut(written_at=kept.written_at, arrived_at=[at for _, _, at in kept.arrived], **said)
 
 
 async def not_arrived(request: Request, _: Exception) -> Response:
-    return problem(request, HTTPStatus.CONFLICT, words=_SEALED)
+    return error_response(request, HTTPStatus.CONFLICT, words=_SEALED)
 
 
-async def _opened(mailbox: OpenMailbox, token: str) -> Keepsake:
-    kept = await keepsake(mailbox.vault, token)
+async def _opened(services: CurrentServices, token: str) -> Keepsake:
+    kept = await keepsake(services.cipher, token)
     if not kept.values:
         raise NotArrived("this letter has not arrived for the last time")
     return kept

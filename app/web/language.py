@@ -13,9 +13,9 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.requests import HTTPConnection, Request
 
 from app.domain.schedule import Delay
-from app.rendering import LANGUAGES
-from app.web.bodies import FormValues
+from app.templating import LANGUAGES
 from app.web.cookies import read_cookie, set_cookie
+from app.web.form_parsing import FormValues
 
 COOKIE = "language"
 _SWITCHED = "switched_language"
@@ -79,7 +79,7 @@ def safe_return(target: str) -> str:
 
 
 @router.post("/language", name="language")
-async def choose(request: Request, form: FormValues) -> RedirectResponse:
+async def choose_language(request: Request, form: FormValues) -> RedirectResponse:
     """Remember a language in a cookie and go back."""
     answer = RedirectResponse(safe_return(form.get("next", "/")), HTTPStatus.SEE_OTHER)
     language = form.get("language", "")

@@ -9,24 +9,23 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 
+from app.crypto import new_token
 from app.domain.status import Status
 from app.errors import NotWithdrawable, TooMany
-from app.rendering import place_of, refused_because, translations
-from app.sealing import new_token
 from app.store.database import is_unavailable
 from app.store.letters import StoredLetter
-from app.web.arrivals import postmark_day
-from app.web.bodies import FormValues
-from app.web.choosing import read_letter
+from app.templating import place_of, refused_because, translations
+from app.web.arrival_choices import postmark_day, read_letter
 from app.web.clients import networks_of
-from app.web.forms import N_, TRAP, Rejected
-from app.web.journal import note
+from app.web.form_parsing import FormValues
+from app.web.forms import HONEYPOT, N_, FormError
 from app.web.language import Language, language_of
-from app.web.limits import may_change, may_look, may_post, words_of
+from app.web.letter_form import CLOSED, form_page
+from app.web.limits import limit_changes, limit_misses, limit_posts, words_of
 from app.web.outbox import is_open
-from app.web.pages import OpenMailbox, mailbox_of, page, wake_courier
-from app.web.route import stops
-from app.web.writing import CLOSED, form_page
+from app.web.pages import CurrentServices, page, send_notices, services_of
+from app.web.request_log import log_error
+from app.web.timeline import timeline
 
 router = APIRouter(include_in_schema=False)
 _log = structlog.get_logger()
@@ -36,15 +35,15 @@ _WAITING = (Status.SCHEDULED, Status.HELD, Status.FAILED)
 
 
 @router.post("/letters", name="post letter")
-async def post(request: Request, mailbox: OpenMailbox, language: Language, typed: FormValues) -> Response:
-    now = mailbox.clock.now()
+async def post_letter(request: Request, services: CurrentServices, language: Language, typed: FormValues) -> Response:
+    now = services.clock.now()
     try:
-        await may_post(request)
-        draft, promise = read_letter(typed, mailbox.settings, language=language, written_at=now, now=now)
-        if typed.get(TRAP):
-            return _as_if_posted()
-        posted = await mailbox.post(draft, now, promise, networks_of(request))
-    except Rejected as rejected:
+        await limit_posts(request)
+        draft, promise = read_letter(typed, services.settings, language=language, written_at=now, now=now)
+        if typed.get(HONEYPOT):
+            return _pretend_posted()
+        posted = await services.post(draft, now, promise, networks_of(request))
+    except FormError as rejected:
         return form_page(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
     except TooMany as error:
         notice = f"{words_of(error, language)} {translations(language).gettext(_KEPT)}"
@@ -54,41 +53,41 @@ async def post(request: Request, mailbox: OpenMailbox, language: Language, typed
     except Exception as error:
         if not is_unavailable(error):
             raise
-        note(error, "post letter")
+        log_error(error, "post letter")
         notice = translations(language).gettext(CLOSED)
         return form_page(request, typed, HTTPStatus.SERVICE_UNAVAILABLE, notice=notice)
-    courier = BackgroundTask(wake_courier, request) if posted.notice else None
+    courier = BackgroundTask(send_notices, request) if posted.notice else None
     return RedirectResponse(f"/letters/{posted.token}", HTTPStatus.SEE_OTHER, background=courier)
 
 
-def _as_if_posted() -> RedirectResponse:
+def _pretend_posted() -> RedirectResponse:
     """Answer like a success to what fills fields that nobody sees; a refusal would only teach it."""
     _log.info("caught in the trap")
     return RedirectResponse(f"/letters/{new_token()}", HTTPStatus.SEE_OTHER)
 
 
-@router.get("/letters/{token}", name="letter", dependencies=[Depends(may_look)])
-async def show(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
-    return _letter(request, token, await mailbox.letters.find(token, mailbox.clock.now()))
+@router.get("/letters/{token}", name="letter", dependencies=[Depends(limit_misses)])
+async def show_letter(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
+    return _letter_page(request, token, await services.letters.find(token, services.clock.now()))
 
 
-@router.get("/letters/{token}/withdraw", name="ask to withdraw", dependencies=[Depends(may_look)])
-async def ask_to_withdraw(request: Request, mailbox: OpenMailbox, token: str) -> HTMLResponse:
-    letter = await mailbox.letters.find(token)
+@router.get("/letters/{token}/withdraw", name="ask to withdraw", dependencies=[Depends(limit_misses)])
+async def confirm_withdrawal(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
+    letter = await services.letters.find(token)
     if not _can_be_withdrawn(letter):
         raise NotWithdrawable("nothing of this letter waits here any more")
     return page(request, "pages/withdraw.html", token=token, letter=letter, waiting=_WAITING)
 
 
-@router.post("/letters/{token}/withdraw", name="withdraw", dependencies=[Depends(may_change)])
-async def withdraw(mailbox: OpenMailbox, token: str) -> RedirectResponse:
-    await mailbox.letters.withdraw(token, mailbox.clock.now())
+@router.post("/letters/{token}/withdraw", name="withdraw", dependencies=[Depends(limit_changes)])
+async def withdraw_letter(services: CurrentServices, token: str) -> RedirectResponse:
+    await services.letters.withdraw(token, services.clock.now())
     return RedirectResponse(f"/letters/{token}", HTTPStatus.SEE_OTHER)
 
 
-def _letter(request: Request, token: str, letter: StoredLetter) -> HTMLResponse:
-    mailbox, language = mailbox_of(request), language_of(request)
-    now = mailbox.clock.now()
+def _letter_page(request: Request, token: str, letter: StoredLetter) -> HTMLResponse:
+    services, language = services_of(request), language_of(request)
+    now = services.clock.now()
     return page(
         request,
         "pages/letter.html",
@@ -96,10 +95,10 @@ def _letter(request: Request, token: str, letter: StoredLetter) -> HTMLResponse:
         letter=letter,
         now=now,
         is_open=letter.is_open(now),
-        stops=stops(letter, now, language),
+        stops=timeline(letter, now, language),
         why=partial(refused_because, language=language),
-        in_outbox=mailbox.outbox is not None,
-        resends=mailbox.settings.on_uncertain == "resend",
+        in_outbox=services.outbox is not None,
+        resends=services.settings.on_uncertain == "resend",
         can_be_withdrawn=_can_be_withdrawn(letter),
         postmark_day=lambda moment: postmark_day(moment, letter.draft.timezone, language),
         place=place_of(letter.draft.timezone, language),

@@ -14,13 +14,14 @@ from types import FrameType
 from fastapi import FastAPI
 
 from app.clock import Clock
-from app.delivery.bulk import BulkActions
-from app.rendering import LANGUAGES, environment
+from app.delivery.bulk_actions import BulkActions
+from app.errors import AccountError, SettingsError
 from app.settings import Settings
+from app.store.accounts import ensure_first_account
 from app.store.keys_in_use import record_key
-from app.web.arrivals import zone_options
-from app.web.greeting import greet
-from app.wiring import build_station, build_watchman, open_mailbox
+from app.templating import LANGUAGES, environment
+from app.web.arrival_choices import zone_options
+from app.wiring import Services, build_alert_monitor, build_worker, open_services
 
 Lifespan = Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]
 
@@ -30,23 +31,23 @@ def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        prepare()
-        async with open_mailbox(settings, clock) as mailbox:
-            await record_key(mailbox.vault)
-            await greet(mailbox)
-            station = build_station(mailbox, leads=True)
-            bulk_actions = BulkActions(clock, station.scan.start)
-            app.state.mailbox, app.state.station = mailbox, station
-            app.state.bulk_actions, app.state.wake_scan = bulk_actions, station.scan.start
-            with _stopping_at_signals(station.stop):  # until the last delivery has landed
-                async with station, bulk_actions, build_watchman(mailbox, station):
+        warm_up()
+        async with open_services(settings, clock) as services:
+            await record_key(services.cipher)
+            await show_first_password(services)
+            worker = build_worker(services, leads=True)
+            bulk_actions = BulkActions(clock, worker.scan.start)
+            app.state.services, app.state.worker = services, worker
+            app.state.bulk_actions, app.state.wake_scan = bulk_actions, worker.scan.start
+            with _stopping_at_signals(worker.stop):  # until the last delivery has landed
+                async with worker, bulk_actions, build_alert_monitor(services, worker):
                     yield
 
     return lifespan
 
 
 @cache
-def prepare() -> None:
+def warm_up() -> None:
     """Read what the first visitor would wait for, and have no garbage looked for in what stays.
 
     While a wave goes out, a full collection comes every few seconds. With all that was read at the
@@ -91,3 +92,19 @@ def _stopping_at_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+async def show_first_password(services: Services) -> bool:
+    """Make the first account where there is none, and say once how to get in; False: there is one."""
+    settings = services.settings
+    try:
+        made = await ensure_first_account(settings.admin_username, settings.admin_password, services.clock.now())
+    except AccountError as error:
+        raise SettingsError(f"MAILBOX_ADMIN_USERNAME or MAILBOX_ADMIN_PASSWORD: {error}") from None
+    if made:
+        print(  # noqa: T201 - a password belongs on the terminal and not in a log
+            f"The admin page is {settings.origin}/admin, user name {settings.admin_username}, password {made}\n"
+            f"This password is shown only now; for another: slow-mailbox admin reset {settings.admin_username}",
+            flush=True,
+        )
+    return made is not None

@@ -19,13 +19,13 @@ from starlette.responses import Response
 
 from app.clock import Clock
 from app.errors import Limit, TooMany
-from app.rendering import translations
 from app.store.quotas import WIDER
+from app.templating import translations
 from app.web.clients import networks_of
+from app.web.error_pages import error_response
 from app.web.forms import N_
 from app.web.language import language_of
-from app.web.pages import mailbox_of
-from app.web.problems import problem
+from app.web.pages import services_of
 from app.web.security import is_one_click
 
 MOST_KEPT = 5_000
@@ -119,14 +119,14 @@ class Limits:
         self.links = Allowance(clock, Limit.REQUESTS, RateLimitItemPerHour, 20)
 
 
-async def may_post(request: Request) -> None:
+async def limit_posts(request: Request) -> None:
     """Count a letter, before it is known whether it can be taken. Raises TooMany."""
     limits = _limits(request)
     if limits:
         _take(limits.posts, request)
 
 
-async def may_look(request: Request) -> None:
+async def limit_misses(request: Request) -> None:
     """Raise TooMany for a client that tried too many links which lead nowhere; even the right one waits then."""
     limits = _limits(request)
     if limits:
@@ -143,7 +143,7 @@ async def may_unsubscribe(request: Request) -> None:
         limits.one_click_misses.require(networks_of(request))
 
 
-async def may_change(request: Request) -> None:
+async def limit_changes(request: Request) -> None:
     """Count a change to a letter. Raises TooMany."""
     limits = _limits(request)
     if limits:
@@ -151,7 +151,7 @@ async def may_change(request: Request) -> None:
         _take(limits.changes, request)
 
 
-async def may_ask(request: Request) -> None:
+async def limit_link_requests(request: Request) -> None:
     """Count that somebody's links are asked for. Raises TooMany."""
     limits = _limits(request)
     if limits:
@@ -160,7 +160,7 @@ async def may_ask(request: Request) -> None:
 
 def _limits(request: Request) -> Limits | None:
     limits: Limits = request.app.state.limits
-    return limits if mailbox_of(request).settings.rate_limits else None
+    return limits if services_of(request).settings.rate_limits else None
 
 
 def _take(allowance: Allowance, request: Request) -> None:
@@ -175,7 +175,7 @@ async def unknown_letter(request: Request, _: Exception) -> Response:
     if limits:
         misses = limits.one_click_misses if is_one_click(request) else limits.misses
         misses.count(networks_of(request))
-    return problem(request, HTTPStatus.NOT_FOUND)
+    return error_response(request, HTTPStatus.NOT_FOUND)
 
 
 def words_of(error: TooMany, language: str) -> str:
@@ -190,6 +190,8 @@ def words_of(error: TooMany, language: str) -> str:
 
 async def too_many(request: Request, error: TooMany) -> Response:
     """Answer 429 (RFC 6585 §4)."""
-    answer = problem(request, HTTPStatus.TOO_MANY_REQUESTS, words=(_TITLE, words_of(error, language_of(request))))
+    answer = error_response(
+        request, HTTPStatus.TOO_MANY_REQUESTS, words=(_TITLE, words_of(error, language_of(request)))
+    )
     answer.headers["Retry-After"] = str(error.seconds)
     return answer

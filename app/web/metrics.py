@@ -15,17 +15,17 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from app.delivery.loop_errors import survived
-from app.domain.status import HeldReason, Outcome, Status
+from app.domain.status import AttemptResult, HeldReason, Status
 from app.log import LogStream
+from app.store.counters import DURATION, LATENESS, WAITING, CounterValue
 from app.store.job_runs import SCAN
 from app.store.models import JobRun
-from app.store.tallies import DURATION, LATENESS, WAITING, Count
-from app.store.watching import Watched
+from app.store.statistics import MonitorView
 
 _PREFIX = "slow_mailbox_"
 
 
-def exposition(watched: Watched, now: datetime, lease: timedelta, *, paused: bool) -> bytes:
+def exposition(watched: MonitorView, now: datetime, lease: timedelta, *, paused: bool) -> bytes:
     """Return the text that Prometheus reads. A leader that was not seen for `lease` is taken for dead."""
     registry = CollectorRegistry()
     registry.register(
@@ -42,7 +42,7 @@ class _Look(Collector):
         return self._metrics
 
 
-def _ledger(watched: Watched, now: datetime) -> Iterator[Metric]:
+def _ledger(watched: MonitorView, now: datetime) -> Iterator[Metric]:
     numbers = {status: _sum(watched.counts, status) for status in Status}
     claimed = watched.backlog.claimed
     numbers |= {Status.CLAIMED: claimed, Status.SCHEDULED: _sum(watched.counts, WAITING) - claimed}
@@ -59,10 +59,10 @@ def _ledger(watched: Watched, now: datetime) -> Iterator[Metric]:
     yield lateness
 
 
-def _tries(counts: list[Count]) -> Iterator[Metric]:
+def _tries(counts: list[CounterValue]) -> Iterator[Metric]:
     total = CounterMetricFamily(_PREFIX + "attempts", "Attempts by how they ended.", labels=["outcome"])
     took = HistogramMetricFamily(_PREFIX + "attempt_duration_seconds", "How long attempts took.", labels=["outcome"])
-    for outcome in Outcome:
+    for outcome in AttemptResult:
         theirs = [count for count in counts if count.kind == outcome]
         total.add_metric([outcome.value], sum(count.number for count in theirs))
         took.add_metric([outcome.value], _buckets(theirs, DURATION), _seconds(theirs))
@@ -70,7 +70,7 @@ def _tries(counts: list[Count]) -> Iterator[Metric]:
     yield took
 
 
-def _office(watched: Watched, now: datetime, lease: timedelta, paused: bool) -> Iterator[Metric]:
+def _office(watched: MonitorView, now: datetime, lease: timedelta, paused: bool) -> Iterator[Metric]:
     seen_at = watched.leader_seen_at
     alive = seen_at is not None and now - seen_at <= lease
     yield _gauge("leader_alive", "1 while a process that holds the scheduler's lease shows that it lives.", alive)
@@ -117,15 +117,15 @@ def _gauges(name: str, help_: str, label: str, numbers: dict[Status, int] | dict
     return family
 
 
-def _sum(counts: list[Count], kind: str, detail: str = "") -> int:
+def _sum(counts: list[CounterValue], kind: str, detail: str = "") -> int:
     return sum(count.number for count in counts if count.kind == kind and detail in ("", count.detail))
 
 
-def _seconds(counts: list[Count]) -> float:
+def _seconds(counts: list[CounterValue]) -> float:
     return sum(count.milliseconds for count in counts) / 1000
 
 
-def _buckets(counts: list[Count], steps: tuple[float, ...]) -> list[tuple[str, float]]:
+def _buckets(counts: list[CounterValue], steps: tuple[float, ...]) -> list[tuple[str, float]]:
     """Return how many took at most each step: Prometheus counts the smaller ones along."""
     return [
         ("+Inf" if step == inf else str(step), sum(count.number for count in counts if float(count.detail) <= step))

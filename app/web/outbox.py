@@ -9,9 +9,9 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
-from app.rendering import place_of
+from app.templating import place_of
 from app.web.language import language_of
-from app.web.pages import OpenMailbox, mailbox_of, page
+from app.web.pages import CurrentServices, page, services_of
 from app.web.security import host_name, is_loopback
 
 router = APIRouter(include_in_schema=False)
@@ -28,33 +28,33 @@ def is_open(request: Request) -> bool:
     A proxy in front makes every visitor look like this machine. Most give themselves away by a
     header, and nginx as it comes by speaking HTTP/1.0, which no browser does.
     """
-    mailbox = mailbox_of(request)
+    services = services_of(request)
     client = request.client.host if request.client else ""
-    base = urlsplit(mailbox.settings.origin).hostname
+    base = urlsplit(services.settings.origin).hostname
     return (
-        mailbox.outbox is not None
-        and all(map(is_loopback, (mailbox.settings.host, base or "", client, host_name(request.headers))))
+        services.outbox is not None
+        and all(map(is_loopback, (services.settings.host, base or "", client, host_name(request.headers))))
         and request.scope["http_version"] != "1.0"
         and not any(name in _PROXIES or name.startswith("x-forwarded") for name in request.headers)
     )
 
 
 @router.get("/outbox", name="outbox")
-def show_all(request: Request, mailbox: OpenMailbox) -> HTMLResponse:
-    if mailbox.outbox is None or not is_open(request):
+def list_mails(request: Request, services: CurrentServices) -> HTMLResponse:
+    if services.outbox is None or not is_open(request):
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    mails = mailbox.outbox.entries(_SHOWN)
-    zone = mailbox.settings.timezone
+    mails = services.outbox.entries(_SHOWN)
+    zone = services.settings.timezone
     return page(request, "pages/outbox.html", mails=mails, zone=zone, place=place_of(zone, language_of(request)))
 
 
 @router.get("/outbox/{name}", name="outbox mail")
-def show(request: Request, name: str) -> HTMLResponse:
+def show_mail(request: Request, name: str) -> HTMLResponse:
     return page(request, "pages/mail.html", name=name, mail=_read(request, name))
 
 
 @router.get("/outbox/{name}/html", name="outbox frame")
-def show_framed(request: Request, name: str) -> HTMLResponse:
+def show_mail_html(request: Request, name: str) -> HTMLResponse:
     """Return the mail's HTML for its frame: the one place where inline style is allowed, and nothing else is."""
     return HTMLResponse(_read(request, name)["html"], headers={"Content-Security-Policy": _FRAMED})
 
@@ -64,7 +64,7 @@ def _read(request: Request, name: str) -> dict[str, Any]:
 
     Raises HTTPException 404 where there is none, or it is not for this visitor.
     """
-    outbox = mailbox_of(request).outbox
+    outbox = services_of(request).outbox
     if outbox is None or not is_open(request):
         raise HTTPException(HTTPStatus.NOT_FOUND)
     try:

@@ -11,38 +11,38 @@ from fastapi import Depends
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
-from app.delivery.station import Station
+from app.delivery.worker import Worker
 from app.installation import PACKAGE
-from app.rendering import render
 from app.settings import Settings
+from app.templating import render
 from app.web.language import VARY, language_of
-from app.wiring import Mailbox
+from app.wiring import Services
 
 REQUEST = "request_id"
 """What a request is named by in the log."""
 STATIC = PACKAGE / "web/static"
 
 
-def mailbox_of(request: Request) -> Mailbox:
-    return cast(Mailbox, request.app.state.mailbox)
+def services_of(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
 
 
-async def wake_courier(request: Request) -> None:
+async def send_notices(request: Request) -> None:
     """Send the notices that are due: run behind the answer, never within the request.
 
     What is logged of them, and by what they set in motion, is not that request's.
     """
     structlog.contextvars.unbind_contextvars(REQUEST)
-    station: Station = request.app.state.station
-    await station.scan.run_notices()
+    worker: Worker = request.app.state.worker
+    await worker.scan.run_notices()
 
 
-async def _mailbox(request: Request) -> Mailbox:
+async def _services(request: Request) -> Services:
     """Give the mailbox to a page, as a coroutine: FastAPI sends any other dependency to a thread and waits for it."""
-    return mailbox_of(request)
+    return services_of(request)
 
 
-OpenMailbox = Annotated[Mailbox, Depends(_mailbox)]
+CurrentServices = Annotated[Services, Depends(_services)]
 
 
 @cache
@@ -51,7 +51,7 @@ def asset(name: str) -> str:
     return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 
-def is_at_desk(request: Request) -> bool:
+def is_admin(request: Request) -> bool:
     """Whether a page is the operators', not the writers' or readers'."""
     return request.url.path.startswith("/admin")
 

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.settings import Settings
-from app.web.pages import is_at_desk
-from app.web.problems import problem
+from app.web.error_pages import error_response
+from app.web.pages import is_admin
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body; a letter of the longest kind, escaped as a form, is a quarter of it."""
@@ -70,7 +70,7 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class Gate:
+class RequestFilter:
     """Refuses a foreign Host (P9), a forged request (P4), and a head or a body that is too long (P15, P16)."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -78,7 +78,7 @@ class Gate:
         own = urlsplit(settings.origin).hostname or ""
         self._origin = settings.origin.lower()
         self._hosts = frozenset(host.lower() for host in (*LOOPBACK_NAMES, own, *settings.allowed_hosts))
-        self._body_time = settings.body_time
+        self._body_time = settings.request_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":  # there is none here; what answers by itself does so without headers
@@ -90,7 +90,7 @@ class Gate:
         _without_backslashes(scope)
         refusal = _too_long(scope) or self._refusal(Request(scope))
         if refusal:
-            await problem(Request(scope), refusal)(scope, receive, send)
+            await error_response(Request(scope), refusal)(scope, receive, send)
             return
         await self._app(scope, limited(receive, BODY_LIMIT, self._body_time), send)
 
@@ -150,7 +150,7 @@ def is_forged(request: Request, own: str) -> bool:
         host = request.headers["host"].lower()
         others = {f"{scheme}://{host}" for scheme in (request.url.scheme, own.partition(":")[0])}
         return origin.lower() not in ({own} if own.endswith(f"//{host}") else others | {own})
-    return is_at_desk(request)
+    return is_admin(request)
 
 
 def is_one_click(request: Request) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.acceptance.forking import MAIL_SERVER, fork
+from tests.acceptance.forks import MAIL_SERVER, fork
 from tests.acceptance.servers import PATIENCE
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol, TypeVar
 
 import httpx
 
-from tests.acceptance.forking import PROGRAM, ROOT, UVICORN, fork
+from tests.acceptance.forks import PROGRAM, ROOT, UVICORN, fork
 from tests.postgres import free_port
 
 T = TypeVar("T")

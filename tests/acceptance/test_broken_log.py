@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.acceptance.mailserver import mail_server
-from tests.acceptance.seeding import KEY
+from tests.acceptance.seed import KEY
 from tests.acceptance.servers import PLAIN, Program, Server, eventually, post_letter
 from tests.postgres import LocalPostgres, free_port
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.jumping import OFF
+from tests.acceptance.clock_jumps import OFF
 from tests.acceptance.mailserver import MailServer, mail_server
-from tests.acceptance.seeding import KEY, seed
+from tests.acceptance.seed import KEY, seed
 from tests.acceptance.servers import Program, eventually, post_letter
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ def test_a_clock_that_jumps_doubles_and_loses_nothing_and_silences_nobody(postgr
             SCAN_INTERVAL="PT1S",
             LEASE="PT20S",
         )
-        program.entry = (sys.executable, "-m", "tests.acceptance.jumping")
+        program.entry = (sys.executable, "-m", "tests.acceptance.clock_jumps")
         with program.serve() as server, program.serve() as other:
             for arrived, off in ((50, 3 * HOUR), (150, -5 * HOUR), (150, 5 * HOUR), (300, 0)):
                 eventually(partial(_have_arrived, mails, arrived))

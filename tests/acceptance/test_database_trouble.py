@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from tests.acceptance.mailserver import MailServer, mail_server
-from tests.acceptance.seeding import KEY, seed
+from tests.acceptance.seed import KEY, seed
 from tests.acceptance.servers import Program, eventually, post_letter
 from tests.postgres import LocalPostgres
 

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from app.store.database import connected
-from app.store.leases import SCHEDULER
 from app.store.models import Lease, Worker
+from app.store.workers import SCHEDULER
 from tests.acceptance.mailserver import mail_server
-from tests.acceptance.seeding import KEY, seed
+from tests.acceptance.seed import KEY, seed
 from tests.acceptance.servers import PATIENCE, PLAIN, Program, Server, copy_of_the_source, eventually, post_letter
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from tests.acceptance.seeding import KEY
+from tests.acceptance.seed import KEY
 from tests.acceptance.servers import Program, eventually, post_letter
 from tests.smtp_server import MailServer
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.cli import serving
-from app.delivery import station
+from app.cli import service
+from app.delivery import worker
 from app.settings import load_settings
-from tests.acceptance.forking import ROOT
-from tests.acceptance.seeding import KEY
+from tests.acceptance.forks import ROOT
+from tests.acceptance.seed import KEY
 from tests.acceptance.servers import PATIENCE, Program, eventually
 from tests.certificates import Authority
 from tests.postgres import free_port
@@ -42,7 +42,7 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 
 
 def test_systemd_waits_until_requests_and_letters_have_ended() -> None:
-    assert int(UNIT.partition("TimeoutStopSec=")[2].split()[0]) > serving._GRACE + station.GRACE + 10
+    assert int(UNIT.partition("TimeoutStopSec=")[2].split()[0]) > service._GRACE + worker.GRACE + 10
 
 
 def test_the_settings_to_begin_with_are_right(tmp_path: Path) -> None:

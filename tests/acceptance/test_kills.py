@@ -13,16 +13,16 @@ from typing import Literal
 
 import pytest
 
+from app.crypto import Cipher
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
 from app.domain.status import Occasion, Status
-from app.sealing import Sealer
 from app.store.audit import audit
+from app.store.cipher import open_cipher
 from app.store.database import connected
 from app.store.letters import Letters
 from app.store.models import Attempt, Delivery
-from app.store.vault import open_vault
-from tests.acceptance.killed import POINTS
+from tests.acceptance.kills import POINTS
 from tests.acceptance.servers import PATIENCE, Program
 from tests.smtp_server import MailServer
 
@@ -61,7 +61,7 @@ async def _victim(program: Program) -> AsyncIterator[asyncio.subprocess.Process]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.acceptance.killed",
+        "tests.acceptance.kills",
         cwd=program.folder,
         env=program.environment,
         stdin=asyncio.subprocess.PIPE,
@@ -125,9 +125,9 @@ async def test_killed_at_every_edge(database_url: str, tmp_path: Path, policy: L
             ON_UNCERTAIN=policy,
             ADMIN_PASSWORD="correct horse battery staple",
         )
-        vault = await open_vault(Sealer([KEY]))
+        cipher = await open_cipher(Cipher([KEY]))
         letters = Letters(
-            vault, first_delay=Delay(days=7), second_delay=Delay(days=30), message_domain="localhost.localdomain"
+            cipher, first_delay=Delay(days=7), second_delay=Delay(days=30), message_domain="localhost.localdomain"
         )
         left = await _leave_one_at_each_point(program, letters, server)
         program.environment["MAILBOX_LEASE"] = "PT1S"

@@ -17,12 +17,12 @@ import structlog
 from app.domain.letter import Draft
 from app.settings import Settings
 from app.store.database import transaction
-from app.wiring import Mailbox, build_station, open_mailbox
-from tests.acceptance.forking import ROOT
+from app.wiring import Services, build_worker, open_services
+from tests.acceptance.forks import ROOT
 from tests.acceptance.mailserver import mail_server
-from tests.acceptance.seeding import KEY
+from tests.acceptance.seed import KEY
 from tests.clock import FrozenClock
-from tests.web.asking import asking, posted
+from tests.web.requests import asking, posted
 
 FORM_TO_LEDGER = {"files": 26, "moves": 130}
 DUE_TO_SETTLED = {"files": 34, "moves": 133, "calls": 420}
@@ -73,7 +73,7 @@ class Trace:
 
 
 async def test_from_the_form_to_the_ledger(postgres_url: str, clock: FrozenClock) -> None:
-    async with open_mailbox(Settings(database_url=postgres_url), clock) as mailbox, asking(mailbox) as client:
+    async with open_services(Settings(database_url=postgres_url), clock) as services, asking(services) as client:
         traces = [Trace() for _ in range(LETTERS)]
         for number, trace in enumerate(traces):
             with trace():
@@ -86,13 +86,13 @@ async def test_from_due_to_settled(postgres_url: str, clock: FrozenClock, tmp_pa
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with mail_server(tmp_path) as mails:
         settings = Settings(database_url=postgres_url, smtp_url=mails.url, secret_key=(KEY,))
-        async with open_mailbox(settings, clock) as mailbox, build_station(mailbox, leads=False) as station:
+        async with open_services(settings, clock) as services, build_worker(services, leads=False) as worker:
             traces = [Trace() for _ in range(WAVES)]
             for trace in [Trace(), *traces]:  # the first wave opens the connections
-                await _post(mailbox, LETTERS)
+                await _post(services, LETTERS)
                 clock.advance(timedelta(days=7))
                 with trace():
-                    await station.scan.drain()
+                    await worker.scan.drain()
         assert len(mails.arrived()) == LETTERS * (WAVES + 1)
     # A busy machine settles smaller groups, so the best wave counts; a heartbeat within a wave is not of a letter.
     counts = {
@@ -103,11 +103,11 @@ async def test_from_due_to_settled(postgres_url: str, clock: FrozenClock, tmp_pa
     _compare(counts, DUE_TO_SETTLED)
 
 
-async def _post(mailbox: Mailbox, letters: int) -> None:
+async def _post(services: Services, letters: int) -> None:
     async with transaction():
         for number in range(letters):
             draft = Draft(recipient_email=f"reader{number}@example.org", body="Hello")
-            await mailbox.letters.post(draft, mailbox.clock.now())
+            await services.letters.post(draft, services.clock.now())
 
 
 def _compare(counts: dict[str, float], limits: dict[str, int]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.mailserver import mail_server
-from tests.acceptance.seeding import KEY
+from tests.acceptance.seed import KEY
 from tests.acceptance.servers import Program, eventually, post_letter
 
 SOON = {"FIRST_DELAY": "PT2S", "SECOND_DELAY": "PT4S", "SCAN_INTERVAL": "PT1S"}

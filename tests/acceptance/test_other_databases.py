@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.seeding import KEY
+from tests.acceptance.seed import KEY
 from tests.acceptance.servers import PLAIN, Program, eventually, post_letter
 from tests.pgbouncer import pgbouncer
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.acceptance.mailserver import mail_server
-from tests.acceptance.seeding import KEY, seed
+from tests.acceptance.seed import KEY, seed
 from tests.acceptance.servers import PLAIN, Program, eventually
 from tests.postgres import free_port
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.mailserver import MailServer, mail_server
-from tests.acceptance.seeding import KEY, seed
+from tests.acceptance.seed import KEY, seed
 from tests.acceptance.servers import Program, eventually
 from tests.postgres import LocalPostgres
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.acceptance.mailserver import mail_server
-from tests.acceptance.seeding import KEY, seed
+from tests.acceptance.seed import KEY, seed
 from tests.acceptance.servers import PLAIN, Program, eventually, post_letter
 
 pytestmark = pytest.mark.slow

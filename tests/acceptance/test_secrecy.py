@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.acceptance.seeding import KEY
+from tests.acceptance.seed import KEY
 from tests.acceptance.servers import PLAIN, Program, Server, eventually, post_letter
 from tests.smtp_server import MailServer
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.mailserver import mail_server
-from tests.acceptance.seeding import KEY, seed
+from tests.acceptance.seed import KEY, seed
 from tests.acceptance.servers import PATIENCE, Program, eventually
 
 STOPS = int(os.environ.get("MAILBOX_TEST_STOPS", "3"))

@@ -22,7 +22,7 @@ from app.domain.status import Occasion
 from app.store.database import connected
 from app.store.models import Delivery
 from tests.acceptance.mailserver import MailServer, mail_server
-from tests.acceptance.seeding import KEY, seed
+from tests.acceptance.seed import KEY, seed
 from tests.acceptance.servers import Program, Server, eventually
 
 LETTERS, KILLS = map(int, os.environ.get("MAILBOX_TEST_STORM", "600,5").split(","))

@@ -14,8 +14,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 
-from app.rendering import LANGUAGES
-from tests.acceptance.forking import ROOT
+from app.templating import LANGUAGES
+from tests.acceptance.forks import ROOT
 from tests.acceptance.servers import PLAIN, Program, copy_of_the_source, eventually
 
 BUILT_FROM = ("pyproject.toml", "setup.py", "MANIFEST.in", "requirements.in", "README.md", "LICENSE")
@@ -24,7 +24,7 @@ PASSWORD = "a password of a test"
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
 TEMPLATES = [str(path.relative_to(ROOT / "templates")) for path in (ROOT / "templates").rglob("*.*")]
 STATIC = sorted((ROOT / "app/web/static").iterdir())
-COMPILE = "from app.rendering import environment\nfor name in {}:\n    environment({!r}).get_template(name)"
+COMPILE = "from app.templating import environment\nfor name in {}:\n    environment({!r}).get_template(name)"
 HANGUL = re.compile("[가-힣]+")
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from app.store.database import connected
 from app.store.models import JobRun, Worker
 from tests.acceptance.faked_clock import SYNCHRONISED
 from tests.acceptance.mailserver import MailServer, mail_server
-from tests.acceptance.seeding import KEY
+from tests.acceptance.seed import KEY
 from tests.acceptance.servers import PLAIN, Program, Server, eventually, post_letter
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
-from tests.bench import desking, growing, killing, ours, posting, reading, scanning, sending
+from tests.bench import admin, kills, memory, ours, posting, reading, scanning, sending
 from tests.bench.bench import Bench, Sizes
 from tests.bench.databases import databases
 from tests.bench.report import Bound, say
@@ -21,10 +21,10 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "delayed": sending.delayed,
     "posting": posting.posting,
     "reading": reading.reading,
-    "killing": killing.killing,
-    "growing": growing.growing,
+    "killing": kills.killing,
+    "growing": memory.growing,
     "scanning": scanning.scanning,
-    "desking": desking.desking,
+    "desking": admin.desking,
 }
 
 

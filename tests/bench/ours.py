@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.acceptance.servers import Program
 from tests.bench.databases import Databases
-from tests.bench.preparing import KEY, SENDER_DOMAIN, fill
+from tests.bench.preparation import KEY, SENDER_DOMAIN, fill
 
 SCAN = (sys.executable, "-c", "from app.cli import main; main()", "scan")
 

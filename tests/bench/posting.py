@@ -10,8 +10,8 @@ from app.store.database import is_sqlite
 from tests.acceptance.servers import eventually
 from tests.bench import ours
 from tests.bench.bench import Bench
-from tests.bench.children import child, cpu
-from tests.bench.preparing import BODY
+from tests.bench.preparation import BODY
+from tests.bench.processes import child, cpu
 from tests.bench.report import Rounds, say
 from tests.bench.visitors import ask, get, hurry, post
 from tests.postgres import free_port

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 
-from tests.bench.children import ROOT
+from tests.bench.processes import ROOT
 
 _CHUNK = 1 << 16
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from tests.bench import ours
 from tests.bench.bench import Bench
-from tests.bench.preparing import fill
+from tests.bench.preparation import fill
 from tests.bench.report import Rounds, quantile, say
 from tests.bench.sink import sink
 from tests.bench.visitors import get, stroll

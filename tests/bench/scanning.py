@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 from app.clock import SystemClock
 from app.settings import Settings
-from app.wiring import build_station, open_mailbox
+from app.wiring import build_worker, open_services
 from tests.bench import ours
 from tests.bench.bench import Bench
-from tests.bench.preparing import KEY
+from tests.bench.preparation import KEY
 from tests.bench.report import quantile, say
-from tests.bench.scheduling import Schedule
+from tests.bench.schedule import Schedule
 from tests.bench.visitors import get, repeat
 
 _SCANS = 200
@@ -48,9 +48,9 @@ def look(folder: Path, url: str) -> dict[str, list[float]]:
 async def _scans(url: str) -> list[float]:
     settings = Settings(database_url=url, secret_key=(KEY,), smtp_url="smtp://127.0.0.1:1")
     took = []
-    async with open_mailbox(settings, SystemClock()) as mailbox, build_station(mailbox, leads=False) as station:
+    async with open_services(settings, SystemClock()) as services, build_worker(services, leads=False) as worker:
         for _ in range(_SCANS):
             begun = time.perf_counter()
-            assert await station.scan.run() == 0
+            assert await worker.scan.run() == 0
             took.append(time.perf_counter() - begun)
     return took

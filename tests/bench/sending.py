@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tests.bench import ours, peers
 from tests.bench.bench import Bench
-from tests.bench.children import Child, child
-from tests.bench.preparing import fill
+from tests.bench.preparation import fill
+from tests.bench.processes import Child, child
 from tests.bench.proxy import delaying
 from tests.bench.report import Rounds, say
 from tests.bench.sink import Sink, Stretch, sink, source, watch

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.children import Child
+from tests.bench.processes import Child
 from tests.postgres import free_port
 
 _COUNTED = re.compile(rb"mesg=(\d+)")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.bench.children import ROOT
+from tests.bench.processes import ROOT
 from tests.bench.sink import PATH
 
 _PARTS = ("delayed", "growing", "scanning")

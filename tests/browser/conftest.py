@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from tests.acceptance.servers import Program
-from tests.browser.reading import ARGUMENTS, CHROMIUM, Opener
+from tests.browser.pages import ARGUMENTS, CHROMIUM, Opener
 
 PATIENCE = 60_000  # milliseconds; a page that waits for a busy machine is not wrong
 expect.set_options(timeout=PATIENCE)

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.acceptance.servers import Program
-from tests.browser.reading import ARGUMENTS, CHROMIUM, drop_it_in_the_box, write
+from tests.browser.pages import ARGUMENTS, CHROMIUM, drop_it_in_the_box, write
 
 FOLDER = Path(__file__).parent / "screenshots"
 LETTERS = {

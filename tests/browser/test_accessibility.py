@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Page
 
-from tests.browser.reading import LOOKS, Opener, drop_it_in_the_box, findings, follow, write
+from tests.browser.pages import LOOKS, Opener, drop_it_in_the_box, findings, follow, write
 
 pytestmark = pytest.mark.anyio
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from app.domain.status import Occasion, Outcome, Status
-from app.sealing import Sealer
+from app.crypto import Cipher
+from app.domain.status import AttemptResult, Occasion, Status
+from app.store.cipher import open_cipher
 from app.store.database import connected
-from app.store.vault import open_vault
-from app.web.throttle import FREE_TRIES
+from app.web.admin.login_throttle import FREE_TRIES
 from tests.acceptance.servers import Program
-from tests.browser.reading import LOOKS, Opener, findings, follow
+from tests.browser.pages import LOOKS, Opener, findings, follow
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger
 
@@ -28,7 +28,7 @@ async def admin(folder: Path) -> AsyncIterator[str]:
     """The admin page's address, with a delivery in every state and two pages of scheduled ones; nothing is sent."""
     url = f"sqlite://{folder / 'mailbox.db'}"
     async with connected(url):
-        await _fill(Ledger(await open_vault(Sealer([KEY]))))
+        await _fill(Ledger(await open_cipher(Cipher([KEY]))))
     program = Program(folder, DATABASE_URL=url, SECRET_KEY=KEY, ADMIN_PASSWORD=PASSWORD, PAUSED="on")
     with program.uvicorn() as server:
         yield f"{server.base}/admin"
@@ -38,7 +38,7 @@ async def _fill(ledger: Ledger) -> None:
     for hour, status in enumerate(Status):
         delivery = await ledger.add(status, NOW - timedelta(hours=hour), reader=f"{'r' * 50}@{'long-' * 8}name.example")
         if status in (Status.FAILED, Status.UNCERTAIN):
-            await ledger.attempt(delivery, Outcome.PERMANENT, 550, "no-such-user-" * 30)
+            await ledger.attempt(delivery, AttemptResult.PERMANENT, 550, "no-such-user-" * 30)
     for hour in range(60):
         await ledger.add(Status.SCHEDULED, NOW + timedelta(hours=hour), occasion=Occasion.SECOND)
 

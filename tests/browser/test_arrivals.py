@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.reading import LETTER, Opener, drop_it_in_the_box, write
+from tests.browser.pages import LETTER, Opener, drop_it_in_the_box, write
 from tests.unit.test_schedule import CHANGES
 
 pytestmark = pytest.mark.anyio

@@ -9,17 +9,16 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from app.domain.actions import Action
-from app.domain.status import Status
-from app.rendering import LANGUAGES, environment
-from app.sealing import Sealer
+from app.crypto import Cipher
+from app.domain.status import Action, Status
 from app.store.accounts import create_account
+from app.store.cipher import open_cipher
 from app.store.database import connected
 from app.store.models import Delivery, Letter
-from app.store.vault import open_vault
+from app.templating import LANGUAGES, environment
 from tests.acceptance.servers import Program
 from tests.browser.conftest import opener
-from tests.browser.reading import ledger_of
+from tests.browser.pages import ledger_of
 from tests.ledger import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -50,11 +49,11 @@ async def admin(folder: Path) -> AsyncIterator[str]:
     """The admin page's address: for each action, in each language, six deliveries at a domain of their own."""
     url = f"sqlite://{folder / 'mailbox.db'}"
     async with connected(url):
-        ledger = Ledger(await open_vault(Sealer([KEY])))
+        ledger = Ledger(await open_cipher(Cipher([KEY])))
         for language, action in product(LANGUAGES, Action):
             ids = [(await ledger.add(_begin(action), LATER)).id for _ in range(ONE + SOME + ALL)]
-            await Delivery.filter(id__in=ids).update(domain_mac=_domain(language, action))
-        await Letter.all().update(sender_mac=None)  # of one writer they would be too many for a day
+            await Delivery.filter(id__in=ids).update(domain_hmac=_domain(language, action))
+        await Letter.all().update(sender_hmac=None)  # of one writer they would be too many for a day
         await create_account("admin", PASSWORD, datetime.now(UTC))
     with Program(folder, DATABASE_URL=url, SECRET_KEY=KEY, PAUSED="on").uvicorn() as server:
         yield f"{server.base}/admin"
@@ -80,7 +79,7 @@ async def page(browser: Browser, admin: str, language: str) -> AsyncIterator[Pag
 
 def _states(folder: Path, language: str, action: Action) -> list[tuple[str, int]]:
     """Return the states that these deliveries are in, and how many in each."""
-    question = "SELECT status, COUNT(*) FROM deliveries WHERE domain_mac = ? GROUP BY status"
+    question = "SELECT status, COUNT(*) FROM deliveries WHERE domain_hmac = ? GROUP BY status"
     with ledger_of(folder) as ledger:
         return ledger.execute(question, [_domain(language, action)]).fetchall()
 

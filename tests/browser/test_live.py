@@ -9,15 +9,15 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import expect
 
+from app.crypto import Cipher
 from app.domain.status import Status
-from app.sealing import Sealer
+from app.store.cipher import open_cipher
 from app.store.database import connected
 from app.store.job_runs import SCAN, job_began, job_ended
-from app.store.leases import SCHEDULER, register, take
 from app.store.models import Delivery
-from app.store.vault import open_vault
+from app.store.workers import SCHEDULER, register, take
 from tests.acceptance.servers import Program
-from tests.browser.reading import Opener, findings
+from tests.browser.pages import Opener, findings
 from tests.browser.test_admin import KEY, PASSWORD, sign_in
 from tests.ledger import Ledger
 
@@ -34,7 +34,7 @@ async def desk(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[str]:
     url = f"sqlite://{tmp_path / 'mailbox.db'}"
     program = Program(tmp_path, DATABASE_URL=url, SECRET_KEY=KEY, ADMIN_PASSWORD=PASSWORD, LEASE="PT1H")
     async with connected(url):
-        ledger, now, elsewhere = Ledger(await open_vault(Sealer([KEY]))), datetime.now(UTC), uuid4()
+        ledger, now, elsewhere = Ledger(await open_cipher(Cipher([KEY]))), datetime.now(UTC), uuid4()
         await register(elsewhere, "elsewhere", now)
         assert await take(SCHEDULER, elsewhere, now)
         for second in range(3):

@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 
 from app.store.sqlite import as_text
 from tests.acceptance.servers import Program, eventually
-from tests.browser.reading import BODY, LETTER, Opener, arrived, drop_it_in_the_box, findings, ledger_of, write
+from tests.browser.pages import BODY, LETTER, Opener, arrived, drop_it_in_the_box, findings, ledger_of, write
 
 pytestmark = pytest.mark.anyio
 

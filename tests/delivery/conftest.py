@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import structlog
 
-from app.sealing import Sealer
+from app.crypto import Cipher
+from app.store.cipher import open_cipher
 from app.store.database import connected
-from app.store.vault import open_vault
 from tests.clock import FrozenClock
-from tests.delivery.office import Town
+from tests.delivery.workers import Town
 from tests.smtp_server import MailServer
 
 
@@ -18,14 +18,14 @@ from tests.smtp_server import MailServer
 async def town(database_url: str, clock: FrozenClock) -> AsyncIterator[Town]:
     """Connect to a database of each kind in turn."""
     async with connected(database_url):
-        yield Town(await open_vault(Sealer(["k" * 32])), clock)
+        yield Town(await open_cipher(Cipher(["k" * 32])), clock)
 
 
 @pytest.fixture
 async def lite_town(sqlite_url: str, clock: FrozenClock) -> AsyncIterator[Town]:
     """Connect to SQLite alone: for what no database makes a difference to."""
     async with connected(sqlite_url):
-        yield Town(await open_vault(Sealer(["k" * 32])), clock)
+        yield Town(await open_cipher(Cipher(["k" * 32])), clock)
 
 
 @pytest.fixture

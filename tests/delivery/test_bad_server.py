@@ -12,14 +12,14 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.status import Outcome, Status
-from app.mail.terms import DEFAULT_PATIENCE
+from app.domain.status import AttemptResult, Status
+from app.mail.smtp.protocol import DEFAULT_TIMEOUTS
 from app.store import claims
-from app.store.edges import cancel
 from app.store.models import Attempt, Delivery
-from tests.delivery.office import Choices, Office, Town, by_status, firsts
-from tests.hours import Hours
+from app.store.operator_actions import cancel
+from tests.delivery.workers import Choices, Office, Town, by_status, firsts
 from tests.smtp_script import USUAL, Script, ScriptedServer, Wire, after, greeting
+from tests.time_zones import Hours
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +39,7 @@ class End:
     """How a delivery ended: in the ledger, in its last attempt, and for the server's other letters."""
 
     status: Status
-    outcome: Outcome | None = None
+    outcome: AttemptResult | None = None
     code: int | None = None
     handed_over: bool = False
     unanswered: int = 0
@@ -49,10 +49,10 @@ class End:
 
 
 NOTHING_CHARGED = End(Status.SCHEDULED, server_rests=True)
-PUT_OFF = End(Status.SCHEDULED, Outcome.TRANSIENT, put_off=True, connections=2)  # it tries anew at once
-CLOSED = End(Status.SCHEDULED, Outcome.TRANSIENT, 421, put_off=True, server_rests=True)
-DOUBTFUL = End(Status.UNCERTAIN, Outcome.UNANSWERED, handed_over=True, unanswered=1, put_off=True)
-SENT = End(Status.SENT, Outcome.ACCEPTED, 250, handed_over=True)
+PUT_OFF = End(Status.SCHEDULED, AttemptResult.TRANSIENT, put_off=True, connections=2)  # it tries anew at once
+CLOSED = End(Status.SCHEDULED, AttemptResult.TRANSIENT, 421, put_off=True, server_rests=True)
+DOUBTFUL = End(Status.UNCERTAIN, AttemptResult.UNANSWERED, handed_over=True, unanswered=1, put_off=True)
+SENT = End(Status.SENT, AttemptResult.ACCEPTED, 250, handed_over=True)
 
 # Before MAIL it is an outage, after it the letter's own trouble (S2), after the final dot nobody knows (S7).
 BROKEN_OFF = {
@@ -66,7 +66,7 @@ BROKEN_OFF = {
 # 421 closes the connection, and is an answer all the same, after the final dot too (S3).
 TOLD_TO_GO = BROKEN_OFF | {
     **dict.fromkeys(("MAIL", "RCPT", "DATA"), CLOSED),
-    ".": End(Status.SCHEDULED, Outcome.TRANSIENT, 421, handed_over=True, put_off=True, server_rests=True),
+    ".": End(Status.SCHEDULED, AttemptResult.TRANSIENT, 421, handed_over=True, put_off=True, server_rests=True),
 }
 
 
@@ -102,7 +102,7 @@ async def _drop(wire: Wire) -> None:
 async def _end_of(town: Town, script: Script, while_it_flies: Callable[[], Awaitable[None]] | None = None) -> End:
     """Deliver one letter to such a server, and return what became of it."""
     await town.post_and_wait("minji@x.test")
-    async with ScriptedServer(script) as server, town.office(server.port, HOLD, patience=DEFAULT_PATIENCE) as office:
+    async with ScriptedServer(script) as server, town.office(server.port, HOLD, patience=DEFAULT_TIMEOUTS) as office:
         flight = asyncio.create_task(office.deliver())
         if while_it_flies:
             await while_it_flies()
@@ -218,7 +218,10 @@ async def _spell(wire: Wire) -> None:
     [
         (greeting(), SENT),  # S1
         (_spell, SENT),
-        (after(commands=2, then="250 2.0.0 taken\n"), End(Status.SCHEDULED, Outcome.TRANSIENT, 250, put_off=True)),
+        (
+            after(commands=2, then="250 2.0.0 taken\n"),
+            End(Status.SCHEDULED, AttemptResult.TRANSIENT, 250, put_off=True),
+        ),
     ],
     ids=["S1 taken", "a byte at a time", "S1 taken before there was a text"],
 )

@@ -9,7 +9,7 @@ from app.delivery.clock_check import LONGEST_WAIT, ClockCheck
 from app.domain.status import Status
 from app.store.job_runs import SCAN, SCAN_COMMAND, job_began, job_goes_on, last_scan_at
 from tests.clock import FrozenClock
-from tests.delivery.office import MINUTE, Town, by_status
+from tests.delivery.workers import MINUTE, Town, by_status
 from tests.smtp_server import MailServer
 
 pytestmark = pytest.mark.anyio
@@ -91,13 +91,13 @@ async def test_nothing_is_claimed_called_off_or_led_until_the_clock_is_trusted(t
     await town.post("minji@x.test")
     town.clock.advance(10 * DAY)
     town.clock.is_synchronised = False
-    async with town.unentered(server.port) as office, office.station:
+    async with town.unentered(server.port) as office, office.worker:
         was_running = office.scheduler.running
         await office.deliver()
         assert (was_running, server.accepted) == (False, [])
         for _ in range(3):
             town.clock.advance(timedelta(seconds=LONGEST_WAIT / 2))
-            await office.station.pulse()
+            await office.worker.tick()
         assert office.scheduler.running
         await office.deliver()
     assert len(server.accepted) == 1
@@ -110,7 +110,7 @@ async def test_a_jump_takes_the_leader_s_scheduler_away(town: Town, server: Mail
         running = []
         for jump in (timedelta(), 10 * DAY, -10 * DAY):
             town.clock.jump(jump)
-            await office.station.pulse()
+            await office.worker.tick()
             running.append(office.scheduler.running)
         assert running == [True, False, True]
 

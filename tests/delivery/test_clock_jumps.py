@@ -8,13 +8,13 @@ from types import ModuleType
 
 import pytest
 
-from app.delivery import breaker, line, pace
+from app.delivery import breaker, rate_limit, ready_queue
 from app.domain.status import Status
-from app.mail import conversation, pool, window
+from app.mail.smtp import connection, pool, window
 from app.store import claims
 from app.store.models import Delivery, Worker
 from tests.clock import FrozenClock
-from tests.delivery.office import LEASE, Choices, Town, by_status, firsts
+from tests.delivery.workers import LEASE, Choices, Town, by_status, firsts
 from tests.sending import TAKEN
 from tests.smtp_server import MailServer, Stage
 
@@ -61,7 +61,7 @@ async def test_in_the_middle_of_a_scan(town: Town, server: MailServer) -> None:
             restless.set(off)
             await office.deliver()
             town.clock.advance(timedelta(minutes=1))
-        assert office.pace.wait() is None
+        assert office.rate_limiter.wait() is None
     assert _arrived(server) == Counter(due)
     assert {(delivery.status, delivery.attempts) for delivery in (await firsts())[:60]} == {(Status.SENT, 1)}
     assert await by_status() == {"sent": 60, "scheduled": 180}
@@ -98,8 +98,8 @@ async def test_nobody_is_taken_for_dead_and_claims_stay(town: Town, server: Mail
         (claimed,) = await one.claim()
         for _ in range(40):
             town.clock.jump(hours * HOUR)
-            await one.membership.pulse()
-            await other.membership.pulse()
+            await one.heartbeat.tick()
+            await other.heartbeat.tick()
             town.clock.jump(-hours * HOUR)
             town.clock.advance(LEASE / 15)
         assert (await Delivery.get(id=claimed.id)).claim_token == claimed.token
@@ -124,7 +124,7 @@ async def test_what_a_killed_process_wrote_down_is_believed(town: Town, server: 
     town.clock.jump(-2 * hours * HOUR)
     async with town.office(server.port, LONELY) as heir:
         for _ in range(20):
-            await heir.membership.pulse()
+            await heir.heartbeat.tick()
             town.clock.advance(LEASE / 15)
     statuses = [delivery.status for delivery in await firsts()]
     assert statuses == [Status.SENT, Status.UNCERTAIN, Status.SCHEDULED]
@@ -133,7 +133,7 @@ async def test_what_a_killed_process_wrote_down_is_believed(town: Town, server: 
 
 
 @pytest.mark.parametrize(
-    "module", [breaker, line, pace, window, conversation, pool], ids=lambda module: module.__name__
+    "module", [breaker, ready_queue, rate_limit, window, connection, pool], ids=lambda module: module.__name__
 )
 def test_what_waits_does_not_look_at_the_wall(module: ModuleType) -> None:
     source = inspect.getsource(module)

@@ -8,9 +8,9 @@ import pytest
 
 from app.domain.status import HeldReason, Occasion, Status
 from app.store.claims import Claimed, reclaim
-from app.store.leases import beats
 from app.store.models import Delivery, Letter, UndeliverableAddress
-from tests.delivery.office import WEEK, Choices, Town, by_status, firsts, only
+from app.store.workers import heartbeats
+from tests.delivery.workers import WEEK, Choices, Town, by_status, firsts, only
 from tests.smtp_server import STALL, MailServer, Stage
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +76,7 @@ async def test_a_retry_is_overdue_by_the_date_it_was_put_off_to(lite_town: Town,
 
 
 async def test_to_an_address_known_not_to_exist_nothing_is_written(town: Town, server: MailServer) -> None:
-    await UndeliverableAddress.create(mac=town.vault.address_mac("nobody@x.test"), since=town.clock.now())
+    await UndeliverableAddress.create(mac=town.cipher.address_hmac("nobody@x.test"), since=town.clock.now())
     await town.post_and_wait("nobody+tag@X.test")
     async with town.office(server.port) as office:
         await office.deliver()
@@ -98,7 +98,7 @@ async def test_a_tag_that_its_server_does_not_know_closes_nobody_s_own_address(t
 
 async def _relieved(claimed: Claimed) -> None:
     """Take the claims of all workers back, as somebody does who takes them for dead."""
-    for worker, beat in (await beats()).items():
+    for worker, beat in (await heartbeats()).items():
         await reclaim(worker, beat, claimed.claimed_at)
 
 
@@ -109,7 +109,7 @@ async def test_a_claim_lost_before_the_hand_over_is_not_sent(town: Town, server:
         await _relieved(claimed)
         await office.carry(claimed)
         assert server.accepted == []
-        assert office.records.settled == {}
+        assert office.completer.settled == {}
     delivery = await only()
     assert (delivery.status, delivery.attempts) == (Status.SCHEDULED, 0)
     assert await by_status() == {"scheduled": 2}
@@ -126,7 +126,7 @@ async def test_a_claim_lost_after_the_hand_over_settles_nothing(town: Town, serv
         await _relieved(claimed)
         server.die()  # now its answer, or the lack of it, comes in
         await flight
-        assert office.records.settled == {}
+        assert office.completer.settled == {}
     delivery = await only()
     assert (delivery.status, delivery.attempts, delivery.unanswered) == (Status.UNCERTAIN, 1, 1)
     assert await by_status() == {"uncertain": 1, "scheduled": 1}
@@ -157,7 +157,7 @@ async def test_called_back_before_the_hand_over_it_is_given_back_uncharged(town:
     async with town.office(server.port) as office:
         await office.scan.run()
         await gate.reached.wait()
-        await office.flights.all_landed(0)
+        await office.slots.finished(0)
     delivery = await only()
     assert (delivery.status, delivery.attempts, delivery.due_at) == (Status.SCHEDULED, 0, due_at)
 
@@ -168,7 +168,7 @@ async def test_called_back_after_the_final_dot_it_is_uncertain(town: Town, serve
     async with town.office(server.port) as office:
         await office.scan.run()
         await gate.reached.wait()
-        await office.flights.all_landed(0)
+        await office.slots.finished(0)
     delivery = await only()
     assert (delivery.status, delivery.unanswered) == (Status.UNCERTAIN, 1)
     assert await by_status() == {"uncertain": 1, "scheduled": 1}

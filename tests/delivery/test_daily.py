@@ -13,7 +13,7 @@ from app.delivery.daily import Daily, times_of_day
 from app.delivery.scheduler import Scheduler
 from app.store.database import connected
 from app.store.job_runs import last_run
-from app.store.leases import register
+from app.store.workers import register
 from tests.clock import FrozenClock
 
 pytestmark = pytest.mark.anyio

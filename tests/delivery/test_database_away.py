@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from app.crypto import Cipher
 from app.domain.status import Status
-from app.sealing import Sealer
 from app.store import claims, settlements
+from app.store.cipher import open_cipher
 from app.store.database import connected
-from app.store.vault import open_vault
 from tests.clock import FrozenClock
-from tests.delivery.office import Town, by_status, only
+from tests.delivery.workers import Town, by_status, only
 from tests.postgres import LocalPostgres
 from tests.smtp_server import MailServer
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def town(local_postgres_url: str, clock: FrozenClock) -> AsyncIterator[Town]:
     async with connected(local_postgres_url):
-        yield Town(await open_vault(Sealer(["k" * 32])), clock)
+        yield Town(await open_cipher(Cipher(["k" * 32])), clock)
 
 
 class Outage:
@@ -61,7 +61,7 @@ async def test_a_letter_that_was_accepted_is_settled_when_the_database_returns_a
     async with town.office(server.port) as office:
         await office.scan.run()
         await outage.refused.wait()
-        assert not office.records.complete
+        assert not office.completer.complete
         await office.landed()
         assert outage.calls > 1
         await office.deliver()

@@ -9,9 +9,9 @@ import pytest
 from tortoise.exceptions import OperationalError
 
 from app.delivery.loop_errors import survived
-from app.store import leases
+from app.store import workers
 from app.store.models import Delivery, Lease
-from tests.delivery.office import LEASE, Choices, Office, Town
+from tests.delivery.workers import LEASE, Choices, Office, Town
 from tests.smtp_server import MailServer
 
 pytestmark = pytest.mark.anyio
@@ -29,53 +29,53 @@ async def two_offices(town: Town, port: int) -> AsyncIterator[tuple[Office, Offi
 async def test_of_two_one_leads(town: Town, server: MailServer) -> None:
     async with two_offices(town, server.port) as (one, two):
         for _ in range(5):
-            await asyncio.gather(one.station.pulse(), two.station.pulse())
+            await asyncio.gather(one.worker.tick(), two.worker.tick())
             town.clock.advance(BEAT)
             assert [one.scheduler.running, two.scheduler.running].count(True) == 1
 
 
 async def test_who_resigns_hands_over_at_once(town: Town, server: MailServer) -> None:
     async with two_offices(town, server.port) as (one, two):
-        await one.station.pulse()
-        await two.station.pulse()
+        await one.worker.tick()
+        await two.worker.tick()
         assert (one.scheduler.running, two.scheduler.running) == (True, False)
         await one.leadership.resign()
-        await two.station.pulse()
-        await one.station.pulse()  # and does not come back
+        await two.worker.tick()
+        await one.worker.tick()  # and does not come back
         assert (one.scheduler.running, two.scheduler.running) == (False, True)
 
 
 async def test_who_resigns_while_it_is_taking_the_lease_does_not_keep_it(
     town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, taking, go_on = leases.take, asyncio.Event(), asyncio.Event()
+    take, taking, go_on = workers.take, asyncio.Event(), asyncio.Event()
 
     async def slow(*args: object) -> bool:
         taking.set()
         await go_on.wait()
         return await take(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(leases, "take", slow)
+    monkeypatch.setattr(workers, "take", slow)
     async with two_offices(town, server.port) as (one, _):
-        pulse = asyncio.create_task(one.station.pulse())
+        tick = asyncio.create_task(one.worker.tick())
         await taking.wait()
         resigned = asyncio.create_task(one.leadership.resign())
         await asyncio.wait([resigned], timeout=0.1)  # it would free the lease now, if it did not wait its turn
         go_on.set()
-        await asyncio.gather(pulse, resigned)
+        await asyncio.gather(tick, resigned)
         assert not one.scheduler.running
-        assert await Lease.filter(name=leases.SCHEDULER, worker_id=None).exists()
+        assert await Lease.filter(name=workers.SCHEDULER, worker_id=None).exists()
 
 
 async def test_a_dead_leader_is_relieved_after_the_lease_and_not_before(town: Town, server: MailServer) -> None:
     async with two_offices(town, server.port) as (one, two):
-        await one.station.pulse()
-        await two.station.pulse()
+        await one.worker.tick()
+        await two.worker.tick()
         passed = timedelta()
         while not two.scheduler.running:
             town.clock.advance(BEAT)
             passed += BEAT
-            await two.station.pulse()
+            await two.worker.tick()
             one.leadership.check()
             assert not (one.scheduler.running and two.scheduler.running)
         assert LEASE <= passed <= LEASE + timedelta(seconds=5)
@@ -85,17 +85,17 @@ async def test_a_leader_without_a_database_stops_before_others_may_take_over(
     town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with two_offices(town, server.port) as (one, _):
-        await one.station.pulse()
+        await one.worker.tick()
 
         async def away(*_: object) -> bool:
             raise OperationalError("the database is away")
 
-        monkeypatch.setattr(leases, "beat", away)
+        monkeypatch.setattr(workers, "beat", away)
         stopped_after = timedelta()
         while one.scheduler.running:
             town.clock.advance(BEAT)
             stopped_after += BEAT
-            await one.station.pulse()
+            await one.worker.tick()
         assert LEASE / 2 < stopped_after < LEASE
 
 
@@ -103,7 +103,7 @@ async def test_a_leader_whose_database_hangs_stops_all_the_same(
     town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pulse that never comes back does not keep the station from looking at the clock."""
-    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.station:
+    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.worker:
         assert office.scheduler.running
         hangs = asyncio.Event()
 
@@ -112,7 +112,7 @@ async def test_a_leader_whose_database_hangs_stops_all_the_same(
             await asyncio.Event().wait()
             return False
 
-        monkeypatch.setattr(leases, "beat", hang)
+        monkeypatch.setattr(workers, "beat", hang)
         stopped = asyncio.Event()
         monkeypatch.setattr(office.scheduler, "stop", _then(office.scheduler.stop, stopped.set))
         await hangs.wait()
@@ -124,8 +124,8 @@ async def test_a_leader_whose_database_hangs_stops_all_the_same(
 async def test_a_heartbeat_that_hangs_for_a_lease_is_given_up_for_another(
     town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.station:
-        beat, begun = leases.beat, 0
+    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.worker:
+        beat, begun = workers.heartbeat, 0
 
         async def hang_once(*args: object) -> bool:
             nonlocal begun
@@ -136,7 +136,7 @@ async def test_a_heartbeat_that_hangs_for_a_lease_is_given_up_for_another(
             return await beat(*args)  # type: ignore[arg-type]
 
         goes_on = asyncio.Event()
-        monkeypatch.setattr(leases, "beat", hang_once)
+        monkeypatch.setattr(workers, "beat", hang_once)
         await asyncio.wait_for(goes_on.wait(), 60)
 
 
@@ -148,11 +148,11 @@ async def test_a_part_of_a_pulse_that_fails_stops_no_other_and_is_logged_once(
         async def fail(*_: object) -> None:
             raise ValueError
 
-        monkeypatch.setattr(office.membership, "relieve_dead", fail)
+        monkeypatch.setattr(office.heartbeat, "relieve_dead", fail)
         monkeypatch.setattr(office.scan, "free_doubtful", fail)
         before = survived["take-over"]
         for _ in range(3):
-            await office.station.pulse()
+            await office.worker.tick()
         assert office.scheduler.running
         assert survived["take-over"] == before + 3
         assert "".join(capsys.readouterr()).count("unforeseen") == 2
@@ -163,15 +163,15 @@ async def test_an_error_of_the_leader_s_check_ends_no_heartbeat(
     town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the log broke under `Scheduler.stop`."""
-    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.station:
+    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.worker:
 
         def fail() -> None:
             raise BrokenPipeError
 
         monkeypatch.setattr(office.leadership, "check", fail)
-        beats = max((await leases.beats()).values())
+        beats = max((await workers.heartbeats()).values())
         async with asyncio.timeout(60):
-            while max((await leases.beats()).values()) < beats + 3:  # noqa: ASYNC110 - the database does not tell
+            while max((await workers.heartbeats()).values()) < beats + 3:  # noqa: ASYNC110 - the database does not tell
                 await asyncio.sleep(0.01)
         monkeypatch.undo()
 
@@ -187,11 +187,11 @@ def _then(first: Callable[[], None], second: Callable[[], None]) -> Callable[[],
 async def test_the_claims_of_the_dead_do_not_wait_for_the_next_minute(town: Town, server: MailServer) -> None:
     await town.post_and_wait("minji@x.test")
     async with two_offices(town, server.port) as (one, two):
-        await two.station.pulse()
+        await two.worker.tick()
         await one.claim()
         for _ in range(17):
             town.clock.advance(BEAT)
-            await two.station.pulse()
+            await two.worker.tick()
         await server.has_accepted(1)
         await two.landed()
     assert not await Delivery.filter(claim_token__isnull=False).exists()

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from app.domain.refusal import Reason
 from app.domain.retry import GIVE_UP_AFTER
-from app.domain.status import HeldReason, Occasion, Outcome, Status
-from app.rendering import refused_because
+from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 from app.store.models import Attempt, Delivery, UndeliverableAddress
-from tests.delivery.office import Choices, Town, by_status, firsts, last_attempt, only
+from app.templating import refused_because
+from tests.delivery.workers import Choices, Town, by_status, firsts, last_attempt, only
 from tests.smtp_server import Accepted, MailServer, Policy
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +74,7 @@ async def test_sent_only_after_the_250_that_follows_the_final_dot(town: Town, se
     delivery = await only()
     assert (delivery.status, delivery.sent_at, delivery.attempts) == (Status.SENT, town.clock.now(), 1)
     attempt = await last_attempt(delivery)
-    assert (attempt.outcome, attempt.code, attempt.enhanced) == (Outcome.ACCEPTED, 250, "2.0.0")
+    assert (attempt.outcome, attempt.code, attempt.enhanced) == (AttemptResult.ACCEPTED, 250, "2.0.0")
     assert attempt.handed_over_at == town.clock.now()
     assert [accepted.recipients for accepted in server.accepted] == [("minji@x.test",)]
     assert await by_status() == {"sent": 1, "scheduled": 1}
@@ -86,14 +86,14 @@ async def test_refused_for_now(lite_town: Town, server: MailServer, row: Row) ->
     async with lite_town.office(server.port) as office:
         await office.deliver()
         assert office.breaker.is_open == row.server_rests
-        assert bool(office.pace.closed()) == row.domain_rests
+        assert bool(office.rate_limiter.closed()) == row.domain_rests
     delivery = await only()
     now = lite_town.clock.now()
     assert (delivery.status, delivery.attempts) == (Status.SCHEDULED, 1)
     assert (delivery.due_at, delivery.first_refused_at) == (now + FIVE_MINUTES, now)
     attempt = await last_attempt(delivery)
     stage, code, *_ = row.reader.partition("@")[0].split("-")
-    assert (attempt.outcome, attempt.code) == (Outcome.TRANSIENT, int(code))
+    assert (attempt.outcome, attempt.code) == (AttemptResult.TRANSIENT, int(code))
     assert bool(attempt.handed_over_at) == (stage == "body")
     assert not await UndeliverableAddress.exists()
     assert server.accepted == []
@@ -109,10 +109,10 @@ async def test_refused_for_good(lite_town: Town, server: MailServer, row: Row) -
         assert not office.breaker.trouble
     delivery = await only()
     assert (delivery.status, delivery.attempts) == (Status.FAILED, 1)
-    assert await UndeliverableAddress.filter(mac=lite_town.vault.address_mac(row.reader)).exists() == row.blocked
+    assert await UndeliverableAddress.filter(mac=lite_town.cipher.address_hmac(row.reader)).exists() == row.blocked
     second = await Delivery.get(occasion=Occasion.SECOND)
     assert (second.status, second.held_reason) == (Status.HELD, HeldReason.FIRST_REFUSED)
-    assert (await last_attempt(delivery)).outcome is Outcome.PERMANENT
+    assert (await last_attempt(delivery)).outcome is AttemptResult.PERMANENT
     # The writer was told, at once and once.
     assert [accepted.recipients for accepted in server.accepted] == [("jun@writer.test",)]
     assert server.accepted[0].sender == "<>"

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.delivery.office import Choices, Town
-from tests.delivery.test_scan import Stalling
+from tests.delivery.test_dispatcher import Stalling
+from tests.delivery.workers import Choices, Town
 from tests.smtp_server import MailServer
 
 pytestmark = pytest.mark.anyio

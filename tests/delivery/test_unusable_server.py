@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.domain.status import Outcome, Status
+from app.domain.status import AttemptResult, Status
 from app.store.models import Attempt, UndeliverableAddress, Worker
 from tests.certificates import Authority
-from tests.delivery.office import Choices, Town, by_status, firsts, last_attempt, only
+from tests.delivery.workers import Choices, Town, by_status, firsts, last_attempt, only
 from tests.smtp_script import Script, ScriptedServer, Wire, greeting
 from tests.smtp_server import MailServer
 
@@ -76,7 +76,7 @@ async def test_what_is_ours_charges_nothing_and_is_told(
     async with server, lite_town.office(server.port, trusted=trusted, **row.way) as office:
         await office.deliver()
         assert office.breaker.is_open
-        await office.membership.pulse(office.scan.trouble)
+        await office.heartbeat.tick(office.scan.trouble)
     trouble = (await Worker.get()).trouble  # the desk shows it
     assert row.trouble in trouble
     assert LOGIN[1] not in trouble
@@ -141,7 +141,7 @@ async def test_a_letter_that_is_too_long_for_a_server_is_not_begun(town: Town) -
     delivery = await only()
     attempt = await last_attempt(delivery)
     assert (delivery.status, attempt.outcome, attempt.code, attempt.enhanced, attempt.handed_over_at) == (
-        Status.FAILED, Outcome.PERMANENT, 552, "5.3.4", None,
+        Status.FAILED, AttemptResult.PERMANENT, 552, "5.3.4", None,
     )  # fmt: skip
     assert (server.accepted, await UndeliverableAddress.exists()) == ([], False)
 

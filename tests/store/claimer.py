@@ -6,11 +6,11 @@ import sys
 from app.domain.retry import Reply
 from app.store.claims import hand_over
 from app.store.database import connected
-from app.store.settlements import Try, sent, settle
+from app.store.settlements import AttemptRecord, sent, settle
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import claim_due, new_worker
 
-_TRIED = Try(NOW, NOW, NOW, Reply(250, "2.0.0", "taken", "body"))
+_TRIED = AttemptRecord(NOW, NOW, NOW, Reply(250, "2.0.0", "taken", "body"))
 
 
 async def main(url: str) -> None:

@@ -6,35 +6,35 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from app.crypto import Cipher
 from app.domain.schedule import Delay
-from app.sealing import Sealer
+from app.store.cipher import LetterCipher, open_cipher
 from app.store.database import connected
 from app.store.letters import Letters
-from app.store.vault import Vault, open_vault
 from tests.ledger import Ledger
 
 
 @pytest.fixture
-async def vault(database_url: str) -> AsyncIterator[Vault]:
+async def cipher(database_url: str) -> AsyncIterator[LetterCipher]:
     async with connected(database_url):
-        yield await open_vault(Sealer(["k" * 32]))
+        yield await open_cipher(Cipher(["k" * 32]))
 
 
 @pytest.fixture
-def ledger(vault: Vault) -> Ledger:
-    return Ledger(vault)
+def ledger(cipher: LetterCipher) -> Ledger:
+    return Ledger(cipher)
 
 
 @pytest.fixture
-def letters(vault: Vault) -> Letters:
-    return Letters(vault, first_delay=Delay(days=7), second_delay=Delay(days=30), message_domain="slow.test")
+def letters(cipher: LetterCipher) -> Letters:
+    return Letters(cipher, first_delay=Delay(days=7), second_delay=Delay(days=30), message_domain="slow.test")
 
 
 @pytest.fixture
-def prompt_letters(vault: Vault) -> Letters:
+def prompt_letters(cipher: LetterCipher) -> Letters:
     """Letters that are due a second after they are written, and again a second later."""
     first, second = (Delay(elapsed=timedelta(seconds=seconds)) for seconds in (1, 2))
-    return Letters(vault, first_delay=first, second_delay=second, message_domain="slow.test")
+    return Letters(cipher, first_delay=first, second_delay=second, message_domain="slow.test")
 
 
 @pytest.fixture

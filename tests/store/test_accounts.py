@@ -24,8 +24,8 @@ from app.store.accounts import (
     sign_out,
 )
 from app.store.database import connected
-from app.store.desk_models import RecoveryCode, SecondFactor
 from app.store.models import Account, Session
+from app.store.operator_models import RecoveryCode, SecondFactor
 from tests.clock import NEW_YEAR as NOW
 
 pytestmark = pytest.mark.anyio

@@ -9,13 +9,14 @@ from app.domain.letter import Draft
 from app.domain.retry import Reply
 from app.domain.status import HeldReason, Status
 from app.store.audit import Audit, audit
+from app.store.cipher import LETTER_COLUMNS
 from app.store.claims import Claimed, hand_over
 from app.store.database import connection
 from app.store.letters import Letters
 from app.store.models import Attempt, Letter
 from app.store.settlements import (
-    Ending,
-    Try,
+    AttemptRecord,
+    Outcome,
     given_back,
     held_back,
     refused_for_good,
@@ -24,7 +25,6 @@ from app.store.settlements import (
     settle,
     unanswered,
 )
-from app.store.vault import LETTER_COLUMNS
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import READER, WRITER, claim_due, new_worker
 
@@ -32,11 +32,11 @@ pytestmark = pytest.mark.anyio
 
 LETTER = Draft(recipient_email=READER, sender_email=WRITER, body="Dear you")
 LATER = NOW + timedelta(hours=1)
-WAYS: list[Callable[[Claimed], Ending]] = [
-    lambda one: sent(one, Try(NOW, NOW, NOW, Reply(250, "2.0.0", "ok", "body"))),
-    lambda one: refused_for_now(one, Try(NOW, None, NOW, Reply(450, "4.7.1", "later", "rcpt")), LATER),
-    lambda one: refused_for_good(one, Try(NOW, None, NOW, Reply(550, "5.1.1", "nobody", "rcpt"))),
-    lambda one: unanswered(one, Try(NOW, NOW, NOW, None, "silence"), LATER),
+WAYS: list[Callable[[Claimed], Outcome]] = [
+    lambda one: sent(one, AttemptRecord(NOW, NOW, NOW, Reply(250, "2.0.0", "ok", "body"))),
+    lambda one: refused_for_now(one, AttemptRecord(NOW, None, NOW, Reply(450, "4.7.1", "later", "rcpt")), LATER),
+    lambda one: refused_for_good(one, AttemptRecord(NOW, None, NOW, Reply(550, "5.1.1", "nobody", "rcpt"))),
+    lambda one: unanswered(one, AttemptRecord(NOW, NOW, NOW, None, "silence"), LATER),
     lambda one: given_back(one, NOW, LATER),
     lambda one: held_back(one, NOW, HeldReason.OVERDUE),
 ]

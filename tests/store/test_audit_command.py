@@ -7,20 +7,20 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
+from app.crypto import Cipher
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
-from app.sealing import Sealer
+from app.store.cipher import open_cipher
 from app.store.database import connected, connection
 from app.store.letters import Letters
-from app.store.vault import open_vault
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import READER
 
 
 async def _fill(url: str, *, broken: bool) -> None:
     async with connected(url):
-        vault, week, month = await open_vault(Sealer(["k" * 32])), Delay(days=7), Delay(days=30)
-        letters = Letters(vault, first_delay=week, second_delay=month, message_domain="slow.test")
+        cipher, week, month = await open_cipher(Cipher(["k" * 32])), Delay(days=7), Delay(days=30)
+        letters = Letters(cipher, first_delay=week, second_delay=month, message_domain="slow.test")
         await letters.post(Draft(recipient_email=READER, body="Dear you"), NOW)
         if broken:
             await connection().execute_query("UPDATE letters SET second_send_at = NULL")

@@ -11,11 +11,11 @@ from tortoise.exceptions import IntegrityError
 
 from app.domain.letter import Draft
 from app.domain.status import HeldReason, Occasion, Status
+from app.store.cipher import LetterCipher
 from app.store.claims import claim, hand_over, unclaim
-from app.store.leases import retire
 from app.store.letters import Letters
 from app.store.models import Delivery, UndeliverableAddress
-from app.store.vault import Vault
+from app.store.workers import retire
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import READER, WRITER, Ledger, claim_due, new_worker
 
@@ -38,7 +38,7 @@ async def test_a_claim_makes_a_delivery_its_worker_s_alone(ledger: Ledger) -> No
     assert await claim_due(worker) == []
 
 
-async def test_a_claim_brings_all_that_its_courier_needs(prompt_letters: Letters, vault: Vault) -> None:
+async def test_a_claim_brings_all_that_its_courier_needs(prompt_letters: Letters, cipher: LetterCipher) -> None:
     posted = await prompt_letters.post(LETTER, NOW - 2 * MINUTE)
     await Delivery.filter(occasion=Occasion.FIRST).update(attempts=3, unanswered=1, first_refused_at=NOW - MINUTE)
     worker = await new_worker()
@@ -49,9 +49,9 @@ async def test_a_claim_brings_all_that_its_courier_needs(prompt_letters: Letters
     assert (second.attempts, second.first_refused_at) == (0, None)
     assert (first.due_at, second.due_at) == (posted.send_at, posted.second_send_at)
     assert first.due_at.tzinfo is not None
-    assert first.domain_mac == vault.domain_mac(READER)
-    assert receipt.domain_mac == vault.domain_mac(WRITER)
-    values = vault.open_letter(first.letter)
+    assert first.domain_hmac == cipher.domain_hmac(READER)
+    assert receipt.domain_hmac == cipher.domain_hmac(WRITER)
+    values = cipher.open_letter(first.letter)
     assert (values["body"], values["subject"], values["token"]) == ("Dear you", "Hello", posted.token)
     assert first.letter["language"] == "ko"
     stored = {row.id: row.message_id for row in await Delivery.all()}
@@ -91,16 +91,18 @@ async def test_notices_and_letters_are_claimed_apart(ledger: Ledger) -> None:
 async def test_closed_domains_are_left_where_they_are_and_hold_nobody_up(ledger: Ledger) -> None:
     for number, domain in enumerate(["slow", "slow", "dead", "quick", "quick"]):
         delivery = await ledger.add(Status.SCHEDULED, NOW - (9 - number) * MINUTE)
-        await Delivery.filter(id=delivery.id).update(domain_mac=domain)
+        await Delivery.filter(id=delivery.id).update(domain_hmac=domain)
     worker = await new_worker()
     found = await claim(worker, uuid4(), NOW, 10, notices=False, closed=["slow", "dead", "unknown"])
-    assert [one.domain_mac for one in found] == ["quick", "quick"]
-    assert [one.domain_mac for one in await claim_due(worker)] == ["slow", "slow", "dead"]
+    assert [one.domain_hmac for one in found] == ["quick", "quick"]
+    assert [one.domain_hmac for one in await claim_due(worker)] == ["slow", "slow", "dead"]
 
 
-async def test_a_claim_says_whether_the_address_is_known_not_to_exist(prompt_letters: Letters, vault: Vault) -> None:
+async def test_a_claim_says_whether_the_address_is_known_not_to_exist(
+    prompt_letters: Letters, cipher: LetterCipher
+) -> None:
     await prompt_letters.post(LETTER, NOW - MINUTE)
-    await UndeliverableAddress.create(mac=vault.address_mac(READER), since=NOW)
+    await UndeliverableAddress.create(mac=cipher.address_hmac(READER), since=NOW)
     worker = await new_worker()
     first, second = await claim_due(worker)
     (receipt,) = await claim_due(worker, notices=True)
@@ -117,7 +119,7 @@ async def test_who_is_no_worker_any_more_claims_nothing(ledger: Ledger) -> None:
     assert await Delivery.filter(status=Status.SCHEDULED).count() == 1
 
 
-@pytest.mark.usefixtures("vault")
+@pytest.mark.usefixtures("cipher")
 async def test_an_empty_ledger_has_nothing_to_claim() -> None:
     assert await claim_due(await new_worker()) == []
 

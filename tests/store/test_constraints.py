@@ -5,11 +5,11 @@ import re
 import pytest
 from tortoise.exceptions import IntegrityError
 
-from app.domain.status import Outcome, Status
+from app.domain.status import AttemptResult, Status
+from app.store.cipher import LETTER_COLUMNS
 from app.store.database import connection
 from app.store.job_runs import job_began
 from app.store.models import Attempt, Delivery, Letter, Worker
-from app.store.vault import LETTER_COLUMNS
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, new_worker
 
@@ -71,7 +71,7 @@ TABLES = ("letters", "deliveries", "attempts", "tallies", "job_runs")
 async def _row(ledger: Ledger, status: Status) -> Delivery:
     delivery = await ledger.add(status, NOW)
     if status is Status.SENT:
-        await ledger.attempt(delivery, Outcome.ACCEPTED, 250, "ok")
+        await ledger.attempt(delivery, AttemptResult.ACCEPTED, 250, "ok")
     return delivery
 
 
@@ -89,7 +89,7 @@ async def test_every_check_refuses_what_breaks_it(ledger: Ledger) -> None:
             await connection().execute_query(f"INSERT INTO {values}")
 
 
-@pytest.mark.usefixtures("vault")
+@pytest.mark.usefixtures("cipher")
 async def test_every_check_is_tried_above() -> None:
     if connection().capabilities.dialect == "postgres":
         rows = await connection().execute_query_dict(

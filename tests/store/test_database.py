@@ -19,10 +19,10 @@ from app.domain.letter import Draft
 from app.errors import DatabaseError
 from app.store.audit import audit
 from app.store.database import as_moment, as_parameter, connected, connection, is_unavailable, transaction
-from app.store.leases import beat, register
 from app.store.letters import Letters
 from app.store.models import Worker
 from app.store.sqlite import as_text
+from app.store.workers import heartbeat, register
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import new_worker
 from tests.postgres import LocalPostgres, free_port
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 DRAFT = Draft(recipient_email="minji@example.org", body="Dear you")
 
 
-@pytest.mark.usefixtures("vault")
+@pytest.mark.usefixtures("cipher")
 async def test_a_transaction_is_whole_or_nothing() -> None:
     worker = await new_worker()
     with pytest.raises(RuntimeError, match="in the middle"):
@@ -91,12 +91,12 @@ async def test_a_pool_gets_its_connections_back_from_transactions_that_could_not
 
 async def _beat_in_transaction(worker: UUID, error: Exception | None = None) -> None:
     async with transaction():
-        await beat(worker, NOW)
+        await heartbeat(worker, NOW)
         if error:
             raise error
 
 
-@pytest.mark.usefixtures("vault")
+@pytest.mark.usefixtures("cipher")
 async def test_a_fault_of_a_statement_is_told_from_a_database_that_is_away() -> None:
     for statement in ("SELECT nothing FROM nowhere", "SELECT ("):
         with pytest.raises(OperationalError) as wrong:
@@ -172,7 +172,7 @@ async def test_a_database_that_cannot_be_reached_is_said_in_one_line(tmp_path: P
         assert "\n" not in str(away.value)
 
 
-@pytest.mark.usefixtures("vault")
+@pytest.mark.usefixtures("cipher")
 async def test_moments_in_any_zone_are_the_same_to_raw_sql() -> None:
     there = NOW.astimezone(ZoneInfo("Pacific/Apia"))
     assert as_moment(as_parameter(there)) == NOW

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from app.domain.status import Occasion, Status
-from app.store.deliveries import RESEND_LIMIT, resend_uncertain
 from app.store.models import Delivery
+from app.store.uncertain import RESEND_LIMIT, resend_uncertain
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, claim_due, new_worker
 

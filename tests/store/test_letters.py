@@ -8,15 +8,15 @@ from zoneinfo import ZoneInfo
 import pytest
 from tortoise.exceptions import IntegrityError
 
+from app.crypto import BlindIndex, Cipher, new_token, token_hash
 from app.domain.letter import BODY_LIMIT, Draft
 from app.domain.schedule import Delay
-from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 from app.errors import KeyMissing, LetterNotFound, NotWithdrawable
-from app.sealing import Finder, Sealer, new_token, token_hash
 from app.store.audit import audit
+from app.store.cipher import LETTER_COLUMNS, LetterCipher, open_cipher
 from app.store.letters import Letters, Posted
 from app.store.models import Delivery, Letter
-from app.store.vault import LETTER_COLUMNS, Vault, open_vault
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import READER, WRITER, Ledger, new_worker
 
@@ -71,13 +71,13 @@ async def test_posting_writes_the_deliveries_that_the_dates_promise(letters: Let
 
 
 async def test_a_receipt_is_due_at_once_and_only_where_the_writer_gave_an_address(
-    letters: Letters, vault: Vault
+    letters: Letters, cipher: LetterCipher
 ) -> None:
     deliveries = await _deliveries(await letters.post(FULL, NOW))
     receipt = deliveries[Occasion.RECEIPT]
     assert (receipt.notice, receipt.due_at, receipt.status) == (True, NOW, Status.SCHEDULED)
-    assert receipt.domain_mac == vault.domain_mac(WRITER)
-    assert deliveries[Occasion.FIRST].domain_mac == vault.domain_mac(READER)
+    assert receipt.domain_hmac == cipher.domain_hmac(WRITER)
+    assert deliveries[Occasion.FIRST].domain_hmac == cipher.domain_hmac(READER)
     assert Occasion.RECEIPT not in await _deliveries(await letters.post(DRAFT, NOW))
 
 
@@ -93,7 +93,7 @@ async def test_every_delivery_has_a_message_id_of_its_own_that_tells_nothing(let
 
 async def test_what_fails_in_the_middle_leaves_nothing(letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
     """The letter is in the table already when its second delivery's Message-ID turns out to be taken."""
-    monkeypatch.setattr("app.store.new_deliveries.new_token", lambda: "the same for all")
+    monkeypatch.setattr("app.store.posting.new_token", lambda: "the same for all")
     with pytest.raises(IntegrityError):
         await letters.post(FULL, NOW)
     assert (await Letter.all().count(), await Delivery.all().count()) == (0, 0)
@@ -136,9 +136,11 @@ async def test_nothing_that_was_written_rests_in_clear(letters: Letters) -> None
     assert row["token_hash"] == token_hash(posted.token)
 
 
-async def test_letters_find_their_reader_by_hmac_however_the_address_is_spelled(letters: Letters, vault: Vault) -> None:
+async def test_letters_find_their_reader_by_hmac_however_the_address_is_spelled(
+    letters: Letters, cipher: LetterCipher
+) -> None:
     await letters.post(replace(DRAFT, recipient_email="MinJi+later@EXAMPLE.org"), NOW)
-    assert await Letter.filter(recipient_mac=vault.address_mac(READER)).count() == 1
+    assert await Letter.filter(recipient_hmac=cipher.address_hmac(READER)).count() == 1
 
 
 @pytest.mark.parametrize("token", ["", "nothing", "가" * 30, "\x00", "' OR 1=1"])
@@ -161,7 +163,7 @@ async def test_a_purged_letter_has_no_page_any_more(letters: Letters) -> None:
 
 async def test_a_letter_sealed_with_a_lost_key_says_so(letters: Letters) -> None:
     posted = await letters.post(DRAFT, NOW)
-    stranger = Vault(Sealer(["x" * 32]), Finder(b"x" * 32))
+    stranger = LetterCipher(Cipher(["x" * 32]), BlindIndex(b"x" * 32))
     other = Letters(stranger, first_delay=Delay(days=7), second_delay=Delay(days=30), message_domain="slow.test")
     with pytest.raises(KeyMissing):
         await other.find(posted.token)
@@ -170,9 +172,9 @@ async def test_a_letter_sealed_with_a_lost_key_says_so(letters: Letters) -> None
 async def test_the_letters_page_tells_the_server_s_last_words(letters: Letters, ledger: Ledger) -> None:
     posted = await letters.post(DRAFT, NOW)
     first = (await _deliveries(posted))[Occasion.FIRST]
-    await ledger.attempt(first, Outcome.TRANSIENT, 421, "later")
-    await ledger.attempt(first, Outcome.TRANSIENT, 450, "slow down")
-    await ledger.attempt(first, Outcome.UNANSWERED, None, "")
+    await ledger.attempt(first, AttemptResult.TRANSIENT, 421, "later")
+    await ledger.attempt(first, AttemptResult.TRANSIENT, 450, "slow down")
+    await ledger.attempt(first, AttemptResult.UNANSWERED, None, "")
     states = (await letters.find(posted.token)).deliveries
     assert [state.occasion for state in states] == [Occasion.FIRST, Occasion.SECOND]
     assert states[0].last_reply is not None
@@ -237,11 +239,11 @@ async def test_withdrawing_touches_no_other_letter(letters: Letters) -> None:
     assert (await letters.find(theirs.token)).status is Status.SCHEDULED
 
 
-async def test_the_finder_stays_the_same_when_the_key_is_rotated(vault: Vault) -> None:
-    rotated = await open_vault(Sealer(["n" * 32, "k" * 32]))
-    assert rotated.address_mac(READER) == vault.address_mac(READER)
+async def test_the_finder_stays_the_same_when_the_key_is_rotated(cipher: LetterCipher) -> None:
+    rotated = await open_cipher(Cipher(["n" * 32, "k" * 32]))
+    assert rotated.address_hmac(READER) == cipher.address_hmac(READER)
     with pytest.raises(KeyMissing):
-        await open_vault(Sealer(["n" * 32]))
+        await open_cipher(Cipher(["n" * 32]))
 
 
 async def test_letters_written_one_after_another_lie_together_in_the_index(letters: Letters) -> None:

@@ -7,19 +7,19 @@ from datetime import datetime, timedelta
 import asyncpg
 import pytest
 
+from app.crypto import Cipher, token_hash
 from app.domain.letter import Draft
 from app.domain.schedule import Delay, Promise
 from app.errors import LetterNotFound, NotCorrectable, NotWithdrawable, Sealed
-from app.sealing import Sealer, token_hash
-from app.store.changing import Changes
-from app.store.confirming import Confirmations
-from app.store.correcting import Corrections
-from app.store.edges import hold
-from app.store.forgetting import erase
+from app.store.address_change import Corrections
+from app.store.cipher import open_cipher
+from app.store.confirmation import Confirmations
+from app.store.editing import Changes
 from app.store.letters import Letters
 from app.store.models import Delivery, Letter
-from app.store.readers import stop
-from app.store.vault import open_vault
+from app.store.operator_actions import hold
+from app.store.retention import erase
+from app.store.unsubscribe import stop
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import READER, WRITER
 from tests.store.locks import in_the_way, waiting
@@ -39,20 +39,20 @@ Change = Callable[[], Awaitable[object]]
 async def changes(outsider: asyncpg.Connection) -> dict[str, Change]:
     """All that may be done to one letter, whose second delivery came into the ledger after its receipt."""
     assert outsider
-    vault = await open_vault(Sealer(["k" * 32]))
+    cipher = await open_cipher(Cipher(["k" * 32]))
     letters = Letters(
-        vault,
+        cipher,
         first_delay=Delay(days=7),
         second_delay=Delay(days=30),
         message_domain="slow.test",
-        sealing_period=timedelta(hours=1),
+        edit_window=timedelta(hours=1),
     )
-    changing = Changes(vault, "slow.test")
+    changing = Changes(cipher, "slow.test")
     token = (await letters.post(DRAFT, NOW, ONCE)).token
     await changing.change(token, DRAFT, TWICE, NOW)
     letter = await Letter.get(token_hash=token_hash(token))
-    reader = vault.reader_token(letter.id, letter.recipient_mac)
-    correcting = Corrections(vault, None, Confirmations(vault, "slow.test"), confirmed=False)
+    reader = cipher.reader_token(letter.id, letter.recipient_hmac)
+    correcting = Corrections(cipher, None, Confirmations(cipher, "slow.test"), confirmed=False)
     ids = [delivery.id for delivery in await Delivery.all()]
 
     def at_once(do: Callable[[str, datetime], Awaitable[object]], link: str) -> Change:

@@ -28,12 +28,12 @@ ROWS = {
         INSERT INTO workers (id, name, beat, started_at, seen_at) VALUES ({uuid}, 'w', 7, {at}, {at});
         INSERT INTO letters (
             id, token_hash, token_sealed, recipient_email_sealed, recipient_name_sealed, sender_email_sealed,
-            sender_name_sealed, subject_sealed, body_sealed, recipient_mac, language, timezone, written_at, send_at
+            sender_name_sealed, subject_sealed, body_sealed, recipient_hmac, language, timezone, written_at, send_at
         ) VALUES (
             {uuid}, 'hash{n}', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'm', 'ko', 'Asia/Seoul', {at}, {later}
         );
         INSERT INTO deliveries (
-            letter_id, occasion, notice, status, status_at, promised_at, due_at, message_id, domain_mac,
+            letter_id, occasion, notice, status, status_at, promised_at, due_at, message_id, domain_hmac,
             claim_token, claimed_by_id, handed_over_at
         ) VALUES (
             {uuid}, 'first', false, 'claimed', {at}, {later}, {later}, '<{n}@slow.test>', 'd', {uuid}, {uuid}, {at}
@@ -61,7 +61,7 @@ ROWS["0003_readers"] = f"""
 
 ROWS["0005_corrections"] = f"""
     {ROWS["0003_readers"]};
-    INSERT INTO corrections (id, letter_id, recipient_mac, recipient_domain_mac) VALUES ({{uuid}}, {{uuid}}, 'm', 'd')
+    INSERT INTO corrections (id, letter_id, recipient_hmac, recipient_domain_hmac) VALUES ({{uuid}}, {{uuid}}, 'm', 'd')
 """
 
 ROWS["0006_tallies"] = f"""
@@ -71,13 +71,13 @@ ROWS["0006_tallies"] = f"""
 
 ROWS["0007_confirmations"] = f"""
     {ROWS["0006_tallies"]};
-    UPDATE deliveries SET held_reason = 'unconfirmed', awaited_mac = 'm';
+    UPDATE deliveries SET held_reason = 'unconfirmed', awaited_hmac = 'm';
     INSERT INTO confirmations (mac, token_hash, notice_id, asked_at)
         SELECT 'm', 'confirmation{{n}}', MAX(id), {{at}} FROM deliveries
 """
 
 ROWS["0009_trail"] = f"""
-    UPDATE deliveries SET held_reason = 'operator', awaited_mac = NULL;
+    UPDATE deliveries SET held_reason = 'operator', awaited_hmac = NULL;
     {ROWS["0007_confirmations"]};
     INSERT INTO operator_actions (at, who, client, action, subject, asked, changed)
         VALUES ({{at}}, 'somebody{{n}}', '', 'hold', '', 2, 1);

@@ -12,16 +12,16 @@ from app.domain.letter import Draft
 from app.domain.schedule import Delay, Promise
 from app.domain.status import Occasion, Status
 from app.store.audit import audit
-from app.store.changing import Changes
-from app.store.confirming import Confirmations
+from app.store.cipher import LetterCipher
+from app.store.confirmation import Confirmations
 from app.store.database import transaction
+from app.store.editing import Changes
 from app.store.letters import Letters
-from app.store.links import ask_for_links
+from app.store.link_recovery import ask_for_links
 from app.store.models import Confirmation, Delivery, QuotaCount
 from app.store.quotas import Quotas
 from app.store.row_ids import new_row_id
 from app.store.settlements import refused_for_good, settle
-from app.store.vault import Vault
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import claim_due, new_worker
 from tests.store.test_settlements import NOBODY, tried
@@ -34,15 +34,15 @@ WRITER = "jun@example.net"
 DRAFT = Draft(recipient_email="minji@example.org", body="Dear you")
 
 
-def _letters(vault: Vault, quotas: Quotas, *, confirms: bool = False) -> Letters:
+def _letters(cipher: LetterCipher, quotas: Quotas, *, confirms: bool = False) -> Letters:
     return Letters(
-        vault,
+        cipher,
         first_delay=Delay(days=7),
         second_delay=Delay(days=30),
         message_domain="slow.test",
-        sealing_period=HOUR,
+        edit_window=HOUR,
         quotas=quotas,
-        confirmations=Confirmations(vault, "slow.test", quotas) if confirms else None,
+        confirmations=Confirmations(cipher, "slow.test", quotas) if confirms else None,
     )
 
 
@@ -73,16 +73,18 @@ async def _refuse_all(quotas: Quotas, now: datetime) -> None:
             promised_at=now,
             due_at=now,
             message_id=f"<refusal{claimed.id}@slow.test>",
-            domain_mac="d",
+            domain_hmac="d",
         )
         endings.append(refused_for_good(claimed, tried(NOBODY), notice=notice))
     await settle(endings, "worker", quotas)
 
 
-async def test_letters_in_somebodys_name_bring_them_seven_receipts_and_leave_three_notices(vault: Vault) -> None:
+async def test_letters_in_somebodys_name_bring_them_seven_receipts_and_leave_three_notices(
+    cipher: LetterCipher,
+) -> None:
     """Fifty letters in one name, each refused: ten mails in all, in whatever order they are settled."""
     quotas = Quotas()
-    letters = _letters(vault, quotas)
+    letters = _letters(cipher, quotas)
     drafts = [replace(_to(n), sender_email=f"jun+{n}@example.net") for n in range(50)]
     await asyncio.gather(*(letters.post(draft, NOW) for draft in drafts))
     assert await _receipts() == {Status.SCHEDULED: 7, Status.CANCELLED: 43}
@@ -94,9 +96,9 @@ async def test_letters_in_somebodys_name_bring_them_seven_receipts_and_leave_thr
     assert (await audit()).adds_up
 
 
-async def test_a_renewed_receipt_counts_too(vault: Vault) -> None:
+async def test_a_renewed_receipt_counts_too(cipher: LetterCipher) -> None:
     quotas = Quotas(notices=2)
-    letters, changes = _letters(vault, quotas), Changes(vault, "slow.test", quotas)
+    letters, changes = _letters(cipher, quotas), Changes(cipher, "slow.test", quotas)
     draft = replace(DRAFT, sender_email=WRITER)
     token = (await letters.post(draft, NOW)).token
     for n in range(3):
@@ -106,33 +108,33 @@ async def test_a_renewed_receipt_counts_too(vault: Vault) -> None:
     assert await _receipts() == {Status.SENT: 2}
 
 
-async def test_links_and_questions_wait_for_room_and_are_not_lost(vault: Vault) -> None:
+async def test_links_and_questions_wait_for_room_and_are_not_lost(cipher: LetterCipher) -> None:
     quotas = Quotas(notices=2)
-    letters = _letters(vault, quotas)
+    letters = _letters(cipher, quotas)
     for n in range(3):
         await letters.post(replace(_to(n), sender_email=WRITER), NOW)
-    await ask_for_links(vault, WRITER, "slow.test", NOW + HOUR, quotas)
+    await ask_for_links(cipher, WRITER, "slow.test", NOW + HOUR, quotas)
     (links,) = await Delivery.filter(occasion=Occasion.LINKS)
     assert links.due_at == NOW + DAY
-    await _letters(vault, quotas, confirms=True).post(replace(DRAFT, sender_email=WRITER), NOW + HOUR)
+    await _letters(cipher, quotas, confirms=True).post(replace(DRAFT, sender_email=WRITER), NOW + HOUR)
     (question,) = await Delivery.filter(occasion=Occasion.CONFIRMATION)
     assert question.due_at == NOW + DAY
 
 
-async def test_an_address_that_confirmed_once_is_told_everything(vault: Vault) -> None:
-    letters = _letters(vault, Quotas(notices=2))
+async def test_an_address_that_confirmed_once_is_told_everything(cipher: LetterCipher) -> None:
+    letters = _letters(cipher, Quotas(notices=2))
     await letters.post(replace(DRAFT, sender_email=WRITER), NOW)
     notice = await Delivery.get(occasion=Occasion.RECEIPT)
     await Confirmation.create(
-        mac=vault.address_mac(WRITER), token_hash="h", notice_id=notice.id, asked_at=NOW, used_at=NOW
+        mac=cipher.address_hmac(WRITER), token_hash="h", notice_id=notice.id, asked_at=NOW, used_at=NOW
     )
     for n in range(5):
         await letters.post(replace(_to(n), sender_email=WRITER), NOW)
     assert await _receipts() == {Status.SCHEDULED: 6}
 
 
-async def test_notices_are_counted_exactly_by_several_at_once(vault: Vault) -> None:
-    reader = vault.address_mac(WRITER)
+async def test_notices_are_counted_exactly_by_several_at_once(cipher: LetterCipher) -> None:
+    reader = cipher.address_hmac(WRITER)
 
     async def take() -> int:
         async with transaction():

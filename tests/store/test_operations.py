@@ -10,16 +10,16 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from app.crypto import Cipher
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
-from app.sealing import Sealer
 from app.store.audit import audit
+from app.store.cipher import open_cipher
 from app.store.database import connected, connection, transaction
+from app.store.execution import retried, within
 from app.store.letters import Letters
 from app.store.models import Letter, Worker
-from app.store.operations import retried, within
 from app.store.quotas import Quotas
-from app.store.vault import open_vault
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import new_worker
 
@@ -40,7 +40,7 @@ async def serializable(postgres_url: str) -> AsyncIterator[str]:
 async def test_posts_at_once_are_all_taken_where_transactions_are_serializable(serializable: str) -> None:
     async with connected(serializable):
         letters = Letters(
-            await open_vault(Sealer(["k" * 32])), first_delay=Delay(days=7), second_delay=Delay(days=30),
+            await open_cipher(Cipher(["k" * 32])), first_delay=Delay(days=7), second_delay=Delay(days=30),
             message_domain="slow.test", quotas=Quotas(),
         )  # fmt: skip
         drafts = [

@@ -20,28 +20,26 @@ import pytest
 from app.domain.letter import Draft
 from app.domain.retry import Reply
 from app.domain.status import Status
-from app.store.claims import Claimed, claim, hand_over, reclaim, unclaim
+from app.store.claims import Claimed, DueCounts, claim, hand_over, look_for_due, reclaim, unclaim
 from app.store.database import connection, transaction
-from app.store.deliveries import resend_uncertain
-from app.store.due import Due, look
-from app.store.leases import retire
 from app.store.letters import Letters
 from app.store.models import Delivery, Worker
-from app.store.overview import figures, overview
-from app.store.settlements import Try, refused_for_good, settle, unanswered
-from app.store.watching import watch
+from app.store.settlements import AttemptRecord, refused_for_good, settle, unanswered
+from app.store.statistics import monitor_view, month_statistics, status_summary
+from app.store.uncertain import resend_uncertain
+from app.store.workers import retire
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import claim_due, new_worker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(900)]
 
 WAITING = int(os.environ.get("MAILBOX_TEST_WAITING", "200000"))
-_COLUMNS = "letter_id, occasion, notice, status, status_at, promised_at, due_at, message_id, domain_mac"
+_COLUMNS = "letter_id, occasion, notice, status, status_at, promised_at, due_at, message_id, domain_hmac"
 # Letters are copied only so often that reading them all would not pay; what waits stands without.
 _MORE_LETTERS = """
     INSERT INTO letters (
         id, token_hash, token_sealed, recipient_email_sealed, recipient_name_sealed, sender_email_sealed,
-        sender_name_sealed, subject_sealed, body_sealed, recipient_mac, language, timezone, written_at, send_at
+        sender_name_sealed, subject_sealed, body_sealed, recipient_hmac, language, timezone, written_at, send_at
     )
     SELECT {uuid}, n, '', '', '', '', '', '', {body}, 'r', 'en', 'UTC', '2026-01-01', '2026-01-08'
     FROM {numbers};
@@ -151,7 +149,7 @@ async def test_those_that_wait_are_never_read_through(watched: Watched) -> None:
 
 
 async def _an_empty_scan(watched: Watched, worker: UUID, now: datetime) -> None:
-    assert await watched.by_index(look(now)) == Due(uncertain=False, unconfirmed=False, scheduled=False)
+    assert await watched.by_index(look_for_due(now)) == DueCounts(uncertain=False, unconfirmed=False, scheduled=False)
     await watched.by_index(resend_uncertain(now))
     for notices in (True, False):
         none = claim(worker, uuid4(), now, 10, notices=notices, closed=["somewhere"])
@@ -179,9 +177,9 @@ async def _claims(watched: Watched, worker: UUID) -> list[Claimed]:
 
 async def _settles(watched: Watched, first: Claimed, second: Claimed) -> None:
     reply = Reply(550, "5.1.1", "nobody", "rcpt")
-    refused = refused_for_good(first, Try(NOW, NOW, NOW, reply), undeliverable=True)
+    refused = refused_for_good(first, AttemptRecord(NOW, NOW, NOW, reply), undeliverable=True)
     assert await watched.by_index(settle([refused], "worker")) == {first.id}
-    lost = unanswered(second, Try(NOW, NOW, NOW, None), NOW)
+    lost = unanswered(second, AttemptRecord(NOW, NOW, NOW, None), NOW)
     assert await watched.by_index(settle([lost], "worker")) == {second.id}
     assert len(await watched.by_index(resend_uncertain(NOW))) == 1
 
@@ -196,9 +194,9 @@ async def _takes_back(watched: Watched, dead: UUID) -> None:
 
 async def _tells_how_it_stands(watched: Watched) -> None:
     """The desk and the metrics count by the tallies."""
-    assert (await watched.by_index(overview(NOW))).backlog.due == 0
-    assert len((await watched.by_index(figures(NOW, ZoneInfo("UTC")))).days) == 61
-    assert (await watched.by_index(watch(NOW))).backlog.due == 0
+    assert (await watched.by_index(status_summary(NOW))).backlog.due == 0
+    assert len((await watched.by_index(month_statistics(NOW, ZoneInfo("UTC")))).days) == 61
+    assert (await watched.by_index(monitor_view(NOW))).backlog.due == 0
 
 
 async def _strikes_off_a_worker_by_index() -> None:

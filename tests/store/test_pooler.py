@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
+from app.crypto import Cipher
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
-from app.sealing import Sealer
 from app.store.audit import audit
+from app.store.cipher import open_cipher
 from app.store.database import connected
 from app.store.letters import Letters
 from app.store.models import Letter
 from app.store.quotas import Quotas
-from app.store.vault import open_vault
 from tests.clock import NEW_YEAR as NOW
 from tests.pgbouncer import pgbouncer
 
@@ -23,9 +23,9 @@ async def test_letters_are_posted_and_read_through_pgbouncer(postgres_url: str) 
     with pgbouncer(postgres_url) as url:
         for _ in range(2):  # the second finds what the first prepared, if it prepared anything
             async with connected(url):
-                vault = await open_vault(Sealer(["k" * 32]))
+                cipher = await open_cipher(Cipher(["k" * 32]))
                 letters = Letters(
-                    vault, first_delay=Delay(days=7), second_delay=Delay(days=30), message_domain="slow.test",
+                    cipher, first_delay=Delay(days=7), second_delay=Delay(days=30), message_domain="slow.test",
                     quotas=Quotas(),
                 )  # fmt: skip
                 drafts = [Draft(recipient_email=f"reader{n}@example.org", body="Dear you") for n in range(20)]

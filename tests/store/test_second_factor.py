@@ -6,10 +6,11 @@ from datetime import timedelta
 import pyotp
 import pytest
 
+from app.crypto import Cipher
 from app.errors import AccountError
-from app.sealing import Sealer
 from app.store.accounts import account_of, create_account, sign_in
-from app.store.desk_models import SecondFactor
+from app.store.cipher import LetterCipher, open_cipher, reseal_blind_index, reseal_second_factors
+from app.store.operator_models import SecondFactor
 from app.store.second_factor import (
     accept,
     accept_recovery,
@@ -20,7 +21,6 @@ from app.store.second_factor import (
     remove,
     switch_on,
 )
-from app.store.vault import Vault, open_vault, reseal_finder, reseal_second_factors
 from tests.clock import NEW_YEAR as NOW
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ STEP = timedelta(seconds=30)
 
 
 @pytest.fixture
-async def secret(vault: Vault) -> str:  # noqa: ARG001 - it connects to the database
+async def secret(cipher: LetterCipher) -> str:  # noqa: ARG001 - it connects to the database
     await create_account("jihye", "correct horse battery", NOW)
     return new_secret()
 
@@ -38,32 +38,32 @@ def _code(secret: str, steps: int = 0) -> str:
     return pyotp.TOTP(secret).at(NOW + steps * STEP)
 
 
-async def _switch_on(vault: Vault, secret: str) -> list[str]:
-    return await switch_on(vault, "jihye", secret, _code(secret), NOW)
+async def _switch_on(cipher: LetterCipher, secret: str) -> list[str]:
+    return await switch_on(cipher, "jihye", secret, _code(secret), NOW)
 
 
-async def test_it_counts_from_its_first_code_on(vault: Vault, secret: str) -> None:
-    assert await switch_on(vault, "jihye", secret, "000000", NOW) == []
+async def test_it_counts_from_its_first_code_on(cipher: LetterCipher, secret: str) -> None:
+    assert await switch_on(cipher, "jihye", secret, "000000", NOW) == []
     assert not await is_on("jihye")
-    assert not await accept(vault, "jihye", _code(secret), NOW)
-    assert len(set(await _switch_on(vault, secret))) == 10
+    assert not await accept(cipher, "jihye", _code(secret), NOW)
+    assert len(set(await _switch_on(cipher, secret))) == 10
     assert await is_on("jihye")
     with pytest.raises(AccountError):
-        await _switch_on(vault, secret)
+        await _switch_on(cipher, secret)
     assert await recovery_codes_left("jihye") == 10
 
 
-async def test_of_two_that_are_set_up_at_once_one_is_on(vault: Vault, secret: str) -> None:
-    ended = await asyncio.gather(_switch_on(vault, secret), _switch_on(vault, new_secret()), return_exceptions=True)
+async def test_of_two_that_are_set_up_at_once_one_is_on(cipher: LetterCipher, secret: str) -> None:
+    ended = await asyncio.gather(_switch_on(cipher, secret), _switch_on(cipher, new_secret()), return_exceptions=True)
     assert sorted(type(each).__name__ for each in ended) == ["AccountError", "list"]
     assert await recovery_codes_left("jihye") == 10
 
 
-async def test_sessions_from_before_a_change_of_the_second_factor_end(vault: Vault, secret: str) -> None:
+async def test_sessions_from_before_a_change_of_the_second_factor_end(cipher: LetterCipher, secret: str) -> None:
     await create_account("other", "correct horse battery", NOW)
     others = await sign_in("other", "correct horse battery", NOW)
     assert others
-    for change in (_switch_on(vault, secret), remove("jihye")):
+    for change in (_switch_on(cipher, secret), remove("jihye")):
         before = await sign_in("jihye", "correct horse battery", NOW)
         assert before
         assert await account_of(before, NOW)
@@ -72,21 +72,21 @@ async def test_sessions_from_before_a_change_of_the_second_factor_end(vault: Vau
     assert await account_of(others, NOW)
 
 
-async def test_a_code_counts_once_and_near_its_time(vault: Vault, secret: str) -> None:
-    await _switch_on(vault, secret)
-    assert not await accept(vault, "jihye", _code(secret), NOW)
+async def test_a_code_counts_once_and_near_its_time(cipher: LetterCipher, secret: str) -> None:
+    await _switch_on(cipher, secret)
+    assert not await accept(cipher, "jihye", _code(secret), NOW)
     for wrong in ("", "123", "abcdef", "１２３４５６", _code(secret, 2), _code(secret, -5)):
-        assert not await accept(vault, "jihye", wrong, NOW)
+        assert not await accept(cipher, "jihye", wrong, NOW)
     spaced = f" {_code(secret, 1)[:3]} {_code(secret, 1)[3:]} "
-    assert await accept(vault, "jihye", spaced, NOW)
-    assert not await accept(vault, "jihye", _code(secret, 1), NOW + STEP)
-    assert not await accept(vault, "jihye", _code(secret), NOW + STEP)  # older than one that was used
-    tries = [accept(vault, "jihye", _code(secret, 2), NOW + 2 * STEP) for _ in range(4)]
+    assert await accept(cipher, "jihye", spaced, NOW)
+    assert not await accept(cipher, "jihye", _code(secret, 1), NOW + STEP)
+    assert not await accept(cipher, "jihye", _code(secret), NOW + STEP)  # older than one that was used
+    tries = [accept(cipher, "jihye", _code(secret, 2), NOW + 2 * STEP) for _ in range(4)]
     assert sorted(await asyncio.gather(*tries)) == [False, False, False, True]
 
 
-async def test_a_recovery_code_counts_once(vault: Vault, secret: str) -> None:
-    codes = await _switch_on(vault, secret)
+async def test_a_recovery_code_counts_once(cipher: LetterCipher, secret: str) -> None:
+    codes = await _switch_on(cipher, secret)
     assert not await accept_recovery("nobody", codes[0])
     assert [await accept_recovery("jihye", f" {codes[0].upper()} ") for _ in range(2)] == [True, False]
     assert await recovery_codes_left("jihye") == 9
@@ -95,16 +95,16 @@ async def test_a_recovery_code_counts_once(vault: Vault, secret: str) -> None:
     assert not await accept_recovery("jihye", codes[1])
 
 
-async def test_its_secret_rests_sealed_and_turns_with_the_key(vault: Vault, secret: str) -> None:
-    await _switch_on(vault, secret)
+async def test_its_secret_rests_sealed_and_turns_with_the_key(cipher: LetterCipher, secret: str) -> None:
+    await _switch_on(cipher, secret)
     before = bytes((await SecondFactor.get()).secret_sealed)
     assert secret.encode() not in before
-    both = Sealer(["n" * 32, "k" * 32])
-    await reseal_finder(both)
-    turned = await open_vault(both)
+    both = Cipher(["n" * 32, "k" * 32])
+    await reseal_blind_index(both)
+    turned = await open_cipher(both)
     await reseal_second_factors(turned, both)
     assert bytes((await SecondFactor.get()).secret_sealed) != before
-    with_new_key_alone = await open_vault(Sealer(["n" * 32]))
+    with_new_key_alone = await open_cipher(Cipher(["n" * 32]))
     assert await accept(with_new_key_alone, "jihye", _code(secret, 1), NOW)
 
 

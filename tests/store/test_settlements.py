@@ -8,15 +8,16 @@ import pytest
 
 from app.domain.letter import Draft
 from app.domain.retry import Reply
-from app.domain.status import HeldReason, Occasion, Outcome, Status
+from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 from app.store.audit import audit
+from app.store.cipher import LetterCipher
 from app.store.claims import Claimed, hand_over, reclaim
 from app.store.letters import Letters
 from app.store.models import Attempt, Delivery, UndeliverableAddress
-from app.store.new_deliveries import new_delivery
+from app.store.posting import new_delivery
 from app.store.settlements import (
-    Ending,
-    Try,
+    AttemptRecord,
+    Outcome,
     given_back,
     held_back,
     refused_for_good,
@@ -25,7 +26,6 @@ from app.store.settlements import (
     settle,
     unanswered,
 )
-from app.store.vault import Vault
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import READER, WRITER, Ledger, claim_due, new_worker
 
@@ -38,8 +38,8 @@ FULL_MAILBOX = Reply(452, "4.2.2", f"<{READER}> is full, see {'x' * 22}", "rcpt"
 NOBODY = Reply(550, "5.1.1", "no such user", "rcpt")
 
 
-def tried(reply: Reply | None, *, handed_over: bool = True, remark: str = "") -> Try:
-    return Try(NOW, NOW + MINUTE if handed_over else None, NOW + 2 * MINUTE, reply, remark)
+def tried(reply: Reply | None, *, handed_over: bool = True, remark: str = "") -> AttemptRecord:
+    return AttemptRecord(NOW, NOW + MINUTE if handed_over else None, NOW + 2 * MINUTE, reply, remark)
 
 
 async def _claimed(letters: Letters, *, notices: bool = False) -> list[Claimed]:
@@ -59,7 +59,7 @@ def _expected(claimed: Claimed, status: Status, at: datetime, **changes: object)
     return unchanged | {"status": status, "status_at": at, "attempts": 0, "unanswered": 0} | changes
 
 
-async def _settled(ending: Ending, *, handed_over: bool = False) -> None:
+async def _settled(ending: Outcome, *, handed_over: bool = False) -> None:
     if handed_over:
         assert await hand_over([ending.claimed], NOW) == {ending.claimed.id}
     assert await settle([ending], "mailhost:17") == {ending.claimed.id}
@@ -72,7 +72,11 @@ async def test_sent(prompt_letters: Letters) -> None:
     at = NOW + 2 * MINUTE
     assert await _state(first) == _expected(first, Status.SENT, at, sent_at=at, attempts=1)
     attempt = await Attempt.get(delivery_id=first.id)
-    assert (attempt.claim_token, attempt.worker_name, attempt.outcome) == (first.token, "mailhost:17", Outcome.ACCEPTED)
+    assert (attempt.claim_token, attempt.worker_name, attempt.outcome) == (
+        first.token,
+        "mailhost:17",
+        AttemptResult.ACCEPTED,
+    )
     assert (attempt.started_at, attempt.handed_over_at, attempt.ended_at) == (NOW, NOW + MINUTE, at)
     assert (attempt.code, attempt.enhanced, attempt.answer) == (250, "2.0.0", "queued")
 
@@ -83,7 +87,7 @@ async def test_refused_for_now_is_charged_and_due_later(prompt_letters: Letters)
     await _settled(refused_for_now(first, tried(FULL_MAILBOX, handed_over=False), later))
     assert await _state(first) == _expected(first, Status.SCHEDULED, at, due_at=later, attempts=1, first_refused_at=at)
     attempt = await Attempt.get(delivery_id=first.id)
-    assert (attempt.outcome, attempt.handed_over_at) == (Outcome.TRANSIENT, None)
+    assert (attempt.outcome, attempt.handed_over_at) == (AttemptResult.TRANSIENT, None)
     assert (attempt.code, attempt.enhanced, attempt.answer) == (452, "4.2.2", "<[address]> is full, see […]")
     assert (await Delivery.get(id=second.id)).status is Status.CLAIMED
 
@@ -93,7 +97,7 @@ async def test_the_first_refusal_is_remembered_and_not_moved(prompt_letters: Let
     await _settled(refused_for_now(first, tried(FULL_MAILBOX), NOW))
     again = next(one for one in await claim_due(await new_worker()) if one.id == first.id)
     assert (again.attempts, again.first_refused_at) == (1, NOW + 2 * MINUTE)
-    later = Try(NOW + 60 * MINUTE, None, NOW + 61 * MINUTE, None, "connection lost")
+    later = AttemptRecord(NOW + 60 * MINUTE, None, NOW + 61 * MINUTE, None, "connection lost")
     await _settled(refused_for_now(again, later, NOW + 90 * MINUTE))
     state = await _state(again)
     assert (state["attempts"], state["first_refused_at"]) == (2, NOW + 2 * MINUTE)
@@ -103,11 +107,11 @@ async def test_the_first_refusal_is_remembered_and_not_moved(prompt_letters: Let
 
 
 async def test_a_refused_first_holds_the_second_tells_the_writer_and_blocks_the_address(
-    letters: Letters, vault: Vault
+    letters: Letters, cipher: LetterCipher
 ) -> None:
     await letters.post(LETTER, NOW - timedelta(days=8))
     (first,) = await claim_due(await new_worker())
-    notice = _refusal(first, vault)
+    notice = _refusal(first, cipher)
     await _settled(refused_for_good(first, tried(NOBODY, handed_over=False), undeliverable=True, notice=notice))
     at = NOW + 2 * MINUTE
     assert await _state(first) == _expected(first, Status.FAILED, at, attempts=1)
@@ -115,36 +119,36 @@ async def test_a_refused_first_holds_the_second_tells_the_writer_and_blocks_the_
     assert (second.status, second.held_reason, second.status_at) == (Status.HELD, HeldReason.FIRST_REFUSED, at)
     told = await Delivery.get(occasion=Occasion.REFUSAL)
     assert (told.status, told.letter_id, told.due_at, told.notice) == (Status.SCHEDULED, second.letter_id, NOW, True)
-    assert [row.mac for row in await UndeliverableAddress.all()] == [vault.address_mac(READER)]
-    assert (await Attempt.get(delivery_id=first.id)).outcome is Outcome.PERMANENT
+    assert [row.mac for row in await UndeliverableAddress.all()] == [cipher.address_hmac(READER)]
+    assert (await Attempt.get(delivery_id=first.id)).outcome is AttemptResult.PERMANENT
 
 
-def _refusal(claimed: Claimed, vault: Vault) -> Delivery:
+def _refusal(claimed: Claimed, cipher: LetterCipher) -> Delivery:
     letter = Delivery(letter_id=claimed.letter["id"]).letter_id
-    domain = vault.domain_mac(WRITER)
-    return new_delivery(letter, Occasion.REFUSAL, NOW, NOW, domain_mac=domain, message_domain="slow.test")
+    domain = cipher.domain_hmac(WRITER)
+    return new_delivery(letter, Occasion.REFUSAL, NOW, NOW, domain_hmac=domain, message_domain="slow.test")
 
 
-async def test_the_writer_is_told_once_and_an_address_blocked_once(letters: Letters, vault: Vault) -> None:
+async def test_the_writer_is_told_once_and_an_address_blocked_once(letters: Letters, cipher: LetterCipher) -> None:
     """After the operator requeued it, the first delivery is refused again."""
     await letters.post(LETTER, NOW - timedelta(days=8))
     for _ in range(2):
         (first,) = await claim_due(await new_worker())
-        ending = refused_for_good(first, tried(NOBODY), undeliverable=True, notice=_refusal(first, vault))
+        ending = refused_for_good(first, tried(NOBODY), undeliverable=True, notice=_refusal(first, cipher))
         await _settled(ending)
         await Delivery.filter(id=first.id).update(status=Status.SCHEDULED)
     assert await Delivery.filter(occasion=Occasion.REFUSAL).count() == 1
     assert await UndeliverableAddress.all().count() == 1
 
 
-async def test_a_refused_second_or_notice_holds_nothing(prompt_letters: Letters, vault: Vault) -> None:
+async def test_a_refused_second_or_notice_holds_nothing(prompt_letters: Letters, cipher: LetterCipher) -> None:
     first, second = await _claimed(prompt_letters)
     (receipt,) = await claim_due(await new_worker(), notices=True)
     await settle([given_back(first, NOW)], "worker")
     await _settled(refused_for_good(second, tried(NOBODY)))
     await _settled(refused_for_good(receipt, tried(NOBODY), undeliverable=True))
     assert (await Delivery.get(id=first.id)).status is Status.SCHEDULED
-    assert [row.mac for row in await UndeliverableAddress.all()] == [vault.address_mac(WRITER)]
+    assert [row.mac for row in await UndeliverableAddress.all()] == [cipher.address_hmac(WRITER)]
 
 
 async def test_a_second_that_is_gone_already_is_left_alone(prompt_letters: Letters) -> None:
@@ -160,7 +164,7 @@ async def test_unanswered(prompt_letters: Letters) -> None:
     await _settled(unanswered(first, tried(None, remark="silence"), later), handed_over=True)
     assert await _state(first) == _expected(first, Status.UNCERTAIN, at, due_at=later, attempts=1, unanswered=1)
     attempt = await Attempt.get(delivery_id=first.id)
-    assert (attempt.outcome, attempt.code, attempt.answer) == (Outcome.UNANSWERED, None, "silence")
+    assert (attempt.outcome, attempt.code, attempt.answer) == (AttemptResult.UNANSWERED, None, "silence")
 
 
 async def test_given_back_is_not_charged_and_keeps_its_place(prompt_letters: Letters) -> None:
@@ -249,14 +253,14 @@ async def test_a_group_is_all_or_nothing(prompt_letters: Letters) -> None:
     assert not await Attempt.exists()
 
 
-async def test_five_hundred_mixed_endings_at_once(ledger: Ledger, vault: Vault) -> None:
+async def test_five_hundred_mixed_endings_at_once(ledger: Ledger, cipher: LetterCipher) -> None:
     await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW), 599)
     claimed = await claim_due(await new_worker(), limit=500)
     assert await hand_over(claimed, NOW) == {one.id for one in claimed}
     ways = [
         lambda one: sent(one, tried(TAKEN)),
         lambda one: refused_for_now(one, tried(FULL_MAILBOX), NOW + MINUTE),
-        lambda one: refused_for_good(one, tried(NOBODY), undeliverable=True, notice=_refusal(one, vault)),
+        lambda one: refused_for_good(one, tried(NOBODY), undeliverable=True, notice=_refusal(one, cipher)),
         lambda one: unanswered(one, tried(None), NOW + MINUTE),
         lambda one: given_back(one, NOW),
         lambda one: held_back(one, NOW, HeldReason.OVERDUE),

@@ -8,9 +8,9 @@ import pytest
 
 from app.errors import DatabaseError
 from app.store.database import connected, connection, sqlite_path, transaction
-from app.store.leases import beat
 from app.store.models import Worker
 from app.store.sqlite import FileReplaced
+from app.store.workers import heartbeat
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import new_worker
 
@@ -24,7 +24,7 @@ async def test_readers_wait_for_no_writer_and_see_what_is_committed(sqlite_url: 
 
         async def write() -> None:
             async with transaction():
-                await beat(worker, NOW)
+                await heartbeat(worker, NOW)
                 written.set()
                 await release.wait()
 
@@ -40,7 +40,7 @@ async def test_each_write_is_seen_by_the_read_behind_it(sqlite_url: str) -> None
     async with connected(sqlite_url):
         worker = await new_worker()
         for number in range(1, 50):
-            await beat(worker, NOW)
+            await heartbeat(worker, NOW)
             assert (await Worker.get(id=worker)).beat == number
 
 
@@ -74,7 +74,7 @@ async def test_no_transaction_begins_where_the_file_is_gone(sqlite_url: str) -> 
         _unlink(sqlite_url)
         for _ in range(2):
             with pytest.raises(FileReplaced):
-                await beat(worker, NOW)
+                await heartbeat(worker, NOW)
             with pytest.raises(FileReplaced):
                 async with transaction():
                     pass

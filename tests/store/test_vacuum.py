@@ -4,17 +4,17 @@ from datetime import timedelta
 
 import pytest
 
+from app.crypto import Cipher
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
 from app.domain.status import Status
-from app.sealing import Sealer
 from app.store.audit import audit
+from app.store.cipher import open_cipher
 from app.store.database import connected, empty_write_ahead_log, sqlite_path
-from app.store.forgetting import purge
 from app.store.letters import Letters
 from app.store.models import Delivery, Letter
+from app.store.retention import purge
 from app.store.vacuum import vacuum, vacuum_if_worth_it
-from app.store.vault import open_vault
 from tests.clock import NEW_YEAR as NOW
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ async def test_round_after_round_the_file_grows_by_less_than_the_texts(sqlite_ur
     sizes: list[int] = []
     async with connected(sqlite_url):
         letters = Letters(
-            await open_vault(Sealer(["k" * 32])), first_delay=Delay(days=7), second_delay=Delay(days=30),
+            await open_cipher(Cipher(["k" * 32])), first_delay=Delay(days=7), second_delay=Delay(days=30),
             message_domain="slow.test",
         )  # fmt: skip
         for month in range(3):

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.domain.status import Occasion
 from app.mail.compose import Composer
-from app.mail.envelope import Entry, Mail
+from app.mail.envelope import Mail, MailListEntry
 
 WRITTEN = datetime(2025, 11, 7, 12, 40, tzinfo=UTC)
 FIRST = datetime(2025, 11, 14, 12, 40, tzinfo=UTC)
@@ -84,7 +84,7 @@ def confirmation(mail: Mail = ENGLISH, **changes: Any) -> Mail:
 
 def links(mail: Mail = ENGLISH, **changes: Any) -> Mail:
     """Return the links of two letters."""
-    entries = tuple(Entry(f"{NOTICE['page_url'][:-1]}{n}", f"{n}…@example.com", WRITTEN) for n in range(2))
+    entries = tuple(MailListEntry(f"{NOTICE['page_url'][:-1]}{n}", f"{n}…@example.com", WRITTEN) for n in range(2))
     return replace(mail, **{**NOTICE, "occasion": Occasion.LINKS, "reason": "", "entries": entries, **changes})
 
 

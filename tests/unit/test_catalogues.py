@@ -11,7 +11,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from app.rendering import translations
+from app.templating import translations
 
 ROOT = Path(__file__).parents[2]
 CATALOGUES = sorted((ROOT / "app/locale/ko/LC_MESSAGES").glob("*.po"))

@@ -10,14 +10,14 @@ import dns.asyncresolver
 import pytest
 
 from app.clock import Clock, SystemClock
+from app.crypto import Cipher
 from app.doctor import examine
 from app.doctor.findings import Finding, Level
-from app.doctor.post import send_test
-from app.sealing import Sealer
+from app.doctor.mail_server import send_test
 from app.settings import Settings
+from app.store.cipher import open_cipher
 from app.store.database import connected
 from app.store.models import Worker
-from app.store.vault import open_vault
 from tests.certificates import Authority
 from tests.clock import FrozenClock
 from tests.name_server import Records, loopback_resolver, name_server
@@ -151,7 +151,7 @@ async def test_a_database_that_cannot_be_written_to(postgres_url: str) -> None:
 
 async def test_another_key_than_the_database_was_sealed_with(database_url: str) -> None:
     async with connected(database_url):
-        await open_vault(Sealer([KEY]))
+        await open_cipher(Cipher([KEY]))
     assert problems(await found(database_url=database_url)) == set()
     assert problems(await found(database_url=database_url, secret_key=OTHER_KEY)) == {"seal"}
 

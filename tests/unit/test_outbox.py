@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from app.mail.envelope import ClaimLost, Envelope, Outage, Unanswered
+from app.mail.envelope import ClaimLost, Envelope, Unanswered, Unavailable
 from app.mail.outbox import Outbox
 from tests.clock import NEW_YEAR, FrozenClock
 from tests.unit.mails import COMPOSER, ENGLISH, KOREAN
@@ -138,7 +138,7 @@ async def test_being_called_back_at_the_hand_over_leaves_nothing_behind(outbox: 
 async def test_a_folder_that_cannot_be_made_is_an_outage_of_ours(tmp_path: Path, clock: FrozenClock) -> None:
     (tmp_path / "var").write_text("a file where the folder should be")
     ledger = Ledger(tmp_path)
-    with pytest.raises(Outage, match="cannot be written to") as caught:
+    with pytest.raises(Unavailable, match="cannot be written to") as caught:
         await Outbox(tmp_path / "var" / "outbox", clock).send(envelope(), ledger.hand_over)
     assert caught.value.ours
     assert ledger.seen == []
@@ -149,7 +149,7 @@ async def test_a_full_disk_is_an_outage_of_ours(clock: FrozenClock, made_folder:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        with pytest.raises(Outage, match=os.strerror(errno.EFBIG)) as caught:
+        with pytest.raises(Unavailable, match=os.strerror(errno.EFBIG)) as caught:
             await Outbox(made_folder, clock).send(envelope(), ledger.hand_over)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -162,7 +162,7 @@ async def test_a_name_that_cannot_be_given_after_the_hand_over_is_an_outage(
     outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "rename", _refused)
-    with pytest.raises(Outage):
+    with pytest.raises(Unavailable):
         await outbox.send(envelope(), yes)
     assert kept(folder) == []
 

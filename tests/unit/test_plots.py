@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.desk.numbers import Numbers
-from app.web.desk.plots import HEIGHT, Bar, Cell, calendar, ceiling, stacked
+from app.web.admin.dashboard import HEIGHT, Bar, Cell, calendar, ceiling, stacked
+from app.web.formatting import NumberFormatter
 
 COUNTS = st.lists(st.integers(0, 10**7), min_size=1, max_size=31)
 
@@ -54,7 +54,7 @@ def test_a_day_with_anything_is_shaded(counts: list[int]) -> None:
 
 
 def test_numbers_are_written_in_the_pages_language() -> None:
-    english, korean = Numbers("en"), Numbers("ko")
+    english, korean = NumberFormatter("en"), NumberFormatter("ko")
     assert [english.short(number) for number in (0, 9_999, 12_345, 3_000_000)] == ["0", "9,999", "12.3K", "3M"]
     assert [korean.short(number) for number in (12_345, 3_000_000)] == ["1.2만", "300만"]
     assert (english.share(0.9999), korean.share(1.0)) == ("99.9\N{NARROW NO-BREAK SPACE}%", "100%")

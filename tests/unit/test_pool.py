@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.clock import FrozenClock
-from tests.delivery.test_scan import Stalling
+from tests.delivery.test_dispatcher import Stalling
 from tests.sending import PATIENT, TAKEN, HandOver, WaitingHandOver, letter, transport_to
 from tests.smtp_script import ScriptedServer, Wire, greeting, usual
 from tests.smtp_server import MailServer

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.replies import LONGEST_ANSWER, Answer, Garbage, ReplyReader, reply
+from app.mail.smtp.replies import LONGEST_ANSWER, MalformedReply, ReplyLines, ReplyReader, reply
 
 CONVERSATION = (
     b"250 2.1.0 ok\r\n"
@@ -28,7 +28,7 @@ ANSWERS = [
 def test_packets_may_be_cut_anywhere(cuts: set[int]) -> None:
     reader = ReplyReader()
     edges = [0, *sorted(cuts), len(CONVERSATION)]
-    read: list[Answer] = []
+    read: list[ReplyLines] = []
     for start, end in pairwise(edges):
         read += reader.feed(CONVERSATION[start:end])
     assert read == ANSWERS
@@ -54,7 +54,7 @@ def test_packets_may_be_cut_anywhere(cuts: set[int]) -> None:
 def test_garbage_is_told_after_what_was_whole(line: bytes) -> None:
     answers = ReplyReader().feed(b"250 fine\r\n" + line)
     assert next(answers) == (250, b"fine")
-    with pytest.raises(Garbage):
+    with pytest.raises(MalformedReply):
         next(answers)
 
 
@@ -63,7 +63,7 @@ def test_a_reply_without_an_end_is_bounded(endless: bytes) -> None:
     reader = ReplyReader()
     for _ in range(LONGEST_ANSWER // len(endless)):
         assert list(reader.feed(endless)) == []
-    with pytest.raises(Garbage):
+    with pytest.raises(MalformedReply):
         list(reader.feed(endless))
 
 
@@ -71,7 +71,7 @@ def test_a_reply_without_an_end_is_bounded(endless: bytes) -> None:
     "line", [b"250-\r\n", b"250-" + b"x" * 500 + b"\r\n", b"250 " + b"x" * LONGEST_ANSWER + b"\r\n"]
 )
 def test_a_huge_reply_in_one_packet_is_bounded(line: bytes) -> None:
-    with pytest.raises(Garbage):
+    with pytest.raises(MalformedReply):
         list(ReplyReader().feed(line * (2 * LONGEST_ANSWER // len(line)) + b"250 ok\r\n"))
 
 
@@ -104,7 +104,7 @@ def test_a_huge_reply_in_one_packet_is_bounded(line: bytes) -> None:
         ((550, b"x" * 9000), "", "x" * 500),
     ],
 )
-def test_a_reply_is_code_enhanced_code_and_safe_text(answer: Answer, enhanced: str, text: str) -> None:
+def test_a_reply_is_code_enhanced_code_and_safe_text(answer: ReplyLines, enhanced: str, text: str) -> None:
     read = reply(answer, "rcpt")
     assert (read.code, read.enhanced, read.text, read.stage) == (answer[0], enhanced, text, "rcpt")
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from app.domain.schedule import LONGEST, Delay, arrival, arrival_on, day_of
-from app.settings.kinds import Arrival
+from app.settings.types import ArrivalDelay
 
 HOUR = timedelta(hours=1)
-READ = TypeAdapter[Delay](Arrival).validate_python
+READ = TypeAdapter[Delay](ArrivalDelay).validate_python
 ZONES = ["Asia/Seoul", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia"]
 # Around the changes of New York, Lord Howe (half an hour) and Apia (which left out 30 December 2011).
 _MOMENTS = st.one_of(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from app.mail.envelope import Outage
-from app.mail.smtp import SmtpTransport
+from app.mail.envelope import Unavailable
+from app.mail.smtp.transport import SmtpTransport
 from app.settings import Security, SmtpServer
 from tests.certificates import Authority
 from tests.clock import FrozenClock
@@ -40,11 +40,11 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("stranger"))
 
 
-async def outage(port: int, **options: Any) -> Outage:
+async def outage(port: int, **options: Any) -> Unavailable:
     """Send a letter that cannot even begin."""
     hand_over = HandOver()
     async with transport_to(port, **options) as transport:
-        with pytest.raises(Outage) as caught:
+        with pytest.raises(Unavailable) as caught:
             await transport.send(letter(), hand_over)
     assert hand_over.times == 0
     return caught.value
@@ -234,7 +234,7 @@ async def test_nobody_listens() -> None:
 
 async def test_the_next_letter_tries_again() -> None:
     async with ScriptedServer(greeted_with("421 busy\n"), greeting()) as server, transport_to(server.port) as transport:
-        with pytest.raises(Outage):
+        with pytest.raises(Unavailable):
             await transport.send(letter(), HandOver())
         assert await transport.send(letter(), HandOver()) == TAKEN
 

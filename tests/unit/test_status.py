@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from app.domain.actions import Action
-from app.domain.status import Occasion, Status, letter_status
+from app.domain.status import Action, Occasion, Status, letter_status
 
 S = Status
 

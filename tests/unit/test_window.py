@@ -10,8 +10,8 @@ from itertools import chain, count, repeat
 
 import pytest
 
-from app.mail import window as module
-from app.mail.window import Place, Window
+from app.mail.smtp import window as module
+from app.mail.smtp.window import InFlightWindow, Slot
 from tests.clock import FrozenClock
 
 pytestmark = pytest.mark.anyio
@@ -21,8 +21,8 @@ Server = Callable[[float], float]
 
 
 @pytest.fixture
-def window(clock: FrozenClock) -> Window:
-    return Window(10, clock)
+def window(clock: FrozenClock) -> InFlightWindow:
+    return InFlightWindow(10, clock)
 
 
 def _one_at_a_time(seconds: Iterator[float]) -> Server:
@@ -49,20 +49,20 @@ def _first(number: int, seconds: float, later: float) -> Iterator[float]:
     return chain(repeat(seconds, number), repeat(later))
 
 
-def _send(window: Window, clock: FrozenClock, server: Server, letters: int) -> Counter[int]:
+def _send(window: InFlightWindow, clock: FrozenClock, server: Server, letters: int) -> Counter[int]:
     """Send letters as fast as ten connections may; return how many were answered at each size."""
-    answers: list[tuple[float, int, list[Place]]] = []
+    answers: list[tuple[float, int, list[Slot]]] = []
     sizes: Counter[int] = Counter()
     begun, numbers = 0, count()
 
-    def dot(places: list[Place]) -> None:
+    def dot(places: list[Slot]) -> None:
         now = clock.monotonic()
         heapq.heappush(answers, (now + server(now), next(numbers), places))
 
     def begin() -> None:
         nonlocal begun
         begun += 1
-        places: list[Place] = []
+        places: list[Slot] = []
         places.append(window.enter(lambda: dot(places)))
         if places[0].inside:
             dot(places)
@@ -81,7 +81,7 @@ def _send(window: Window, clock: FrozenClock, server: Server, letters: int) -> C
 
 @pytest.mark.parametrize("spread", [0.0, 0.4])
 async def test_a_server_that_takes_one_at_a_time_gets_two_at_most(
-    spread: float, window: Window, clock: FrozenClock
+    spread: float, window: InFlightWindow, clock: FrozenClock
 ) -> None:
     sizes = _send(window, clock, _one_at_a_time(_varying(0.003, spread)), 2000)
     assert sizes[1] + sizes[2] > 1900
@@ -89,34 +89,36 @@ async def test_a_server_that_takes_one_at_a_time_gets_two_at_most(
 
 @pytest.mark.parametrize("spread", [0.0, 0.4, 0.8])
 async def test_where_answers_come_from_far_away_all_connections_are_used(
-    spread: float, window: Window, clock: FrozenClock
+    spread: float, window: InFlightWindow, clock: FrozenClock
 ) -> None:
     sizes = _send(window, clock, _side_by_side(_varying(0.3, spread)), 2000)
     assert sizes[10] > 1900
 
 
-async def test_a_server_that_is_slow_to_begin_with_is_not_far_away(window: Window, clock: FrozenClock) -> None:
+async def test_a_server_that_is_slow_to_begin_with_is_not_far_away(window: InFlightWindow, clock: FrozenClock) -> None:
     sizes = _send(window, clock, _one_at_a_time(_first(10, 0.015, 0.005)), 500)
     assert sizes[1] + sizes[2] > 450
 
 
-async def test_a_server_that_became_quick_is_looked_at_anew(window: Window, clock: FrozenClock) -> None:
+async def test_a_server_that_became_quick_is_looked_at_anew(window: InFlightWindow, clock: FrozenClock) -> None:
     sizes = _send(window, clock, _one_at_a_time(_first(500, 0.020, 0.003)), 12_000)
     assert sizes[10] > 9000  # all who wait for each other make it look far away
     assert sizes[1] + sizes[2] > 1900
 
 
-async def test_a_server_nearby_that_takes_many_side_by_side_gets_them(window: Window, clock: FrozenClock) -> None:
+async def test_a_server_nearby_that_takes_many_side_by_side_gets_them(
+    window: InFlightWindow, clock: FrozenClock
+) -> None:
     sizes = _send(window, clock, _side_by_side(repeat(0.003)), 2000)
     assert sizes[10] > 1900
 
 
-async def test_a_server_that_got_slower_is_believed(window: Window, clock: FrozenClock) -> None:
+async def test_a_server_that_got_slower_is_believed(window: InFlightWindow, clock: FrozenClock) -> None:
     sizes = _send(window, clock, _side_by_side(_first(500, 0.002, 0.008)), 1500)
     assert sizes[10] > 1100
 
 
-async def test_whoever_leaves_lets_the_next_in_and_nobody_who_has_gone(window: Window) -> None:
+async def test_whoever_leaves_lets_the_next_in_and_nobody_who_has_gone(window: InFlightWindow) -> None:
     let_in: list[str] = []
     place = window.enter(_at_once)
     gone = window.enter(_at_once)
@@ -132,7 +134,7 @@ async def test_whoever_leaves_lets_the_next_in_and_nobody_who_has_gone(window: W
 
 
 async def test_a_message_that_is_stuck_holds_up_the_others_no_longer_than_a_moment(
-    window: Window, monkeypatch: pytest.MonkeyPatch
+    window: InFlightWindow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_STUCK", 0.01)
     stuck = window.enter(_at_once)

@@ -8,9 +8,9 @@ import pytest
 from argon2 import PasswordHasher
 
 from app.settings import Settings
-from app.wiring import Mailbox, open_mailbox
+from app.wiring import Services, open_services
 from tests.clock import FrozenClock
-from tests.web.asking import BASE, asking
+from tests.web.requests import BASE, asking
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +25,13 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def mailbox(settings: Settings, clock: FrozenClock) -> AsyncIterator[Mailbox]:
-    async with open_mailbox(settings, clock) as mailbox:
-        yield mailbox
+async def services(settings: Settings, clock: FrozenClock) -> AsyncIterator[Services]:
+    async with open_services(settings, clock) as services:
+        yield services
 
 
 @pytest.fixture
-async def client(mailbox: Mailbox) -> AsyncIterator[httpx.AsyncClient]:
+async def client(services: Services) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole application; no scheduler runs beside it."""
-    async with asking(mailbox, BASE) as client:
+    async with asking(services, BASE) as client:
         yield client

@@ -5,13 +5,13 @@ import pytest
 
 from app.domain.status import Status
 from app.store.models import Delivery, Letter
-from app.wiring import Mailbox
-from tests.web.asking import LETTER, asking
+from app.wiring import Services
+from tests.web.requests import LETTER, asking
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_letter_is_posted_looked_up_and_cancelled(client: httpx.AsyncClient, mailbox: Mailbox) -> None:
+async def test_a_letter_is_posted_looked_up_and_cancelled(client: httpx.AsyncClient, services: Services) -> None:
     answer = await client.post("/api/letters", json=LETTER | {"subject": "The sea", "timezone": "Asia/Seoul"})
     assert answer.status_code == 201
     posted = answer.json()
@@ -24,7 +24,7 @@ async def test_a_letter_is_posted_looked_up_and_cancelled(client: httpx.AsyncCli
         "second_send_at": "2026-01-31T09:30:00Z",
         "status": "scheduled",
     }
-    assert (await mailbox.letters.find(token)).draft.subject == "The sea"
+    assert (await services.letters.find(token)).draft.subject == "The sea"
 
     found = (await client.get(f"/api/letters/{token}")).json()
     deliveries = found.pop("deliveries")
@@ -54,9 +54,9 @@ async def test_a_letter_is_posted_looked_up_and_cancelled(client: httpx.AsyncCli
     assert (await client.delete(f"/api/letters/{token}")).status_code == 204
 
 
-async def test_what_has_left_is_not_cancelled(client: httpx.AsyncClient, mailbox: Mailbox) -> None:
+async def test_what_has_left_is_not_cancelled(client: httpx.AsyncClient, services: Services) -> None:
     token = (await client.post("/api/letters", json=LETTER)).json()["token"]
-    await Delivery.all().update(status=Status.SENT, sent_at=mailbox.clock.now())
+    await Delivery.all().update(status=Status.SENT, sent_at=services.clock.now())
     answer = await client.delete(f"/api/letters/{token}")
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
@@ -120,9 +120,9 @@ async def test_errors_speak_the_callers_language(client: httpx.AsyncClient) -> N
     assert answer.json()["errors"]["body"] == "편지가 아직 비어 있어요. 한 줄이어도 괜찮습니다."
 
 
-async def test_links_are_built_from_the_configured_address_alone(mailbox: Mailbox) -> None:
-    settings = mailbox.settings.model_copy(update={"base_url": "https://letters.example.org"})
+async def test_links_are_built_from_the_configured_address_alone(services: Services) -> None:
+    settings = services.settings.model_copy(update={"base_url": "https://letters.example.org"})
     headers = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http", "Forwarded": "host=evil.example"}
-    async with asking(mailbox, settings=settings) as client:
+    async with asking(services, settings=settings) as client:
         answer = await client.post("/api/letters", json=LETTER, headers=headers)
     assert answer.json()["url"].startswith("https://letters.example.org/letters/")

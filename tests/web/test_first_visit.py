@@ -5,10 +5,10 @@ import gc
 import pytest
 from fastapi import FastAPI
 
-from app.rendering import LANGUAGES
 from app.settings import Settings
-from app.web.arrivals import zone_options
-from app.web.lifespan import lifespan_of, prepare
+from app.templating import LANGUAGES
+from app.web.arrival_choices import zone_options
+from app.web.lifespan import lifespan_of, warm_up
 from tests.clock import FrozenClock
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_it_waits_for_no_places_and_no_collector(settings: Settings, clock: FrozenClock) -> None:
     zone_options.cache_clear()
-    prepare.cache_clear()
+    warm_up.cache_clear()
     gc.unfreeze()
     async with lifespan_of(settings, clock)(FastAPI()):
         assert zone_options.cache_info().currsize == len(LANGUAGES)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.letter import BODY_LIMIT, NAME_LIMIT, SUBJECT_LIMIT, Draft
-from app.web.bodies import Unreadable, read_multipart, read_urlencoded
-from app.web.forms import FIELDS, Rejected, read_draft
+from app.web.form_parsing import MalformedForm, read_multipart, read_urlencoded
+from app.web.forms import FIELDS, FormError, read_draft
 
 GOOD = {"recipient_email": "sujin@example.org", "body": "Hello"}
 HEADER_FIELDS = ("recipient_email", "recipient_name", "subject", "sender_name", "sender_email")
@@ -24,7 +24,7 @@ def read(**values: str) -> Draft:
 
 
 def faults(**values: str) -> dict[str, str]:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(FormError) as caught:
         read(**values)
     return caught.value.words("en")
 
@@ -153,7 +153,7 @@ def test_an_unknown_time_zone_is_refused(zone: str) -> None:
 
 
 def test_everything_wrong_is_said_at_once_and_in_both_languages() -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(FormError) as caught:
         read_draft({"timezone": "x", "subject": "\0"}, language="en", timezone="UTC")
     english, korean = caught.value.words("en"), caught.value.words("ko")
     assert list(english) == list(korean) == ["recipient_email", "subject", "body", "timezone"]
@@ -167,7 +167,7 @@ anything = st.text(st.one_of(st.characters(exclude_categories=()), LONE, st.samp
 def test_whatever_is_typed_becomes_a_letter_or_words(values: dict[str, str]) -> None:
     try:
         draft = read_draft(values, language="ko", timezone="UTC")
-    except Rejected as rejected:
+    except FormError as rejected:
         words = rejected.words("ko")
     else:
         check(draft)
@@ -200,7 +200,7 @@ def test_a_form_says_what_the_standard_library_reads_in_it(body: bytes) -> None:
     try:
         expected = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
-        with pytest.raises(Unreadable):
+        with pytest.raises(MalformedForm):
             read_urlencoded(body)
     else:
         assert read_urlencoded(body) == expected
@@ -208,7 +208,7 @@ def test_a_form_says_what_the_standard_library_reads_in_it(body: bytes) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_a_form_or_unreadable(body: bytes) -> None:
-    with contextlib.suppress(Unreadable):
+    with contextlib.suppress(MalformedForm):
         assert isinstance(read_urlencoded(body), list)
-    with contextlib.suppress(Unreadable):
+    with contextlib.suppress(MalformedForm):
         assert isinstance(asyncio.run(read_multipart("multipart/form-data; boundary=x", body)), list)

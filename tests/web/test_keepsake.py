@@ -9,10 +9,10 @@ import pytest
 
 from app.domain.status import HeldReason, Occasion, Status
 from app.store.models import Delivery
-from app.wiring import Mailbox
+from app.wiring import Services
 from tests.clock import FrozenClock
-from tests.web.asking import LETTER, posted
-from tests.web.post_office import arrived, deliver, text_of
+from tests.web.requests import LETTER, posted
+from tests.web.server import arrived, deliver, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,7 @@ async def test_nothing_is_shown_before_the_last_arrival(
 
 
 async def test_it_is_there_to_print_and_to_file_until_it_is_forgotten(
-    client: httpx.AsyncClient, mailbox: Mailbox, clock: FrozenClock, token: str
+    client: httpx.AsyncClient, services: Services, clock: FrozenClock, token: str
 ) -> None:
     for days in (7, 23):
         clock.advance(days * DAY)
@@ -56,7 +56,7 @@ async def test_it_is_there_to_print_and_to_file_until_it_is_forgotten(
     assert "Low &lt;tide&gt;" in page
     assert "the sea is calm." in page
     assert page.count("<dt>") == 4  # From, Written, and the two arrivals
-    second = arrived(mailbox, "sujin")[1]
+    second = arrived(services, "sujin")[1]
     for path in ("/letters", "/api/letters"):
         answer = await client.get(f"{path}/{token}/keepsake.eml")
         assert answer.headers["content-type"] == "message/rfc822"
@@ -89,12 +89,12 @@ async def test_it_is_there_to_print_and_to_file_until_it_is_forgotten(
     ],
 )
 async def test_it_opens_when_something_arrived_and_nothing_is_to_come(
-    client: httpx.AsyncClient, mailbox: Mailbox, token: str, first: Status, second: Status, opens: bool
+    client: httpx.AsyncClient, services: Services, token: str, first: Status, second: Status, opens: bool
 ) -> None:
     for occasion, status in ((Occasion.FIRST, first), (Occasion.SECOND, second)):
         await Delivery.filter(occasion=occasion).update(
             status=status,
-            sent_at=mailbox.clock.now() if status is Status.SENT else None,
+            sent_at=services.clock.now() if status is Status.SENT else None,
             held_reason=HeldReason.OPERATOR if status is Status.HELD else None,
         )
     page = await client.get(f"/letters/{token}/keepsake", headers={"Accept-Language": "ko"})

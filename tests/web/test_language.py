@@ -7,8 +7,8 @@ import pytest
 
 from app.domain.schedule import Delay
 from app.web.language import delay_words, preferred, safe_return
-from app.wiring import Mailbox
-from tests.web.asking import asking, posted
+from app.wiring import Services
+from tests.web.requests import asking, posted
 
 
 @pytest.fixture
@@ -103,10 +103,10 @@ async def test_an_unknown_language_is_not_remembered(client: httpx.AsyncClient) 
 
 
 @pytest.mark.anyio
-async def test_behind_tls_the_cookie_is_this_host_s_and_travels_by_tls_alone(mailbox: Mailbox) -> None:
+async def test_behind_tls_the_cookie_is_this_host_s_and_travels_by_tls_alone(services: Services) -> None:
     base = "https://letters.example.org"
-    settings = mailbox.settings.model_copy(update={"base_url": base})
-    async with asking(mailbox, base, settings=settings) as client:
+    settings = services.settings.model_copy(update={"base_url": base})
+    async with asking(services, base, settings=settings) as client:
         answer = await client.post("/language", data={"language": "ko"})
         cookie = answer.headers["set-cookie"]
         assert cookie.startswith("__Host-language=ko;")

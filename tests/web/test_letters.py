@@ -10,10 +10,10 @@ import pytest
 from app.domain.letter import BODY_LIMIT
 from app.domain.status import HeldReason, Status
 from app.store.models import Delivery, Letter
-from app.web.bodies import _MOST_FIELDS
+from app.web.form_parsing import _MOST_FIELDS
 from app.web.security import BODY_LIMIT as BYTES
-from app.wiring import Mailbox
-from tests.web.asking import LETTER, post, posted
+from app.wiring import Services
+from tests.web.requests import LETTER, post, posted
 
 pytestmark = pytest.mark.anyio
 
@@ -35,11 +35,11 @@ async def test_the_whole_form_is_light(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_letter_is_posted_and_its_page_says_when_it_arrives(
-    client: httpx.AsyncClient, mailbox: Mailbox
+    client: httpx.AsyncClient, services: Services
 ) -> None:
     fields = {"subject": "The sea", "recipient_name": "Sujin", "sender_name": "Jun", "timezone": "Europe/Lisbon"}
     token = await posted(client, **fields)
-    stored = await mailbox.letters.find(token)
+    stored = await services.letters.find(token)
     assert (stored.draft.body, stored.draft.subject) == (LETTER["body"], "The sea")
     assert (stored.draft.timezone, stored.draft.language) == ("Europe/Lisbon", "en")
     page = await client.get(f"/letters/{token}")
@@ -55,17 +55,17 @@ async def test_a_letter_is_posted_and_its_page_says_when_it_arrives(
     assert LETTER["body"] in page.text, "it is not sealed yet"
 
 
-async def test_multipart_is_a_form_too(client: httpx.AsyncClient, mailbox: Mailbox) -> None:
+async def test_multipart_is_a_form_too(client: httpx.AsyncClient, services: Services) -> None:
     answer = await client.post("/letters", files={name: (None, text) for name, text in LETTER.items()})
     token = answer.headers["location"].rpartition("/")[2]
-    assert (await mailbox.letters.find(token)).draft.body == LETTER["body"]
+    assert (await services.letters.find(token)).draft.body == LETTER["body"]
 
 
-async def test_bytes_that_a_terminal_sends_unescaped_arrive(client: httpx.AsyncClient, mailbox: Mailbox) -> None:
+async def test_bytes_that_a_terminal_sends_unescaped_arrive(client: httpx.AsyncClient, services: Services) -> None:
     body = "recipient_email=sujin@example.org&body=안녕, 수진아".encode()
     answer = await client.post("/letters", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
     token = answer.headers["location"].rpartition("/")[2]
-    assert (await mailbox.letters.find(token)).draft.body == "안녕, 수진아"
+    assert (await services.letters.find(token)).draft.body == "안녕, 수진아"
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
@@ -106,8 +106,8 @@ async def test_what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost(
     ["가" * BODY_LIMIT, "👨‍👩‍👧‍👦" * 1000, "שלום\n.\nFrom me\n..", "{{ 7 * 7 }} {% raw %} %(x)s", "a" * BODY_LIMIT],
     ids=["long", "emoji", "odd lines", "template", "ascii"],
 )
-async def test_a_letter_is_stored_exactly_as_written(client: httpx.AsyncClient, mailbox: Mailbox, body: str) -> None:
-    assert (await mailbox.letters.find(await posted(client, body=body))).draft.body == body
+async def test_a_letter_is_stored_exactly_as_written(client: httpx.AsyncClient, services: Services, body: str) -> None:
+    assert (await services.letters.find(await posted(client, body=body))).draft.body == body
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ async def test_a_letter_is_called_back_after_a_question(client: httpx.AsyncClien
     assert f"/letters/{token}/withdraw" not in page
 
 
-async def test_a_letter_that_left_cannot_be_called_back(client: httpx.AsyncClient, mailbox: Mailbox) -> None:
+async def test_a_letter_that_left_cannot_be_called_back(client: httpx.AsyncClient, services: Services) -> None:
     token = await posted(client)
-    await Delivery.all().update(status=Status.SENT, sent_at=mailbox.clock.now())
+    await Delivery.all().update(status=Status.SENT, sent_at=services.clock.now())
     for answer in (await client.get(f"/letters/{token}/withdraw"), await client.post(f"/letters/{token}/withdraw")):
         assert answer.status_code == 409
         assert "too late" in answer.text
@@ -214,10 +214,10 @@ STATES = [
 
 @pytest.mark.parametrize(("status", "reason", "title", "words"), STATES)
 async def test_the_page_tells_the_truth(
-    client: httpx.AsyncClient, mailbox: Mailbox, status: Status, reason: HeldReason | None, title: str, words: str
+    client: httpx.AsyncClient, services: Services, status: Status, reason: HeldReason | None, title: str, words: str
 ) -> None:
     token = await posted(client, body="수진아")
-    sent_at = mailbox.clock.now() if status is Status.SENT else None
+    sent_at = services.clock.now() if status is Status.SENT else None
     await Delivery.all().update(status=status, held_reason=reason, sent_at=sent_at)
     page = (await client.get(f"/letters/{token}")).text
     assert title in page
@@ -238,9 +238,9 @@ async def test_the_page_tells_of_another_try(client: httpx.AsyncClient) -> None:
     assert "We try again on" in (await client.get(f"/letters/{token}")).text
 
 
-async def test_the_page_tells_that_the_time_has_come(client: httpx.AsyncClient, mailbox: Mailbox) -> None:
+async def test_the_page_tells_that_the_time_has_come(client: httpx.AsyncClient, services: Services) -> None:
     token = await posted(client)
-    await Delivery.filter(occasion="first").update(due_at=mailbox.clock.now())
+    await Delivery.filter(occasion="first").update(due_at=services.clock.now())
     assert "Its time has come" in (await client.get(f"/letters/{token}")).text
 
 

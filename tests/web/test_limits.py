@@ -13,17 +13,17 @@ import pytest
 from limits import RateLimitItemPerHour
 from starlette.requests import Request
 
+from app.crypto import new_token
 from app.domain.status import HeldReason
 from app.errors import Limit, TooMany
-from app.sealing import new_token
 from app.settings import Settings
 from app.store.letters import Letters
 from app.store.models import Delivery, Letter
 from app.web.clients import networks_of
 from app.web.limits import MOST_KEPT, Allowance, Windows
-from app.wiring import Mailbox, quotas_of
+from app.wiring import Services, quotas_of
 from tests.clock import FrozenClock
-from tests.web.asking import LETTER, asking, post, posted
+from tests.web.requests import LETTER, asking, post, posted
 
 pytestmark = pytest.mark.anyio
 
@@ -126,8 +126,8 @@ async def test_a_school_behind_one_address_can_write_and_a_flood_cannot(
     assert (await post(client, **_to(POSTS))).status_code == 303
 
 
-async def test_one_network_is_one_client_and_another_is_not_slowed(settings: Settings, mailbox: Mailbox) -> None:
-    async with asking(mailbox, settings=_strict(settings), peer="2001:db8:1:2::1") as client:
+async def test_one_network_is_one_client_and_another_is_not_slowed(settings: Settings, services: Services) -> None:
+    async with asking(services, settings=_strict(settings), peer="2001:db8:1:2::1") as client:
         for number in range(5):
             await post(client, **_to(number))
         app = client._transport.app  # type: ignore[attr-defined]
@@ -138,8 +138,8 @@ async def test_one_network_is_one_client_and_another_is_not_slowed(settings: Set
                 assert (await post(other)).status_code == status
 
 
-async def test_a_header_that_no_proxy_of_ours_sent_makes_no_new_client(settings: Settings, mailbox: Mailbox) -> None:
-    async with asking(mailbox, settings=_strict(settings)) as client:
+async def test_a_header_that_no_proxy_of_ours_sent_makes_no_new_client(settings: Settings, services: Services) -> None:
+    async with asking(services, settings=_strict(settings)) as client:
         for number in range(6):
             answer = await client.post(
                 "/letters", data=LETTER | _to(number), headers={"X-Forwarded-For": f"192.0.2.{number}"}
@@ -193,8 +193,8 @@ async def test_guessing_at_links_by_post_ends_as_soon(client: httpx.AsyncClient,
     assert statuses[60] == 429
 
 
-async def test_misses_close_every_door_that_a_link_opens(mailbox: Mailbox) -> None:
-    async with asking(mailbox) as client:
+async def test_misses_close_every_door_that_a_link_opens(services: Services) -> None:
+    async with asking(services) as client:
         for _ in range(60):
             await client.get(f"/letters/{new_token()}")
             await client.post(f"/stop/{new_token()}")
@@ -223,24 +223,24 @@ PROXY = "10.0.0.7"
 
 
 @contextlib.asynccontextmanager
-async def _from_everywhere(mailbox: Mailbox, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
+async def _from_everywhere(services: Services, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
     """Ask through a proxy that says who asks."""
     chosen = {"trusted_proxies": (PROXY,), "posts_per_hour": 100_000} | settings
-    mailbox = await _limited(mailbox, mailbox.settings.model_copy(update=chosen))
-    async with asking(mailbox, peer=PROXY) as client:
+    services = await _limited(services, services.settings.model_copy(update=chosen))
+    async with asking(services, peer=PROXY) as client:
         yield client
 
 
-async def _limited(mailbox: Mailbox, settings: Settings) -> Mailbox:
+async def _limited(services: Services, settings: Settings) -> Services:
     """Return the parts as they are under other settings, on the same database."""
     letters = Letters(
-        mailbox.vault,
+        services.cipher,
         first_delay=settings.first_delay,
         second_delay=settings.second_delay,
-        message_domain=mailbox.message_domain,
+        message_domain=services.message_domain,
         quotas=quotas_of(settings),
     )
-    return replace(mailbox, settings=settings, letters=letters)
+    return replace(services, settings=settings, letters=letters)
 
 
 async def _post_as(client: httpx.AsyncClient, peer: str, **fields: str) -> httpx.Response:
@@ -252,9 +252,9 @@ async def _statuses(client: httpx.AsyncClient, peers: Sequence[str]) -> Counter[
     return Counter(answer.status_code for answer in answers)
 
 
-async def test_no_client_shuts_a_domain_for_everyone(mailbox: Mailbox) -> None:
+async def test_no_client_shuts_a_domain_for_everyone(services: Services) -> None:
     """200 of 400 letters are free for all; of the others one IPv4 client has 10, an IPv6 /56 with its 84 /64s 40."""
-    async with _from_everywhere(mailbox, quota_per_domain=400) as client:
+    async with _from_everywhere(services, quota_per_domain=400) as client:
         assert await _statuses(client, ["192.0.2.1"] * 230) == {303: 210, 429: 20}
         refused = await _post_as(client, "192.0.2.1")
         assert "Then we take 10 a day from one internet connection" in refused.text
@@ -281,9 +281,9 @@ async def test_a_class_with_its_teachers_address_is_told_what_helps(client: http
     assert (await post(client, **_to(50))).status_code == 303
 
 
-async def test_the_answer_does_not_tell_who_is_written_to(mailbox: Mailbox) -> None:
+async def test_the_answer_does_not_tell_who_is_written_to(services: Services) -> None:
     """A spy with three addresses reads the same of a reader to whom others wrote and of one to whom nobody did."""
-    async with _from_everywhere(mailbox) as client:
+    async with _from_everywhere(services) as client:
         for number in range(45):
             await _post_as(client, f"192.0.2.{number}", recipient_email="known@example.org")
         seen = []
@@ -299,8 +299,8 @@ async def test_the_answer_does_not_tell_who_is_written_to(mailbox: Mailbox) -> N
     assert await Delivery.filter(held_reason=HeldReason.QUOTA).count() == 2 * (45 + 60 - 50 + 60 - 50)
 
 
-async def test_limits_can_be_switched_off(settings: Settings, mailbox: Mailbox) -> None:
-    async with asking(mailbox, settings=_strict(settings).model_copy(update={"rate_limits": False})) as client:
+async def test_limits_can_be_switched_off(settings: Settings, services: Services) -> None:
+    async with asking(services, settings=_strict(settings).model_copy(update={"rate_limits": False})) as client:
         for number in range(10):
             assert (await post(client, **_to(number))).status_code == 303
         for _ in range(61):

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.wiring import Mailbox
+from app.wiring import Services
 from tests.clock import FrozenClock
-from tests.web.asking import BASE, asking, posted
-from tests.web.post_office import deliver
+from tests.web.requests import BASE, asking, posted
+from tests.web.server import deliver
 
 pytestmark = pytest.mark.anyio
 
@@ -75,30 +75,30 @@ async def test_an_empty_outbox_says_so(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_what_came_through_a_proxy_sees_nothing(
-    mailbox: Mailbox, delivered: str, headers: dict[str, str]
+    services: Services, delivered: str, headers: dict[str, str]
 ) -> None:
-    settings = mailbox.settings.model_copy(update={"allowed_hosts": ("letters.example.org",)})
-    async with asking(mailbox, settings=settings) as client:
+    settings = services.settings.model_copy(update={"allowed_hosts": ("letters.example.org",)})
+    async with asking(services, settings=settings) as client:
         assert (await client.get("/outbox")).status_code == 200
         for path in ("/outbox", f"/outbox/{delivered}", f"/outbox/{delivered}/html"):
             assert (await client.get(path, headers=headers)).status_code == 404
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.7", "::ffff:192.0.2.7", "", "unix"])
-async def test_another_machine_sees_nothing(mailbox: Mailbox, delivered: str, peer: str) -> None:
-    async with asking(mailbox, peer=peer) as client:
+async def test_another_machine_sees_nothing(services: Services, delivered: str, peer: str) -> None:
+    async with asking(services, peer=peer) as client:
         for path in ("/outbox", f"/outbox/{delivered}", f"/outbox/{delivered}/html"):
             assert (await client.get(path)).status_code == 404
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
-async def test_a_server_that_others_can_reach_shows_nothing(mailbox: Mailbox, host: str) -> None:
-    async with asking(mailbox, settings=mailbox.settings.model_copy(update={"host": host})) as client:
+async def test_a_server_that_others_can_reach_shows_nothing(services: Services, host: str) -> None:
+    async with asking(services, settings=services.settings.model_copy(update={"host": host})) as client:
         assert (await client.get("/outbox")).status_code == 404
 
 
-async def test_with_a_mail_server_there_is_no_outbox(mailbox: Mailbox, tmp_path: Path) -> None:
+async def test_with_a_mail_server_there_is_no_outbox(services: Services, tmp_path: Path) -> None:
     changed = {"smtp_url": "smtp://127.0.0.1:25", "secret_key_file": tmp_path / "secret.key"}
-    async with asking(mailbox, BASE, settings=mailbox.settings.model_copy(update=changed)) as client:
+    async with asking(services, BASE, settings=services.settings.model_copy(update=changed)) as client:
         assert (await client.get("/outbox")).status_code == 404
         assert "/outbox" not in (await client.get(f"/letters/{await posted(client)}")).text

@@ -13,17 +13,17 @@ import asyncpg
 import httpx
 import pytest
 
+from app.crypto import Cipher
 from app.errors import DatabaseError, KeyMissing
-from app.sealing import Sealer
 from app.settings import Settings
+from app.store.cipher import open_cipher
 from app.store.database import connected, connection
+from app.store.key_rotation import rotate
 from app.store.keys_in_use import record_key
 from app.store.models import Letter
-from app.store.rotation import rotate
-from app.store.vault import open_vault
-from app.wiring import open_mailbox
+from app.wiring import open_services
 from tests.clock import FrozenClock
-from tests.web.asking import LETTER, asking, post, posted
+from tests.web.requests import LETTER, asking, post, posted
 
 pytestmark = pytest.mark.anyio
 
@@ -101,7 +101,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_full_disk(small_disk: Path, sqlite_template: Path, clock: FrozenClock, tmp_path: Path) -> None:
     shutil.copyfile(sqlite_template, small_disk / "mailbox.db")
     settings = Settings(database_url=f"sqlite://{small_disk}/mailbox.db", outbox_dir=tmp_path / "outbox")
-    async with open_mailbox(settings, clock) as mailbox, asking(mailbox) as client:
+    async with open_services(settings, clock) as services, asking(services) as client:
         await _assert_taken(client, clock)
         with (small_disk / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(b"\0" * 512):
@@ -117,7 +117,7 @@ async def test_a_full_disk(small_disk: Path, sqlite_template: Path, clock: Froze
 async def test_a_database_that_became_read_only(local_postgres_url: str, clock: FrozenClock, tmp_path: Path) -> None:
     settings = Settings(database_url=local_postgres_url, outbox_dir=tmp_path / "outbox")
     other = await asyncpg.connect(local_postgres_url)
-    async with open_mailbox(settings, clock) as mailbox, asking(mailbox) as client:
+    async with open_services(settings, clock) as services, asking(services) as client:
         await _assert_taken(client, clock)
         try:
             await other.execute("ALTER SYSTEM SET default_transaction_read_only = on")
@@ -148,7 +148,7 @@ async def test_a_newer_schema_is_refused_at_every_start(database_url: str) -> No
 
 async def test_a_key_that_another_process_began_to_seal_with(client: httpx.AsyncClient, clock: FrozenClock) -> None:
     await _assert_taken(client, clock)
-    new = Sealer([NEW])
+    new = Cipher([NEW])
     await connection().execute_query(f"INSERT INTO secrets (name, sealed) VALUES ('key {new.key_ids}', 'x')")
     await _assert_refused(client, clock, new.key_ids, state="keys")
 
@@ -167,31 +167,31 @@ async def test_a_rotation_broken_off_and_its_old_key_taken_away(
     def settings(*keys: str) -> Settings:
         return Settings(database_url=database_url, outbox_dir=tmp_path / "outbox", secret_key=keys)
 
-    async with open_mailbox(settings(OLD), clock) as mailbox, asking(mailbox) as client:
-        await record_key(mailbox.vault)  # as the server does when it starts
+    async with open_services(settings(OLD), clock) as services, asking(services) as client:
+        await record_key(services.cipher)  # as the server does when it starts
         for _ in range(5):
             await posted(client)
-    monkeypatch.setattr("app.store.rotation._BATCH", 3)
-    async with open_mailbox(settings(NEW, OLD), clock) as mailbox:
+    monkeypatch.setattr("app.store.key_rotation._BATCH", 3)
+    async with open_services(settings(NEW, OLD), clock) as services:
         with pytest.raises(Killed):
-            await rotate(mailbox.vault, Sealer([NEW, OLD]), die)
-    old = Sealer([OLD]).key_ids
+            await rotate(services.cipher, Cipher([NEW, OLD]), die)
+    old = Cipher([OLD]).key_ids
     with pytest.raises(KeyMissing, match=f"sealed with the key {old}, which it does not hold"):
-        async with open_mailbox(settings(NEW), clock):
+        async with open_services(settings(NEW), clock):
             pass
-    async with open_mailbox(settings(NEW, OLD), clock) as mailbox:
-        assert (await rotate(mailbox.vault, Sealer([NEW, OLD]), lambda _: None)).complete
-    async with open_mailbox(settings(NEW), clock):
+    async with open_services(settings(NEW, OLD), clock) as services:
+        assert (await rotate(services.cipher, Cipher([NEW, OLD]), lambda _: None)).complete
+    async with open_services(settings(NEW), clock):
         assert await Letter.all().count() == 5
 
 
 async def test_a_key_that_sealed_nothing_may_go(database_url: str, clock: FrozenClock) -> None:
     """A new key was put first, and taken back before anything came in."""
     async with connected(database_url):
-        await open_vault(Sealer([OLD]))
-        await record_key(await open_vault(Sealer([NEW, OLD])))
-    async with open_mailbox(Settings(database_url=database_url, secret_key=(OLD,)), clock) as mailbox:
-        assert await mailbox.readiness.faults() == []
+        await open_cipher(Cipher([OLD]))
+        await record_key(await open_cipher(Cipher([NEW, OLD])))
+    async with open_services(Settings(database_url=database_url, secret_key=(OLD,)), clock) as services:
+        assert await services.readiness.faults() == []
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ from starlette.types import Message
 from app.store.database import connection
 from app.store.models import Letter
 from app.web.app import create_app
-from app.wiring import Mailbox
-from tests.web.asking import LETTER, asking, post, posted
+from app.wiring import Services
+from tests.web.requests import LETTER, asking, post, posted
 
 pytestmark = pytest.mark.anyio
 
@@ -65,9 +65,9 @@ async def test_every_answer_has_the_headers(client: httpx.AsyncClient) -> None:
         assert "Traceback" not in answer.text
 
 
-async def test_transport_security_is_asked_for_behind_tls(mailbox: Mailbox) -> None:
-    settings = mailbox.settings.model_copy(update={"base_url": "https://letters.example.org"})
-    async with asking(mailbox, "https://letters.example.org", settings=settings) as client:
+async def test_transport_security_is_asked_for_behind_tls(services: Services) -> None:
+    settings = services.settings.model_copy(update={"base_url": "https://letters.example.org"})
+    async with asking(services, "https://letters.example.org", settings=settings) as client:
         assert (await client.get("/")).headers["strict-transport-security"] == "max-age=63072000"
 
 
@@ -95,9 +95,9 @@ async def test_no_page_holds_a_script_or_a_style_of_its_own(client: httpx.AsyncC
 @pytest.mark.parametrize(
     "host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "LOCALHOST", "letters.example.org", "nas.lan:80"]
 )
-async def test_known_hosts_are_answered(mailbox: Mailbox, host: str) -> None:
+async def test_known_hosts_are_answered(services: Services, host: str) -> None:
     known = {"base_url": "https://letters.example.org", "allowed_hosts": ("nas.lan",)}
-    async with asking(mailbox, settings=mailbox.settings.model_copy(update=known)) as client:
+    async with asking(services, settings=services.settings.model_copy(update=known)) as client:
         assert (await client.get("/", headers={"Host": host})).status_code == 200
 
 
@@ -149,10 +149,10 @@ async def test_only_our_own_pages_may_post(client: httpx.AsyncClient, headers: d
         ("localhost:8000", "http://localhost:8000", 303),
     ],
 )
-async def test_an_origin_is_ours_by_its_scheme_too(mailbox: Mailbox, host: str, origin: str, status: int) -> None:
+async def test_an_origin_is_ours_by_its_scheme_too(services: Services, host: str, origin: str, status: int) -> None:
     """TLS ends at a proxy that is not trusted here: the request itself came by http."""
     changed = {"base_url": "https://letters.example.org", "allowed_hosts": ("other.example.org",)}
-    async with asking(mailbox, settings=mailbox.settings.model_copy(update=changed)) as client:
+    async with asking(services, settings=services.settings.model_copy(update=changed)) as client:
         answer = await client.post("/letters", data=LETTER, headers={"Host": host, "Origin": origin})
         assert answer.status_code == status
 
@@ -181,10 +181,12 @@ async def test_under_admin_a_request_must_say_where_it_comes_from(client: httpx.
     assert (await client.post("/admin/login", data={})).status_code == 403
 
 
-async def test_the_documents_of_the_api_are_off_unless_switched_on(mailbox: Mailbox, client: httpx.AsyncClient) -> None:
+async def test_the_documents_of_the_api_are_off_unless_switched_on(
+    services: Services, client: httpx.AsyncClient
+) -> None:
     for path in ("/docs", "/redoc", "/openapi.json"):
         assert (await client.get(path)).status_code == 404
-    async with asking(mailbox, settings=mailbox.settings.model_copy(update={"api_docs": True})) as documented:
+    async with asking(services, settings=services.settings.model_copy(update={"api_docs": True})) as documented:
         paths = (await documented.get("/openapi.json")).json()["paths"]
     assert {"/api/letters", "/api/letters/{token}"} <= set(paths)
     assert all(path.startswith("/api/") for path in paths)
@@ -238,10 +240,10 @@ async def test_head_is_get_without_its_body(client: httpx.AsyncClient) -> None:
     assert answer.headers["content-length"] == str(len((await client.get("/")).content))
 
 
-async def _answered(mailbox: Mailbox, *told: Message) -> list[Message]:
+async def _answered(services: Services, *told: Message) -> list[Message]:
     """Post a form of which only this arrives, and return what is answered."""
-    app = create_app(mailbox.settings, mailbox.clock)
-    app.state.mailbox = mailbox
+    app = create_app(services.settings, services.clock)
+    app.state.services = services
     sent: list[Message] = []
     arriving = asyncio.Queue[Message]()
     for message in told:
@@ -259,14 +261,14 @@ async def _answered(mailbox: Mailbox, *told: Message) -> list[Message]:
 HALF = {"type": "http.request", "body": b"body=", "more_body": True}
 
 
-async def test_a_writer_who_hangs_up_breaks_nothing(mailbox: Mailbox, capsys: pytest.CaptureFixture[str]) -> None:
-    assert await _answered(mailbox, HALF, {"type": "http.disconnect"}) == []
+async def test_a_writer_who_hangs_up_breaks_nothing(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await _answered(services, HALF, {"type": "http.disconnect"}) == []
     assert "page broke" not in "".join(capsys.readouterr())
 
 
-async def test_a_body_that_never_ends_is_given_up(mailbox: Mailbox) -> None:
-    hurried = mailbox.settings.model_copy(update={"body_time": timedelta(milliseconds=20)})
-    start, body = await _answered(replace(mailbox, settings=hurried), HALF)
+async def test_a_body_that_never_ends_is_given_up(services: Services) -> None:
+    hurried = services.settings.model_copy(update={"request_timeout": timedelta(milliseconds=20)})
+    start, body = await _answered(replace(services, settings=hurried), HALF)
     assert start["status"] == 408
     assert (b"connection", b"close") in start["headers"]
     assert "That took too long" in body["body"].decode()

@@ -8,17 +8,17 @@ from urllib.parse import quote_from_bytes
 import httpx
 import pytest
 
-from app.delivery.bulk import BulkActions
+from app.delivery.bulk_actions import BulkActions
 from app.settings import Settings
 from app.store.accounts import create_account
-from app.web.forms import FIELDS, TRAP
+from app.web.admin.login_throttle import LoginThrottle
+from app.web.forms import FIELDS, HONEYPOT
 from app.web.schemas import ChangeIn, LetterIn
 from app.web.security import BODY_LIMIT
-from app.web.throttle import LoginThrottle
-from app.wiring import Mailbox
+from app.wiring import Services
 from tests.clock import FrozenClock
 from tests.stalls import STALL_LIMIT, longest_stall
-from tests.web.asking import BASE, LETTER, asking, posted
+from tests.web.requests import BASE, LETTER, asking, posted
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -63,7 +63,7 @@ ALPHABETS = {
     "queries": "a=1&",
 }
 FORMS = {
-    "/letters": (*FIELDS, TRAP),
+    "/letters": (*FIELDS, HONEYPOT),
     "/letters/look": (*FIELDS, "language"),
     "/letters/draft": ("recipient_email", "body", "timezone", "first_date"),
     "/letters/{token}/change": ("subject", "body", "sender_name", "second_date"),
@@ -157,9 +157,9 @@ class Asked:
 
 
 @pytest.fixture
-async def asked(mailbox: Mailbox, clock: FrozenClock) -> AsyncIterator[Asked]:
+async def asked(services: Services, clock: FrozenClock) -> AsyncIterator[Asked]:
     await create_account("admin", PASSWORD, clock.now())
-    async with asking(mailbox, BASE) as client:
+    async with asking(services, BASE) as client:
         app = client._transport.app  # type: ignore[attr-defined]
         app.state.wake_scan = lambda: None
         app.state.bulk_actions = BulkActions(clock, app.state.wake_scan)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.clock import FrozenClock
-from tests.web.admin.desk import HTTP, Desk, open_desk, sign_in
+from tests.web.admin.browser import HTTP, Desk, open_desk, sign_in
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ import httpx
 import pyotp
 import pytest
 
-from app.sealing import token_hash
+from app.crypto import token_hash
 from app.store.accounts import reset_password
+from app.store.audit_log import audit_entries
 from app.store.models import Account, Session
 from app.store.second_factor import is_on, remove
-from app.store.trail import entries
-from app.web.throttle import FREE_TRIES
+from app.web.admin.login_throttle import FREE_TRIES
 from tests.clock import FrozenClock
-from tests.web.admin.desk import HTTP, PASSWORD, Desk, open_desk, sign_in
+from tests.web.admin.browser import HTTP, PASSWORD, Desk, open_desk, sign_in
 
 pytestmark = pytest.mark.anyio
 
@@ -130,7 +130,7 @@ async def test_with_a_second_factor_the_password_alone_opens_nothing(
         await sign_in(browser)
         assert (await browser.post("/admin/login/code", data={"code": code})).status_code == 403  # was used
         assert (await browser.post("/admin/login/code", data={"code": codes[0]})).headers["location"] == "/admin"
-    assert [entry.action for entry in await entries()] == [
+    assert [entry.action for entry in await audit_entries()] == [
         *("sign_in", "recovery_code", "refused", "sign_in", "refused"),
         *("second_factor_on", "sign_in"),
     ]
@@ -220,4 +220,4 @@ async def test_one_sees_and_ends_one_s_other_sessions(desk: Desk, operator: http
         await operator.post("/admin/account/sessions/end")
         assert (await other.get("/admin")).headers["location"] == "/admin/login"
         assert (await operator.get("/admin/account")).text.count("last seen") == 1
-        assert (await entries())[0].action == "end_sessions"
+        assert (await audit_entries())[0].action == "end_sessions"

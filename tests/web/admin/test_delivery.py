@@ -6,11 +6,11 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from app.domain.status import Occasion, Outcome, Status
+from app.domain.status import AttemptResult, Occasion, Status
+from app.store.cipher import LETTER_COLUMNS
 from app.store.models import Delivery, Letter
-from app.store.vault import LETTER_COLUMNS
 from tests.clock import NEW_YEAR as NOW
-from tests.web.admin.desk import Desk
+from tests.web.admin.browser import Desk
 
 pytestmark = pytest.mark.anyio
 
@@ -21,8 +21,8 @@ async def _page(operator: httpx.AsyncClient, delivery: Delivery) -> str:
 
 async def test_a_delivery_tells_its_envelope_and_every_try(desk: Desk, operator: httpx.AsyncClient) -> None:
     failed = await desk.ledger.add(Status.FAILED, NOW)
-    await desk.ledger.attempt(failed, Outcome.TRANSIENT, 450, "slow <b>down</b>")
-    await desk.ledger.attempt(failed, Outcome.PERMANENT, 550, "nobody")
+    await desk.ledger.attempt(failed, AttemptResult.TRANSIENT, 450, "slow <b>down</b>")
+    await desk.ledger.attempt(failed, AttemptResult.PERMANENT, 550, "nobody")
     second = await Delivery.get(id=(await desk.ledger.add(Status.SCHEDULED, NOW, occasion=Occasion.SECOND)).id)
     await Delivery.filter(id=second.id).update(letter_id=failed.letter_id)
     text = await _page(operator, failed)

@@ -7,12 +7,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.domain.status import Occasion, Outcome, Status
-from app.store.leases import beat, register
+from app.domain.status import AttemptResult, Occasion, Status
 from app.store.models import Delivery
-from app.web.throttle import FREE_TRIES
+from app.store.workers import heartbeat, register
+from app.web.admin.login_throttle import FREE_TRIES
 from tests.clock import NEW_YEAR as NOW
-from tests.web.admin.desk import Desk, sign_in
+from tests.web.admin.browser import Desk, sign_in
 
 pytestmark = pytest.mark.anyio
 
@@ -32,11 +32,11 @@ async def test_the_desk_shows_what_comes_next_and_what_ended_last(desk: Desk, op
 async def test_the_desk_tells_of_a_mail_server_that_cannot_be_used(operator: httpx.AsyncClient) -> None:
     worker = uuid4()
     await register(worker, "host:1", NOW)
-    await beat(worker, NOW, "mail.example.org refused the login")
+    await heartbeat(worker, NOW, "mail.example.org refused the login")
     text = (await operator.get("/admin")).text
     assert "cannot be used by host:1" in text
     assert "mail.example.org refused the login" in text
-    await beat(worker, NOW)
+    await heartbeat(worker, NOW)
     assert "cannot be used by" not in (await operator.get("/admin")).text
 
 
@@ -54,7 +54,7 @@ async def test_neither_a_letter_nor_an_address_is_on_the_page(desk: Desk, operat
 
 async def test_what_a_server_said_is_shown_as_text(desk: Desk, operator: httpx.AsyncClient) -> None:
     failed = await desk.ledger.add(Status.FAILED, NOW)
-    await desk.ledger.attempt(failed, Outcome.PERMANENT, 550, "<script>alert(1)</script>")
+    await desk.ledger.attempt(failed, AttemptResult.PERMANENT, 550, "<script>alert(1)</script>")
     await Delivery.filter(id=failed.id).update(attempts=17)
     text = (await operator.get("/admin")).text
     assert "550 4.2.1 &lt;script&gt;alert(1)&lt;/script&gt;" in text

@@ -10,9 +10,9 @@ import pytest
 from app.store.accounts import ABSOLUTE, IDLE, create_account
 from app.store.models import Session
 from app.store.second_factor import new_secret, switch_on
-from app.web.throttle import FREE_TRIES, STRANGERS_A_MINUTE
+from app.web.admin.login_throttle import FREE_TRIES, STRANGERS_A_MINUTE
 from tests.clock import FrozenClock
-from tests.web.admin.desk import HTTP, PASSWORD, Desk, open_desk, sign_in
+from tests.web.admin.browser import HTTP, PASSWORD, Desk, open_desk, sign_in
 
 pytestmark = pytest.mark.anyio
 
@@ -181,7 +181,7 @@ async def test_who_guesses_codes_does_not_keep_out_a_browser_that_signed_in_befo
     desk: Desk, operator: httpx.AsyncClient, clock: FrozenClock
 ) -> None:
     secret = new_secret()
-    assert await switch_on(desk.vault, "admin", secret, pyotp.TOTP(secret).at(clock.now()), clock.now())
+    assert await switch_on(desk.cipher, "admin", secret, pyotp.TOTP(secret).at(clock.now()), clock.now())
     clock.advance(timedelta(seconds=30))
     async with desk.browser("198.51.100.1") as thief:
         await sign_in(thief)

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from app.web.admin.login_throttle import FREE_TRIES, LONGEST_WAIT, STRANGERS_A_MINUTE, LoginThrottle
 from app.web.clients import network
-from app.web.throttle import FREE_TRIES, LONGEST_WAIT, STRANGERS_A_MINUTE, LoginThrottle
 from tests.clock import FrozenClock
 
 SECOND = timedelta(seconds=1)

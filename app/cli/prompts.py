@@ -1,0 +1,39 @@
+"""What the commands share."""
+
+import os
+import pwd
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import typer
+
+from app.settings import Settings
+from app.store import pauses
+from app.store.audit_log import Operator
+from app.store.database import connected
+
+T = TypeVar("T")
+PAUSED = "Sending is paused: MAILBOX_PAUSED is on"
+_PAUSED_BY = "Sending is paused since {since:%Y-%m-%d %H:%M} UTC, by {who}; to go on: slow-mailbox resume"
+
+
+async def with_database(settings: Settings, question: Callable[[], Awaitable[T]]) -> T:
+    async with connected(settings.database_url):
+        return await question()
+
+
+def operator() -> Operator:
+    """Return whoever runs this command, by the name that the machine knows them by."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    return Operator(f"{name} (command line)")
+
+
+async def say_if_paused() -> bool:
+    """Tell who has paused sending, if anybody has; return whether."""
+    pause = await pauses.paused()
+    if pause:
+        typer.echo(_PAUSED_BY.format(since=pause.since, who=pause.who), err=True)
+    return pause is not None

@@ -1,0 +1,256 @@
+"""The file a worker leaves behind: where it lies, how its lines are written, and how they are read.
+
+A line is written before a message's final dot, and one when the server has answered it:
+
+    17 3f2a…
+    17 3f2a… 2027-01-01T09:00:00.000001+00:00 250 2.0.0 queued
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from app.domain.address import redacted
+from app.domain.retry import Reply
+
+Claim = tuple[int, UUID]
+"""A delivery's id and the token of one claim on it."""
+
+SUFFIX, DRAFT = ".answers", ".draft"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_HEADER = "slow-mailbox answers 3 boot {}\n"
+_LINE = re.compile(r"(\d+) ([0-9a-f]{32})(?: (\d{4}-\d\d-\d\dT[\d:.]+\+00:00) (\d{3}) (\d\.\d+\.\d+|-) (.*))?")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedReply:
+    """What the server said to a message, and when."""
+
+    at: datetime
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class JournalContents:
+    """What a worker's file tells. `whole`: a message that is not in `begun` was never begun."""
+
+    begun: frozenset[Claim]
+    answers: dict[Claim, RecordedReply]
+    whole: bool
+
+
+def path_of(folder: Path, worker: UUID) -> Path:
+    """Return where a worker's file lies."""
+    return folder / f"{worker}{SUFFIX}"
+
+
+def discard(path: Path) -> None:
+    """Take a worker's file away, and what it was made from."""
+    for each in (path, path.with_suffix(DRAFT)):
+        with contextlib.suppress(OSError):
+            each.unlink()
+
+
+def header() -> str:
+    """Return the first line, without which a file tells nothing of what it does not hold."""
+    return _HEADER.format(_boot_id())
+
+
+def begun_line(claim: Claim) -> str:
+    delivery, token = claim
+    return f"{delivery} {token.hex}\n"
+
+
+def answered_line(claim: Claim, at: datetime, reply: Reply) -> str:
+    delivery, token = claim
+    return f"{delivery} {token.hex} {at.isoformat()} {reply.code} {reply.enhanced or '-'} {redacted(reply.text)}\n"
+
+
+def parse(text: bytes, *, ended: bool) -> JournalContents:
+    """Read a file, `ended`: its worker lives no more. Incomplete and unknown lines are skipped.
+
+    A file from before the last boot may lack lines: they are not flushed to the disk.
+    """
+    first, *lines = text.decode(errors="replace").split("\n")[:-1] or [""]
+    found = [match for match in map(_LINE.fullmatch, lines) if match]
+    return JournalContents(
+        begun=frozenset(map(_claim, found)),
+        answers={_claim(line): _answer(line) for line in found if line[3]},
+        whole=ended and bool(_boot_id()) and f"{first}\n" == header(),
+    )
+
+
+def _claim(line: "re.Match[str]") -> Claim:
+    return int(line[1]), UUID(line[2])
+
+
+def _answer(line: "re.Match[str]") -> RecordedReply:
+    enhanced = "" if line[5] == "-" else line[5]
+    return RecordedReply(datetime.fromisoformat(line[3]), Reply(int(line[4]), enhanced, line[6], "body"))
+
+
+@lru_cache(1)
+def _boot_id() -> str:
+    """Return what this machine's run is known by: after a power cut it is another. Empty where unknown."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def read_journal(folder: Path, worker: UUID) -> JournalContents | None:
+    """Return what a worker has left here; None where there is nothing to be read."""
+    try:
+        with path_of(folder, worker).open("rb") as file:
+            ended = _unlocked(file.fileno())  # before it is read, or it might end in between
+            return parse(file.read(), ended=ended)
+    except OSError:
+        return None
+
+
+def orphaned_journals(folder: Path, alive: Collection[UUID]) -> set[UUID]:
+    """Return whose files lie here, of workers that are not `alive`, nor hold them open."""
+    found = {path: _worker(path) for suffix in (SUFFIX, DRAFT) for path in folder.glob(f"*{suffix}")}
+    return {worker for path, worker in found.items() if worker and _is_dead(path)} - set(alive)
+
+
+def _worker(path: Path) -> UUID | None:
+    try:
+        return UUID(path.stem)
+    except ValueError:
+        return None
+
+
+def _is_dead(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return _unlocked(file.fileno())
+    except OSError:
+        return False
+
+
+def _unlocked(file: int) -> bool:
+    """Whether nobody has the file open as its worker; shared, so that two who ask at once both hear it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+log = structlog.get_logger()
+
+_MOST = 1 << 20  # bytes; beyond it what is settled is left out
+
+
+class Journal:
+    """One worker's file, open for as long as it lives: a lock on it tells that it does.
+
+    Where the disk fails, the file is taken away: no file says nothing, a half one would say
+    something false.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path: Path | None = None
+        self._file: int | None = None
+        self._size = 0
+        self._failing = False
+        self._unsettled: dict[int, str] = {}
+
+    def open(self, worker: UUID) -> None:
+        """Begin the file of a worker, who may be the same process as before under another id."""
+        before, self._path = self._path, path_of(self._folder, worker)
+        self._rewrite()
+        if before:
+            discard(before)
+
+    def begin(self, claim: Claim) -> None:
+        """Write down that a message's final dot is about to be written."""
+        self._append(claim, begun_line(claim))
+
+    def answered(self, claim: Claim, at: datetime, reply: Reply) -> None:
+        """Write down what the server said to it."""
+        self._append(claim, answered_line(claim, at, reply))
+
+    def settled(self, deliveries: Iterable[int]) -> None:
+        """Forget what the ledger knows by now."""
+        for delivery in deliveries:
+            self._unsettled.pop(delivery, None)
+        if self._size > _MOST:
+            self._rewrite()
+
+    def mend(self) -> None:
+        """Try again to have a file, where the disk did not let us."""
+        if self._path and self._file is None:
+            self._rewrite()
+
+    def close(self, *, forget: bool) -> None:
+        """End; `forget` where the ledger knows everything, or else the file stays for who relieves us."""
+        if forget:
+            self._forget()
+        elif self._file is not None:
+            os.close(self._file)
+        self._file = self._path = None
+
+    def _append(self, claim: Claim, line: str) -> None:
+        delivery, _ = claim
+        self._unsettled[delivery] = self._unsettled.get(delivery, "") + line
+        if self._file is None:
+            return
+        try:
+            _append(self._file, line)
+            self._size += len(line)
+        except OSError as error:
+            self._fail(error)
+
+    def _rewrite(self) -> None:
+        """Make the file anew with what is unsettled, in one step; nothing is written meanwhile."""
+        if self._path is None:
+            return
+        text = header() + "".join(self._unsettled.values())
+        draft = self._path.with_suffix(DRAFT)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _append(file, text)
+                draft.rename(self._path)
+            except OSError:
+                os.close(file)
+                raise
+        except OSError as error:
+            self._fail(error)
+            return
+        if self._file is not None:
+            os.close(self._file)
+        self._file, self._size, self._failing = file, len(text), False
+
+    def _fail(self, error: OSError) -> None:
+        if not self._failing:
+            log.warning("answers cannot be kept on disk; a kill leaves more in doubt", error=error.strerror)
+        self._failing = True
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._path:
+            discard(self._path)
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
+
+
+def _append(file: int, text: str) -> None:
+    line = text.encode()
+    if os.write(file, line) != len(line):
+        raise OSError(0, "the disk is full")

@@ -1,0 +1,76 @@
+"""What an operator is to be told about: pure, from how the post office stands to what is wrong with it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+GRACE = timedelta(minutes=5)
+"""How long something must be wrong before anybody is told, and well before they are told that."""
+_ENOUGH = 20
+"""Deliveries that must have ended within the hour before their share of failures says anything."""
+
+
+class Alert(StrEnum):
+    """Something that an operator should know before the readers notice."""
+
+    STALLED = "stalled"
+    NO_SCHEDULER = "no_scheduler"
+    LATE = "late"
+    FAILING = "failing"
+    MAIL_SERVER = "mail_server"
+    UNCERTAIN = "uncertain"
+    CLOCK = "clock"
+    HEARTBEAT = "heartbeat"
+    """Each process tells of its own, without the ledger: it may be what is stuck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How the post office stands. Counts are those of the last hour.
+
+    `watched_since`: since when this process looks. `led_at`: when a scheduler was last seen to live.
+    `tried_at`: when the last attempt ended. `unanswered`: what is uncertain now, and tries whose
+    answer was lost. `trouble`: why the mail server cannot be used, or empty. `clock_deviation`: how
+    far this process's clock is ahead of the ledger while sending waits for that, or (negative) behind.
+    """
+
+    now: datetime
+    watched_since: datetime
+    paused: bool
+    led_at: datetime | None
+    oldest_due_at: datetime | None
+    tried_at: datetime | None
+    sent: int
+    failed: int
+    unanswered: int
+    trouble: str
+    clock_deviation: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """When to tell: how long the oldest due letter may wait, and how many in a hundred may fail."""
+
+    oldest: timedelta
+    failures: int
+
+
+def firing(stand: Snapshot, limits: Thresholds) -> set[Alert]:
+    """Return what is wrong. While sending is paused, waiting is not."""
+    waits = stand.now - stand.oldest_due_at if stand.oldest_due_at and not stand.paused else timedelta()
+    ended = stand.sent + stand.failed
+    wrong = {
+        Alert.STALLED: waits >= GRACE and _silent(stand, stand.tried_at) and not stand.trouble,
+        Alert.NO_SCHEDULER: _silent(stand, stand.led_at),
+        Alert.LATE: waits >= limits.oldest,
+        Alert.FAILING: ended >= _ENOUGH and stand.failed * 100 >= ended * limits.failures,
+        Alert.MAIL_SERVER: bool(stand.trouble),
+        Alert.UNCERTAIN: stand.unanswered > 0,
+        Alert.CLOCK: bool(stand.clock_deviation),
+    }
+    return {alarm for alarm, rings in wrong.items() if rings}
+
+
+def _silent(stand: Snapshot, last: datetime | None) -> bool:
+    """Whether nothing was seen for as long as anybody can be patient; we have not always looked."""
+    return stand.now - max(last or stand.watched_since, stand.watched_since) >= GRACE

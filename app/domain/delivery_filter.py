@@ -1,0 +1,140 @@
+"""Which deliveries are meant: what the list shows, what is exported, and what is done to all that match. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from app.domain.status import HeldReason, Occasion, Status
+
+COMING = (Status.SCHEDULED, Status.CLAIMED, Status.HELD, Status.UNCERTAIN)
+ENDED = (Status.SENT, Status.FAILED, Status.CANCELLED)
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998  # so that a day more or less, in any zone, is still a date
+_TO = re.compile(r"(address|domain)-([0-9a-f]{32})")
+_MESSAGE_ID = re.compile(r"<[^<>\s@\x00-\x1f\x7f-\x9f]{1,120}@[^<>\s@\x00-\x1f\x7f-\x9f]{1,120}>")
+
+_Kind = TypeVar("_Kind", bound=StrEnum)
+
+
+class FilterError(StrEnum):
+    """What is wrong with one part of a selection."""
+
+    UNKNOWN = "unknown"
+    NO_TIME = "no time"
+    ENDS_FIRST = "ends first"
+    NO_MESSAGE_ID = "no message id"
+
+
+class InvalidFilter(ValueError):
+    """Something asked for is none of ours; `flaws` says what, by the name it has in the query."""
+
+    def __init__(self, flaws: Mapping[str, FilterError]) -> None:
+        super().__init__(", ".join(flaws))
+        self.flaws = flaws
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """A delivery is meant if every part says so; a part that is not given does not narrow anything.
+
+    Every delivery has one place in time, its *moment*: when it is due while it is still to come, and
+    when it ended once it has. `since` is the first moment that is meant, `until` the first that is
+    not. `reasons` narrow what is held, and nothing else. At most one of the macs is given, of
+    `Vault.address_hmac` or `domain_hmac`: for whom it is, which for a notice is the writer, if we know
+    an address.
+    """
+
+    states: frozenset[Status] = frozenset(Status)
+    occasions: frozenset[Occasion] = frozenset(Occasion)
+    reasons: frozenset[HeldReason] = frozenset(HeldReason)
+    since: datetime | None = None
+    until: datetime | None = None
+    address_hmac: str = ""
+    domain_hmac: str = ""
+    message_id: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether only what has ended is meant, of which people look at the newest first."""
+        return self.states <= set(ENDED)
+
+    def query(self) -> list[tuple[str, str]]:
+        """Return what `read_selection` makes the same selection of; it holds no address."""
+        every, held_for_any = set(Status), self.reasons == set(HeldReason)
+        macs = (("address", self.address_hmac), ("domain", self.domain_hmac))
+        return [
+            *(
+                ("state", each.value)
+                for each in Status
+                if each in self.states and (self.states < every or not held_for_any)
+            ),
+            *(("occasion", each.value) for each in Occasion if each in self.occasions < set(Occasion)),
+            *(("reason", each.value) for each in HeldReason if each in self.reasons < set(HeldReason)),
+            *((name, _written(moment)) for name, moment in (("since", self.since), ("until", self.until)) if moment),
+            *(("to", f"{kind}-{mac}") for kind, mac in macs if mac),
+            *([("message_id", self.message_id)] if self.message_id else []),
+        ]
+
+    def __str__(self) -> str:
+        return urlencode(self.query())
+
+
+def read_filter(query: Iterable[tuple[str, str]], zone: ZoneInfo) -> DeliveryFilter:
+    """Return what a query asks for; a time without an offset is one of `zone`. Other names are left alone.
+
+    Who asks for reasons and for no state means what is held.
+
+    Raises Unselectable.
+    """
+    pairs = [(name, value.strip()) for name, value in query if value.strip()]
+    last, flaws = dict(pairs), dict[str, FilterError]()
+    reasons = frozenset(_read(HeldReason, "reason", pairs, flaws))
+    states = frozenset(_read(Status, "state", pairs, flaws)) or (
+        frozenset({Status.HELD}) if reasons else frozenset(Status)
+    )
+    occasions = frozenset(_read(Occasion, "occasion", pairs, flaws)) or frozenset(Occasion)
+    since, until = (_moment(name, last.get(name, ""), zone, flaws) for name in ("since", "until"))
+    if since and until and until <= since:
+        flaws["until"] = FilterError.ENDS_FIRST
+    to = _TO.fullmatch(last.get("to", ""))
+    if "to" in last and not to:
+        flaws["to"] = FilterError.UNKNOWN
+    message_id = last.get("message_id", "")
+    if message_id and not _MESSAGE_ID.fullmatch(message_id):
+        flaws["message_id"] = FilterError.NO_MESSAGE_ID
+    if flaws:
+        raise InvalidFilter(flaws)
+    macs = {f"{to[1]}_hmac": to[2]} if to else {}
+    return DeliveryFilter(
+        states, occasions, reasons or frozenset(HeldReason), since, until, message_id=message_id, **macs
+    )
+
+
+def _read(kind: type[_Kind], name: str, pairs: list[tuple[str, str]], flaws: dict[str, FilterError]) -> list[_Kind]:
+    asked = [value for key, value in pairs if key == name]
+    known = [each for each in kind if each in asked]
+    if len(known) < len(set(asked)):
+        flaws[name] = FilterError.UNKNOWN
+    return known
+
+
+def _moment(name: str, text: str, zone: ZoneInfo, flaws: dict[str, FilterError]) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min  # noqa: DTZ901 - is refused below
+    if not _FIRST_YEAR < moment.year < _LAST_YEAR:
+        flaws[name] = FilterError.NO_TIME
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="auto").removesuffix(":00") + "Z"

@@ -1,0 +1,140 @@
+"""A kind of message with everything in its place but the letter's own values.
+
+`EmailMessage`, Jinja and css-inline take some milliseconds for one message. So they write each
+kind once, with a mark where a value belongs; the marks become the fields of a %-format, which a
+letter fills in microseconds. No mark is ever looked for in a person's text.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from urllib.parse import urlsplit
+
+from css_inline import CSSInliner
+from pybase64 import encodebytes
+
+from app.domain.status import Occasion
+from app.mail import headers
+from app.templating import render
+
+ENTRY = ("page_url", "reader", "written")
+"""What a list of letters says of each; as a value, with `_` and its number behind it."""
+
+_POLICY = policy.SMTP.clone(max_line_length=76)  # RFC 2045 §6.8
+_BOUNDARY = "=_slow_mailbox"  # never a line of base64: two hyphens stand before it
+_STYLES = CSSInliner(load_remote_stylesheets=False)
+_MARK = re.compile("\ue000([a-z_0-9]+)\ue001")
+_ENTITIES = ((b"&", b"&amp;"), (b"<", b"&lt;"), (b">", b"&gt;"), (b'"', b"&#34;"), (b"'", b"&#39;"))
+_OPEN_FIELD = re.compile(rb"(?m)^(Date|To|Subject|Message-ID|List-Unsubscribe): [^\r]*")
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTemplate:
+    """The %-formats of one kind of message; each wants the values that its template names."""
+
+    subject: str
+    text: bytes
+    html: bytes
+    message: bytes
+    lines: Mapping[str, bytes]
+    """The names of the values these want, as text and as octets; all but `body`, which is no single line."""
+
+    def fill(self, values: Mapping[str, str], *, to: bytes, date: str, message_id: str) -> bytes:
+        """Return the finished message.
+
+        `values` are plain text; `body` has CRLF line ends, and the others are single lines. `to`,
+        `date` and `message_id` stand in their fields as they are.
+        """
+        title, body = self.subject % values, values.get("body", "").encode()
+        lines = "\n".join([title, *[values[name] for name in self.lines]]).encode()
+        return self.message % {
+            b"Date": date.encode(),
+            b"To": to,
+            b"Subject": headers.unstructured(title),
+            b"Message-ID": message_id.encode(),
+            b"List-Unsubscribe": f"<{values.get('stop_url') or values.get('mailbox_url', '')}>".encode(),
+            b"text": _base64(self.text % self._named(body, lines)),
+            b"html": _base64(self.html % self._named(_escaped(body), _escaped(lines))),
+        }
+
+    def _named(self, body: bytes, lines: bytes) -> dict[bytes, bytes]:
+        """Return values by the names of the formats. Cutting them apart costs less than encoding and escaping each."""
+        title, *values = lines.split(b"\n")
+        return {b"body": body, b"title": title, **dict(zip(self.lines.values(), values, strict=True))}
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFactory:
+    """What is the same in every mail of an operator: who sends it, and `values` of the templates."""
+
+    sender: Address
+    reply_to: str
+    values: Mapping[str, str]
+
+    def skeleton(
+        self, occasion: Occasion, language: str, present: Iterable[str], absent: Iterable[str]
+    ) -> MessageTemplate:
+        """Return the skeleton for the letters of a language that have the values `present`."""
+        folder = f"emails/{occasion if occasion.is_notice else 'letter'}"
+        marks = {name: f"\ue000{name}\ue001" for name in ("title", *present)}
+        common = {"occasion": occasion, "entries": _entries(marks)}
+        values = {**self.values, **dict.fromkeys(absent, ""), **marks, **common}
+        return MessageTemplate(
+            subject=_opened(render(f"{folder}/subject.txt", language, **values).strip()).decode(),
+            text=_opened(render(f"{folder}/body.txt", language, **values)),
+            html=_opened(_STYLES.inline(render(f"{folder}/body.html", language, **values))),
+            message=self._message(can_be_stopped=not marks.keys().isdisjoint(("stop_url", "mailbox_url"))),
+            lines={name: name.encode() for name in marks if name not in ("title", "body")},
+        )
+
+    def _message(self, *, can_be_stopped: bool) -> bytes:
+        """Return the %-format of a message of two parts, written by the standard library."""
+        message = EmailMessage(_POLICY)
+        message["Date"] = "Thu, 01 Jan 1970 00:00:00 +0000"
+        message["From"] = self.sender
+        if self.reply_to:
+            message["Reply-To"] = self.reply_to
+        message["To"] = "reader@example.org"
+        message["Subject"] = "A letter"
+        message["Message-ID"] = "<letter@example.org>"
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5
+        message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
+        if can_be_stopped and urlsplit(self.values["origin"]).scheme == "https":  # row E7
+            message["List-Id"] = f"<slow-mailbox.{self.sender.domain}>"  # RFC 2919
+            message["List-Unsubscribe"] = "<https://example.org>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058
+        message.set_content("text", cte="base64")
+        message.add_alternative("html", subtype="html", cte="base64")
+        message.set_boundary(_BOUNDARY)
+        for each in message.iter_parts():
+            del each["MIME-Version"]  # the whole has one
+        written = _OPEN_FIELD.sub(rb"\1: %(\1)s", message.as_bytes().replace(b"%", b"%%"))
+        for part in ("text", "html"):
+            written = written.replace(_base64(f"{part}\r\n".encode()), f"%({part})s".encode())
+        return written
+
+
+def _entries(marks: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the marks of a list's values, which are numbered, an entry each."""
+    count = sum(name.startswith(f"{ENTRY[0]}_") for name in marks)
+    return [{name: marks[f"{name}_{number}"] for name in ENTRY} for number in range(count)]
+
+
+def _opened(rendered: str) -> bytes:
+    """Turn the marks of a rendered template into the fields of a %-format."""
+    return _MARK.sub(r"%(\1)s", rendered.replace("%", "%%").replace("\n", "\r\n")).encode()
+
+
+def _base64(octets: bytes) -> bytes:
+    """Return octets as lines of base64, which encodebytes makes as long as a mail has them."""
+    return encodebytes(octets)[:-1].replace(b"\n", b"\r\n")
+
+
+def _escaped(octets: bytes) -> bytes:
+    """Return UTF-8 as `markupsafe.escape` has it: a text that is encoded already is not encoded once more."""
+    for mark, entity in _ENTITIES:
+        octets = octets.replace(mark, entity)
+    return octets

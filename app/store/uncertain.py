@@ -1,0 +1,161 @@
+"""The edges of what is uncertain that no person decides, and who claims; operators' are in `edges.py`."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from tortoise.expressions import Subquery
+
+from app.domain.address import redacted
+from app.domain.retry import Reply
+from app.domain.status import AttemptResult, Status
+from app.errors import MailboxError
+from app.store.database import as_parameter, connection, transaction
+from app.store.execution import retried
+from app.store.models import Attempt, Delivery
+from app.store.sql import statements
+
+RESEND_LIMIT = 5
+"""How often an unanswered delivery is sent again before it waits for the operator."""
+
+
+async def resend_uncertain(now: datetime) -> list[int]:
+    """Schedule again what was handed over without an answer, under its own Message-ID.
+
+    What its writer has called back meanwhile is not sent again. Each of these may double a
+    letter, so after RESEND_LIMIT the delivery stays uncertain until
+    the operator decides. Returns which.
+    """
+    moment = as_parameter(now)
+    resent = await connection().execute_query_dict(statements().resend, [moment, moment, RESEND_LIMIT])
+    return [row["id"] for row in resent]
+
+
+@retried
+async def settle_late_reply(delivery: int, token: UUID, at: datetime, reply: Reply) -> bool:
+    """Settle as sent what is uncertain about one claim, once its answer was found. False: it is not, or no more."""
+    tries = Attempt.filter(delivery_id=delivery, claim_token=token, outcome=AttemptResult.UNANSWERED)
+    async with transaction():
+        doubtful = Delivery.filter(id__in=Subquery(tries.values("delivery_id")), status=Status.UNCERTAIN)
+        if not await doubtful.update(status=Status.SENT, status_at=at, sent_at=at):
+            return False
+        lost = await tries.get()
+        await Attempt.create(
+            delivery_id=delivery,
+            claim_token=uuid4(),
+            worker_name=lost.worker_name,
+            started_at=lost.started_at,
+            handed_over_at=lost.handed_over_at,
+            ended_at=at,
+            outcome=AttemptResult.ACCEPTED,
+            code=reply.code,
+            enhanced=reply.enhanced,
+            answer=redacted(reply.text),
+        )
+    return True
+
+
+async def workers_with_claims() -> list[str]:
+    """Return the names of the workers that have deliveries claimed at this moment."""
+    claims = Delivery.filter(status=Status.CLAIMED).distinct()
+    return sorted(str(name) for name in await claims.values_list("claimed_by__name", flat=True))
+
+
+_MESSAGE_ID = re.compile(r"<[A-Za-z0-9_-]{22}@[A-Za-z0-9.-]+>")
+# Postfix names a Message-ID as soon as it has read it; its queue manager speaks when it has the whole message.
+_BEGUN = re.compile(r"/cleanup\[\d+\]: (\w+): message-id=")
+_TAKEN = re.compile(r"/qmgr\[\d+\]: (\w+): from=<")
+_LINE_LIMIT = 65_536  # characters; a file may be one line
+_BATCH = 500
+_DECIDABLE = (Status.UNCERTAIN, Status.HELD)
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What came of it. `settled`: were uncertain or held, and are sent now.
+
+    `received`: Message-IDs of ours that were found; `unknown`: those that no delivery has;
+    `left`: those that are neither sent nor could be settled, by state. A scheduled one among them
+    would be sent again: hold it first.
+    """
+
+    received: int = 0
+    unknown: int = 0
+    settled: int = 0
+    left: Counter[str] = field(default_factory=Counter)
+
+
+def message_ids(source: Path) -> Iterator[str]:
+    """Return the Message-IDs of ours in a log file, or in a folder of messages and all below it.
+
+    What Postfix began to read and did not get to its end is left out. Raises MailboxError where it cannot be read.
+    """
+    try:
+        files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+        seen: set[str] = set()
+        for path in files:
+            with path.open(errors="replace") as log:
+                for message_id in _received(iter(partial(log.readline, _LINE_LIMIT), "")):
+                    if message_id not in seen:
+                        seen.add(message_id)
+                        yield message_id
+    except OSError as error:
+        raise MailboxError(f"{source} cannot be read: {error.strerror}") from None
+
+
+def _received(lines: Iterable[str]) -> Iterator[str]:
+    begun: dict[str, list[str]] = {}  # by Postfix's name for the message
+    for line in lines:
+        found = _MESSAGE_ID.findall(line)
+        if taken := _TAKEN.search(line):
+            yield from begun.pop(taken[1], ())
+        elif not (beginning := _BEGUN.search(line)):
+            yield from found
+        elif found:
+            begun[beginning[1]] = found
+
+
+async def reconcile(received: Iterable[str], now: datetime) -> Reconciliation:
+    """Mark as sent what is uncertain or held here and was received there. Twice is the same as once."""
+    result = Reconciliation()
+    remaining = iter(received)
+    while batch := list(islice(remaining, _BATCH)):
+        await _reconcile(batch, now, result)
+    return result
+
+
+async def _reconcile(batch: Sequence[str], now: datetime, result: Reconciliation) -> None:
+    known = await Delivery.filter(message_id__in=batch)
+    result.received += len(batch)
+    result.unknown += len(batch) - len(known)
+    for delivery in known:
+        if delivery.status in _DECIDABLE and await _settle(delivery, now):
+            result.settled += 1
+        elif delivery.status is not Status.SENT:
+            result.left[delivery.status] += 1
+
+
+@retried
+async def _settle(delivery: Delivery, now: datetime) -> bool:
+    """Move one on, unless somebody else has moved it since it was read."""
+    async with transaction():
+        unmoved = Delivery.filter(id=delivery.id, status=delivery.status)
+        if not await unmoved.update(status=Status.SENT, status_at=now, sent_at=now, held_reason=None):
+            return False
+        await Attempt.create(
+            delivery_id=delivery.id,
+            claim_token=uuid4(),
+            worker_name="audit",
+            started_at=now,
+            handed_over_at=now,
+            ended_at=now,
+            outcome=AttemptResult.ACCEPTED,
+            answer="shown by the mail server's log",
+        )
+    return True

@@ -1,0 +1,162 @@
+"""The reader's side of the ledger: stopping a letter, blocking an address, and taking either back."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from tortoise.expressions import Q, Subquery
+
+from app.crypto import token_hash
+from app.domain.address import masked
+from app.domain.status import HeldReason, Status
+from app.errors import LetterNotFound
+from app.store.cipher import LetterCipher
+from app.store.database import transaction
+from app.store.execution import retried
+from app.store.letters import letter_by
+from app.store.models import BlockedAddress, Delivery, Letter
+from app.store.sql import lock_deliveries
+
+# What the operator holds stays theirs: taking a stop back must not release it.
+_WAITING = Q(status=Status.SCHEDULED) | Q(
+    status=Status.HELD, held_reason__in=[reason for reason in HeldReason if reason is not HeldReason.OPERATOR]
+)
+
+
+class SecondArrival(StrEnum):
+    """Whether a letter comes to its reader again."""
+
+    WAITS = "waits"
+    LEAVES = "leaves"
+    STOPPED = "stopped"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedLetter:
+    """A letter as its reader's page shows it, and nothing of what it says.
+
+    `address` is the reader's, masked; empty where the letter has been purged. `again_at` is when it
+    comes, or would come, once more. `stopped`: its reader asked for that; `resumable`: and may still
+    take it back.
+    """
+
+    address: str
+    timezone: str
+    written_at: datetime
+    coming: SecondArrival
+    again_at: datetime | None
+    stopped: bool
+    resumable: bool
+    blocked: bool
+
+
+async def received(cipher: LetterCipher, token: str, now: datetime) -> ReceivedLetter:
+    """Return the letter of a reader's link.
+
+    Raises LetterNotFound where there is none, KeyMissing where its address cannot be opened.
+    """
+    letter = await _by_token(token)
+    address = cipher.open_column(letter.id, letter.revision, "recipient_email", letter.recipient_email_sealed)
+    deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("due_at")
+    coming, delivery = _coming(letter, deliveries)
+    return ReceivedLetter(
+        address=masked(address) if address else "",
+        timezone=letter.timezone,
+        written_at=letter.written_at,
+        coming=coming,
+        again_at=delivery.due_at if delivery else None,
+        stopped=letter.stopped_at is not None,
+        resumable=letter.purged_at is None and any(_resumable(letter, each, now) for each in deliveries),
+        blocked=await is_blocked(letter.recipient_hmac),
+    )
+
+
+@retried
+async def stop(token: str, now: datetime) -> None:
+    """Cancel what is still to come of a letter; what is under way now is not tried again. Twice is once.
+
+    Raises LetterNotFound.
+    """
+    letter = await _by_token(token)
+    async with transaction():
+        await lock_deliveries(Delivery.filter(letter_id=letter.id))
+        if await Letter.filter(id=letter.id, stopped_at=None).update(stopped_at=now):
+            waiting = Delivery.filter(_WAITING, letter_id=letter.id, notice=False)
+            await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None)
+
+
+@retried
+async def resume(token: str, now: datetime) -> None:
+    """Take a stop back, as long as what it cancelled is not overdue; what others cancelled stays so.
+
+    Raises LetterNotFound, where the letter has been purged too: there is nothing left to bring.
+    """
+    letter = await _by_token(token)
+    async with transaction():
+        await lock_deliveries(Delivery.filter(letter_id=letter.id))
+        stopped = Delivery.filter(letter_id=letter.id, status=Status.CANCELLED, status_at=letter.stopped_at)
+        coming = stopped.filter(notice=False, due_at__gt=now)
+        revived = await coming.filter(awaited_hmac=None).update(status=Status.SCHEDULED, status_at=now)
+        unconfirmed = {"status": Status.HELD, "status_at": now, "held_reason": HeldReason.UNCONFIRMED}
+        revived += await coming.exclude(awaited_hmac=None).update(**unconfirmed)
+        if revived and not await Letter.filter(id=letter.id, purged_at=None).update(stopped_at=None):
+            raise LetterNotFound("this letter has been purged")
+
+
+async def block(token: str, now: datetime) -> None:
+    """Have nothing sent any more to the address a letter went to. Twice is once. Raises LetterNotFound."""
+    await block_address((await _by_token(token)).recipient_hmac, now)
+
+
+async def unblock(token: str, now: datetime) -> None:
+    """Take a block back. Raises LetterNotFound."""
+    await unblock_address((await _by_token(token)).recipient_hmac, now)
+
+
+async def _by_token(token: str) -> Letter:
+    return await letter_by(reader_token_hash=token_hash(token))
+
+
+def _coming(letter: Letter, deliveries: list[Delivery]) -> tuple[SecondArrival, Delivery | None]:
+    """Return whether a letter comes again, and which delivery says so."""
+    for delivery in deliveries:
+        if delivery.status in (Status.SCHEDULED, Status.HELD):
+            return (SecondArrival.STOPPED if letter.stopped_at else SecondArrival.WAITS), delivery
+        if delivery.status in (Status.CLAIMED, Status.UNCERTAIN):
+            return SecondArrival.LEAVES, delivery
+        if delivery.status is Status.CANCELLED and delivery.status_at == letter.stopped_at:
+            return SecondArrival.STOPPED, delivery
+    return SecondArrival.NEVER, None
+
+
+def _resumable(letter: Letter, delivery: Delivery, now: datetime) -> bool:
+    return delivery.status is Status.CANCELLED and delivery.status_at == letter.stopped_at and delivery.due_at > now
+
+
+async def is_blocked(mac: str) -> bool:
+    """Return whether nothing may be sent to an address."""
+    return await BlockedAddress.exists(mac=mac)
+
+
+async def block_address(mac: str, now: datetime) -> None:
+    """Have nothing sent any more to an address. Twice is once.
+
+    It shows only when a letter or a notice is due, and is held then: nobody learns of it by
+    writing to that address (P3).
+    """
+    await BlockedAddress.bulk_create([BlockedAddress(mac=mac, since=now)], ignore_conflicts=True)
+
+
+@retried
+async def unblock_address(mac: str, now: datetime) -> None:
+    """Take that back: what it held is due now, but for letters that were stopped."""
+    async with transaction():
+        await BlockedAddress.filter(mac=mac).delete()
+        letters = Subquery(Letter.filter(recipient_hmac=mac, stopped_at=None).values("id"))
+        ours = Q(sender_hmac=mac) | Q(sender_hmac=None, recipient_hmac=mac)
+        notices = Subquery(Letter.filter(ours).values("id"))
+        theirs = Q(letter_id__in=letters, notice=False) | Q(letter_id__in=notices, notice=True)
+        held = Delivery.filter(theirs, status=Status.HELD, held_reason=HeldReason.BLOCKED)
+        ids = [found.id for found in await lock_deliveries(held.only("id"))]
+        await Delivery.filter(id__in=ids).update(status=Status.SCHEDULED, status_at=now, due_at=now, held_reason=None)

@@ -1,0 +1,140 @@
+"""Giving a letter another address: a form, a question, and then it is done."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import APIRouter, BackgroundTasks, Depends
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+
+from app.domain.status import Status
+from app.errors import LeavingJustNow, NotCorrectable, TooMany
+from app.store.letters import StoredLetter
+from app.web.api import letter_json
+from app.web.clients import networks_of
+from app.web.error_pages import error_response
+from app.web.form_parsing import FormValues, JsonRoute
+from app.web.forms import N_, FieldError, FormError, read_recipient
+from app.web.language import language_of
+from app.web.limits import limit_changes, limit_misses, limit_posts, words_of
+from app.web.pages import CurrentServices, page, send_notices
+from app.web.schemas import LetterOut, problems
+
+router = APIRouter(prefix="/letters/{token}/address", include_in_schema=False)
+api = APIRouter(
+    prefix="/api/letters/{token}/address",
+    tags=["letters"],
+    route_class=JsonRoute,
+    responses=problems(400, 403, 404, 409, 413, 422, 429, 503),
+)
+
+_SAME = FieldError(N_("The letter goes to this address already."))
+_LEAVING = (
+    N_("It is leaving at this very moment"),
+    N_("The letter is being handed over just now, so nothing was changed. Please look again in a minute."),
+)
+_TOO_LATE = (
+    N_("It is too late for another address"),
+    N_("Nothing of this letter is still to come: it has left, or has been called off."),
+)
+
+
+class AddressIn(BaseModel):
+    """Where a letter is to go instead; the old address learns nothing of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipient_email: str = Field(description="As in a new letter.")
+    recipient_name: str | None = Field(None, description="Left out or null: it stays as it was.")
+
+
+def can_be_corrected(letter: StoredLetter) -> bool:
+    """Return whether anything of a letter is still to come, and its reader has not stopped it."""
+    waiting = (Status.SCHEDULED, Status.HELD, Status.FAILED, Status.CLAIMED)
+    stopped = any(delivery.stopped for delivery in letter.deliveries)
+    return not stopped and any(delivery.status in waiting for delivery in letter.deliveries)
+
+
+@router.get("", name="ask for address", dependencies=[Depends(limit_misses)])
+async def show_address_form(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
+    letter = await services.letters.find(token)
+    if not can_be_corrected(letter):
+        raise NotCorrectable("nothing of this letter is still to come")
+    return _form(request, token, letter, {"recipient_name": letter.draft.recipient_name})
+
+
+@router.post("", name="correct address", dependencies=[Depends(limit_changes)])
+async def change_address(request: Request, services: CurrentServices, token: str, typed: FormValues) -> Response:
+    """Ask whether it is right, and do it when the answer is yes."""
+    letter = await services.letters.find(token)
+    try:
+        address, name = _read(letter, typed)
+        if typed.get("sure") != "yes":
+            return page(request, "pages/readdress.html", token=token, letter=letter, address=address, name=name)
+        await limit_posts(request)
+        await services.corrections.by_link(token, address, name, services.clock.now(), networks_of(request))
+    except FormError as rejected:
+        errors = rejected.words(language_of(request))
+        return _form(request, token, letter, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=errors)
+    except TooMany as error:
+        notice = words_of(error, language_of(request))
+        answer = _form(request, token, letter, typed, HTTPStatus.TOO_MANY_REQUESTS, notice=notice)
+        answer.headers["Retry-After"] = str(error.seconds)
+        return answer
+    question = BackgroundTask(send_notices, request)
+    return RedirectResponse(f"/letters/{token}", HTTPStatus.SEE_OTHER, background=question)
+
+
+@api.put("", name="api correct address", summary="Correct the address", dependencies=[Depends(limit_changes)])
+async def change_address_json(
+    request: Request, services: CurrentServices, token: str, correction: AddressIn, background: BackgroundTasks
+) -> LetterOut:
+    """Send what is still to come of a letter to another address; 409 where nothing is, or it is leaving just now."""
+    letter = await services.letters.find(token)
+    await limit_posts(request)
+    address, name = _read(letter, correction.model_dump(exclude_none=True))
+    await services.corrections.by_link(
+        token,
+        address,
+        None if correction.recipient_name is None else name,
+        services.clock.now(),
+        networks_of(request),
+    )
+    background.add_task(send_notices, request)
+    return await letter_json(token, services)
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    words = _LEAVING if isinstance(error, LeavingJustNow) else _TOO_LATE
+    return error_response(request, HTTPStatus.CONFLICT, words=words)
+
+
+def _read(letter: StoredLetter, typed: Mapping[str, str]) -> tuple[str, str]:
+    address, name = read_recipient(typed)
+    if address == letter.draft.recipient_email:
+        raise FormError({"recipient_email": _SAME})
+    return address, name
+
+
+def _form(
+    request: Request,
+    token: str,
+    letter: StoredLetter,
+    typed: Mapping[str, str],
+    status: int = HTTPStatus.OK,
+    *,
+    errors: Mapping[str, str] | None = None,
+    notice: str = "",
+) -> HTMLResponse:
+    return page(
+        request,
+        "pages/address.html",
+        status,
+        token=token,
+        letter=letter,
+        typed={name: typed.get(name, "") for name in ("recipient_email", "recipient_name")},
+        errors=errors or {},
+        notice=notice,
+    )

@@ -1,0 +1,41 @@
+"""The page of what operators did."""
+
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from starlette.requests import Request
+
+from app.domain.delivery_filter import DeliveryFilter, read_filter
+from app.domain.status import Action, Event
+from app.store.audit_log import PAGE, AuditEntry, audit_entries
+from app.web.admin.base import SignedIn, admin_page
+from app.web.pages import CurrentServices
+
+router = APIRouter(prefix="/admin/trail", include_in_schema=False)
+
+_LARGEST_ID = 2**63 - 1
+
+
+@router.get("", name="trail")
+async def show_audit_log(
+    request: Request, account: SignedIn, services: CurrentServices, before: int = _LARGEST_ID
+) -> Response:
+    found = await audit_entries(min(max(before, 1), _LARGEST_ID), PAGE + 1)
+    shown = found[:PAGE]
+    return admin_page(
+        request,
+        "admin/trail.html",
+        account,
+        entries=[(entry, _described(entry, services)) for entry in shown],
+        further=shown[-1].id if len(found) > PAGE else None,
+    )
+
+
+def _described(entry: AuditEntry, services: CurrentServices) -> DeliveryFilter | list[str] | None:
+    """Return the selection or the ids that an action on deliveries was for; None: its subject says it in words."""
+    if entry.action != Event.EXPORT and (entry.action not in set(Action) or entry.asked is None):
+        return None
+    if entry.subject[:1].isdigit():
+        return entry.subject.split(", ")
+    return read_filter(parse_qsl(entry.subject), services.settings.zone)

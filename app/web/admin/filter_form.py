@@ -1,0 +1,137 @@
+"""The form by which deliveries are found: from what was typed to a selection, and back."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from app.domain.delivery_filter import COMING, ENDED, DeliveryFilter, FilterError, InvalidFilter, read_filter
+from app.domain.status import HeldReason, Occasion, Status
+from app.store.cipher import LetterCipher
+from app.web.forms import N_, FieldError, read_address
+
+PRESETS = {"": (), "coming": COMING, "ended": ENDED, "waiting": (Status.HELD, Status.UNCERTAIN, Status.FAILED)}
+"""The states that are most often looked at together."""
+
+_WORDS = {
+    FilterError.UNKNOWN: FieldError(N_("This is none of the choices. Please choose again.")),
+    FilterError.NO_TIME: FieldError(N_("This is no time, such as 2026-01-31 18:30.")),
+    FilterError.ENDS_FIRST: FieldError(N_("The end has to be later than the beginning.")),
+    FilterError.NO_MESSAGE_ID: FieldError(N_("This is no Message-ID, such as <abc@example.com>.")),
+}
+_NOBODY = FieldError(N_("This is neither an address nor a domain, such as name@example.com or example.com."))
+_FIELDS = ("since", "until", "whom", "to", "message_id", "order")
+_ORDERS = ("earliest", "latest")
+
+_Kind = TypeVar("_Kind", bound=StrEnum)
+Pairs = Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class FilterForm:
+    """The form as it stands. `selection` is None where something in it is wrong; `faults` says what, by field."""
+
+    typed: dict[str, str]
+    states: frozenset[str]
+    occasions: frozenset[str]
+    reasons: frozenset[str]
+    selection: DeliveryFilter | None
+    faults: dict[str, FieldError]
+
+    @property
+    def falling(self) -> bool:
+        """Whether the latest in time come first: as was asked for, else where all of them have ended."""
+        order, selection = self.typed["order"], self.selection
+        return order == "latest" if order else selection is not None and selection.has_ended
+
+    @property
+    def preset(self) -> str | None:
+        """The name among PRESETS of the states that are meant."""
+        return next((name for name, states in PRESETS.items() if self.states == set(states)), None)
+
+    def query(self, **changed: Iterable[str]) -> str:
+        """Return the query of this list, with some of its names given other values, or none."""
+        pairs = self.selection.query() if self.selection else []
+        if self.typed["order"]:
+            pairs.append(("order", self.typed["order"]))
+        kept = [pair for pair in pairs if pair[0] not in changed]
+        return urlencode([*kept, *((name, value) for name, values in changed.items() for value in values)])
+
+
+def filter_from_query(query: Pairs, zone: ZoneInfo) -> FilterForm:
+    """Return the form for the query of a page."""
+    pairs = list(query)
+    try:
+        selection = read_filter(pairs, zone)
+    except InvalidFilter as refused:
+        return _refused(pairs, {name: _WORDS[flaw] for name, flaw in refused.flaws.items()})
+    written = {
+        "since": _local(selection.since, zone),
+        "until": _local(selection.until, zone),
+        "to": dict(selection.query()).get("to", ""),
+        "message_id": selection.message_id,
+        "order": order if (order := dict(pairs).get("order", "")) in _ORDERS else "",
+    }
+    return FilterForm(
+        typed=dict.fromkeys(_FIELDS, "") | written,
+        states=_narrowed(selection.states, Status),
+        occasions=_narrowed(selection.occasions, Occasion),
+        reasons=_narrowed(selection.reasons, HeldReason),
+        selection=selection,
+        faults={},
+    )
+
+
+def filter_from_form(form: Pairs, zone: ZoneInfo, cipher: LetterCipher) -> FilterForm:
+    """Return what a form asks for; an address in it is only known by its HMAC from here on."""
+    pairs = [(name, value.strip()) for name, value in form]
+    values = dict(pairs)
+    asked = [(name, _in_brackets(value) if name == "message_id" else value) for name, value in pairs]
+    faults: dict[str, FieldError] = {}
+    if whom := values.get("whom"):
+        to = _to(whom, cipher)
+        asked = [pair for pair in asked if pair[0] != "to"]
+        if to:
+            asked.append(("to", to))
+        else:
+            faults["whom"] = _NOBODY
+    sought = filter_from_query(asked, zone)
+    return _refused(pairs, sought.faults | faults) if faults or sought.faults else sought
+
+
+def _refused(pairs: list[tuple[str, str]], faults: dict[str, FieldError]) -> FilterForm:
+    values = dict(pairs)
+    return FilterForm(
+        typed={name: values.get(name, "") for name in _FIELDS},
+        states=frozenset(value for name, value in pairs if name == "state"),
+        occasions=frozenset(value for name, value in pairs if name == "occasion"),
+        reasons=frozenset(value for name, value in pairs if name == "reason"),
+        selection=None,
+        faults=faults,
+    )
+
+
+def _narrowed(chosen: frozenset[_Kind], every: type[_Kind]) -> frozenset[str]:
+    """Return what is ticked: nothing means everything."""
+    return frozenset(chosen) if len(chosen) < len(every) else frozenset()
+
+
+def _local(moment: datetime | None, zone: ZoneInfo) -> str:
+    """Return a moment as a field of the form holds it."""
+    return moment.astimezone(zone).replace(tzinfo=None, fold=0).isoformat(timespec="minutes") if moment else ""
+
+
+def _to(whom: str, cipher: LetterCipher) -> str:
+    """Return what an address, or a domain with or without its @, is found by; empty where it is neither."""
+    local, _, domain = whom.rpartition("@")
+    address = read_address(whom if local else f"postmaster@{domain}")
+    if isinstance(address, FieldError):
+        return ""
+    return f"address-{cipher.address_hmac(address)}" if local else f"domain-{cipher.domain_hmac(address)}"
+
+
+def _in_brackets(message_id: str) -> str:
+    return f"<{message_id}>" if message_id and not message_id.startswith("<") else message_id

@@ -1,0 +1,101 @@
+"""For those who watch the program: is it alive, is it ready, and how does it stand."""
+
+from http import HTTPStatus
+from ipaddress import ip_address, ip_network
+from typing import Any, Literal
+
+from fastapi import APIRouter, HTTPException, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from app.store.database import is_unavailable, reason_of
+from app.store.execution import within
+from app.store.statistics import is_stale, monitor_view
+from app.web.metrics import exposition
+from app.web.pages import CurrentServices
+from app.web.request_log import log_error
+from app.wiring import Services
+
+router = APIRouter(include_in_schema=False)
+_LONGEST = 5.0  # seconds
+
+_FORWARDING = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
+
+
+class Readiness(BaseModel):
+    """What the program stands on, and what is wrong with it."""
+
+    database: Literal["ok", "unreachable"] = "ok"
+    migrations: Literal["ok", "missing", "newer", "unknown"] = "ok"
+    keys: Literal["ok", "missing", "unknown"] = "ok"
+    scheduler: Literal["ok", "stale", "unknown"] = "ok"
+    wrong: list[str] = []
+
+
+@router.get("/healthz", name="healthz")
+async def show_health() -> dict[str, str]:
+    """Say that this process answers; nothing else is asked."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", name="readyz")
+async def show_readiness(services: CurrentServices, response: Response) -> Readiness:
+    """Say whether letters can be taken and sent: 200, or 503 with what is wrong.
+
+    The scheduler may be another process's: where it is gone, some process takes over within the
+    lease and a few seconds, so after two leases nobody will.
+    """
+    try:
+        found = await within(_LONGEST, _readiness(services))
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        log_error(error, "readyz")
+        found = Readiness(
+            database="unreachable", migrations="unknown", keys="unknown", scheduler="unknown", wrong=[reason_of(error)]
+        )
+    if found.wrong:
+        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    return found
+
+
+async def _readiness(services: Services) -> Readiness:
+    faults = await services.readiness.faults()
+    states: dict[str, Any] = {fault.part: fault.state for fault in faults}
+    if "database" in states:
+        states |= dict.fromkeys(("migrations", "keys"), "unknown")
+    if states:
+        return Readiness(**states, scheduler="unknown", wrong=[fault.text for fault in faults])
+    if await is_stale(services.clock.now(), 2 * services.settings.lease):
+        return Readiness(scheduler="stale", wrong=["no process runs the scheduler"])
+    return Readiness()
+
+
+@router.get("/metrics", name="metrics")
+async def show_metrics(request: Request, services: CurrentServices) -> Response:
+    """Tell Prometheus how the ledger stands: no text, no address, no more than some hundred lines.
+
+    404 for a client that is neither this machine nor in MAILBOX_METRICS_ALLOW (ASVS 13.4).
+    """
+    settings, now = services.settings, services.clock.now()
+    if not may_read_metrics(request, settings.metrics_allow):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    text = exposition(await within(_LONGEST, monitor_view(now)), now, settings.lease, paused=settings.paused)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def may_read_metrics(request: Request, allowed: tuple[str, ...]) -> bool:
+    """Return whether the client is this machine or in one of these networks.
+
+    A request from this machine that was forwarded comes from a proxy that MAILBOX_TRUSTED_PROXIES
+    does not name, or the proxy says that its client is this machine; only the setting allows it.
+    """
+    try:
+        client = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    client = getattr(client, "ipv4_mapped", None) or client
+    if client.is_loopback and not any(header in request.headers for header in _FORWARDING):
+        return True
+    return any(client in ip_network(network) for network in allowed)

@@ -1,0 +1,77 @@
+"""The way back for who has lost their letters' addresses: by mail, to the address that was given with them."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+
+from app.store.link_recovery import MOST, ask_for_links
+from app.web.form_parsing import FormValues, JsonRoute
+from app.web.forms import FormError, read_sender
+from app.web.language import language_of
+from app.web.limits import limit_link_requests
+from app.web.pages import CurrentServices, page, send_notices
+from app.web.schemas import problems
+from app.wiring import quotas_of
+
+router = APIRouter(prefix="/links", include_in_schema=False)
+api = APIRouter(
+    prefix="/api/links", tags=["links"], route_class=JsonRoute, responses=problems(400, 403, 413, 422, 429, 503)
+)
+
+
+class LinksIn(BaseModel):
+    """Whose letters' links are wanted: they are mailed there, and nowhere else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sender_email: str = Field(description="The address that was given as `sender_email`.")
+
+
+@router.get("", name="ask for links")
+async def show_recovery_form(request: Request) -> HTMLResponse:
+    return page(request, "pages/links.html", typed={"sender_email": ""}, errors={}, most=MOST)
+
+
+@router.post("", name="links", dependencies=[Depends(limit_link_requests)])
+async def request_links(request: Request, services: CurrentServices, typed: FormValues) -> Response:
+    """Answer the same to everybody, and look behind the answer whether there is anything to mail (P3)."""
+    try:
+        address = read_sender(typed)
+    except FormError as rejected:
+        errors = rejected.words(language_of(request))
+        shown = {"sender_email": typed.get("sender_email", "")}
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        return page(request, "pages/links.html", status, typed=shown, errors=errors, most=MOST)
+    mail = BackgroundTask(_mail, request, services, address)
+    return RedirectResponse("/links/asked", HTTPStatus.SEE_OTHER, background=mail)
+
+
+@router.get("/asked", name="links asked")
+async def show_links_requested(request: Request) -> HTMLResponse:
+    return page(request, "pages/asked.html")
+
+
+@api.post(
+    "",
+    name="api links",
+    summary="Ask for lost links",
+    status_code=HTTPStatus.ACCEPTED,
+    dependencies=[Depends(limit_link_requests)],
+)
+async def ask_as_json(request: Request, services: CurrentServices, wanted: LinksIn) -> Response:
+    """Mail the links of all letters that were written under an address to it, once a day at most.
+
+    The answer is the same whether there are any.
+    """
+    address = read_sender(wanted.model_dump())
+    return Response(status_code=HTTPStatus.ACCEPTED, background=BackgroundTask(_mail, request, services, address))
+
+
+async def _mail(request: Request, services: CurrentServices, address: str) -> None:
+    quotas = quotas_of(services.settings)
+    await ask_for_links(services.cipher, address, services.message_domain, services.clock.now(), quotas)
+    await send_notices(request)

@@ -1,0 +1,180 @@
+"""A letter's later life in a real browser: confirmed, sent elsewhere, found again, kept; and links that are wrong."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from app.crypto import new_token
+from tests.acceptance.servers import Program, eventually
+from tests.browser.pages import (
+    Opener,
+    arrived,
+    drop_it_in_the_box,
+    findings,
+    findings_through,
+    ledger_of,
+    page_and_eye,
+    write,
+)
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+WRITER = "jun@example.net"
+LETTER = {
+    "recipient_email": "sujni@example.org",
+    "subject": "Low tide",
+    "body": "Do you still walk before breakfast?",
+    "sender_email": WRITER,
+}
+HEADINGS = {
+    "en": (
+        "Your letter waits to be confirmed",
+        "Send it there?",
+        "Shall it go on its way?",
+        "It is confirmed",
+        "Please look into your mailbox",
+        "Something to keep, later",
+        "Nothing lies here",
+        "Shall we write to you no more?",
+        "No letter comes to this mailbox any more",
+    ),
+    "ko": (
+        "편지가 확인을 기다리고 있습니다",
+        "이 주소로 보낼까요?",
+        "편지를 떠나보낼까요?",
+        "확인되었습니다",
+        "메일함을 살펴봐 주세요",
+        "나중에 간직할 편지",
+        "여기에는 아무것도 없어요",
+        "메일을 그만 보낼까요?",
+        "이제 이 주소로는 편지가 가지 않습니다",
+    ),
+}
+LOOKS = [
+    ("en", "light", 1280, True),
+    ("ko", "dark", 360, False),
+]
+
+
+@pytest.fixture
+def program(sqlite_url: str, tmp_path: Path) -> Program:
+    """The program that asks for a confirmation; its letters arrive soon after, and again soon after that."""
+    return Program(
+        tmp_path,
+        DATABASE_URL=sqlite_url,
+        CONFIRMATION="required",
+        FIRST_DELAY="PT1S",
+        SECOND_DELAY="PT2S",
+        SCAN_INTERVAL="PT1S",
+    )
+
+
+@pytest.mark.parametrize(("language", "scheme", "width", "scripts"), LOOKS)
+async def test_from_the_confirmation_to_the_keepsake(
+    program: Program,
+    open_browser: Opener,
+    language: str,
+    scheme: str,
+    width: int,
+    scripts: bool,
+) -> None:
+    waits, question, shall, confirmed, look, later, nothing, no_more, closed = HEADINGS[language]
+    with program.uvicorn() as server:
+        page, eye = await page_and_eye(open_browser, width=width, language=language, scheme=scheme, scripts=scripts)
+        await page.goto(server.base)
+        await write(page, **LETTER)
+        await drop_it_in_the_box(page)
+        letter = page.url
+        await _shows(page, waits, eye)
+        await _correct(page, question, eye)
+        await page.goto(f"{letter}/keepsake")
+        await _shows(page, later, eye)
+        await page.goto(_link(program, "/confirm/"))
+        await _shows(page, shall, eye)
+        await page.click("main button")
+        await _shows(page, confirmed, eye)
+        await _ask_for_links(page, server.base, look, eye)
+        eventually(lambda: _count(program, "sent") == 5)  # question, receipt, links, and the letter twice
+        await page.goto(_link(program, "/letters/"))
+        assert page.url == letter
+        assert await findings_through(eye, page) == []
+        await _keep(page, eye)
+        await page.goto(_link(program, "/quiet/"))
+        for heading in (no_more, closed, no_more):
+            await _shows(page, heading, eye)
+            await page.click("main button")
+        for path in ("/confirm", "/letters", "/stop", "/quiet"):
+            await page.goto(f"{server.base}{path}/{new_token()}")
+            await _shows(page, nothing, eye)
+        assert program.audit()["adds_up"]
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "This link has run out"), ("ko", "기한이 지난 링크입니다")])
+async def test_a_link_that_has_run_out(program: Program, open_browser: Opener, language: str, words: str) -> None:
+    with program.uvicorn() as server:
+        page = await (await open_browser(language=language, width=360)).new_page()
+        await page.goto(server.base)
+        await write(page, **LETTER)
+        await drop_it_in_the_box(page)
+        letter, link = page.url, _link(program, "/confirm/")
+        eventually(lambda: _count(program, "sent") == 1)
+        with ledger_of(program.folder) as ledger:
+            ledger.execute("UPDATE deliveries SET status_at = '2020-01-01 00:00:00+00:00' WHERE status <> 'claimed'")
+        await page.goto(link)
+        await _shows(page, words, page)
+        eventually(lambda: _count(program, "cancelled") == 3)
+        await page.goto(letter)
+        assert await findings(page) == []
+
+
+async def _correct(page: Page, question: str, eye: Page) -> None:
+    await page.click("a[href$='/address']")
+    await page.fill("#recipient_email", "a@b@c")
+    await page.click("main button")
+    await expect(page.locator("#recipient_email-error")).to_be_visible()
+    await page.fill("#recipient_email", "sujin@example.org")
+    await page.click("main button")
+    await _shows(page, question, eye)
+    await page.click("main button")
+    await expect(page.locator(".address")).to_have_text("sujin@example.org")
+
+
+async def _ask_for_links(page: Page, base: str, look: str, eye: Page) -> None:
+    await page.goto(f"{base}/links")
+    await page.fill("#sender_email", WRITER)
+    await page.click("main button")
+    await _shows(page, look, eye)
+
+
+async def _keep(page: Page, eye: Page) -> None:
+    await page.click("a[href$='/keepsake']")
+    await _shows(page, LETTER["subject"], eye)
+    await expect(page.locator(".written")).to_have_text(LETTER["body"])
+    await expect(page.locator("#print")).to_be_visible(visible=eye is page)
+    async with page.expect_download() as download:
+        await page.click("a[href$='.eml']")
+    assert (await download.value).suggested_filename.endswith(".eml")
+
+
+def _count(program: Program, status: str) -> int:
+    with ledger_of(program.folder) as ledger:
+        (count,) = ledger.execute("SELECT COUNT(*) FROM deliveries WHERE status = ?", [status]).fetchone()
+    return int(count)
+
+
+async def _shows(page: Page, heading: str, eye: Page) -> None:
+    await expect(page.locator("h1")).to_have_text(heading)
+    assert await findings_through(eye, page) == []
+
+
+def _link(program: Program, under: str) -> str:
+    """Return the newest link of that kind in the mails to the writer, once there is one."""
+
+    def links() -> list[str]:
+        texts = [mail.get_body(("plain",)) for mail in arrived(program.folder) if WRITER in str(mail["To"])]
+        words = [word for text in texts if text for word in text.get_content().split()]
+        return [str(word) for word in words if under in word]
+
+    eventually(lambda: bool(links()))
+    return links()[-1]

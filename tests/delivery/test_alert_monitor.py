@@ -1,0 +1,299 @@
+"""Every alarm rings and is over, once each, whoever looks; a real receiver hears it, on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from app.crypto import Cipher
+from app.delivery.alert_monitor import AlertMonitor, AlertTexts
+from app.delivery.notify import Channel, WebhookChannel
+from app.domain.alerts import Thresholds
+from app.domain.status import AttemptResult, Status
+from app.store import alerts
+from app.store.cipher import open_cipher
+from app.store.database import connected
+from app.store.job_runs import SCAN, job_began
+from app.store.models import Attempt, Delivery, Worker
+from app.store.operator_models import RaisedAlert
+from app.store.workers import SCHEDULER, heartbeat, register, take
+from tests.clock import FrozenClock
+from tests.ledger import Ledger
+from tests.unit.test_alerts import WELL
+from tests.webhook import Receiver, receiver
+
+pytestmark = pytest.mark.anyio
+
+MINUTE = timedelta(minutes=1)
+LEADER = uuid4()
+
+
+@pytest.fixture
+async def ledger(database_url: str, clock: FrozenClock) -> AsyncIterator[Ledger]:
+    """A ledger with a living leader, and nothing to do."""
+    async with connected(database_url):
+        await register(LEADER, "office", clock.now())
+        await take(SCHEDULER, LEADER, clock.now())
+        yield Ledger(await open_cipher(Cipher(["k" * 32])))
+
+
+@pytest.fixture
+async def hook() -> AsyncIterator[Receiver]:
+    async with receiver() as made:
+        yield made
+
+
+@dataclass
+class Own:
+    """What the process that looks knows of its own work."""
+
+    name: str = "office"
+    lease: timedelta = timedelta(seconds=30)
+    silent_for: timedelta = timedelta()
+    clock_deviation: timedelta = timedelta()
+
+
+def alert_monitor(
+    clock: FrozenClock, *channels: Channel, ping_url: str = "", name: str = "office", worker: Own | None = None
+) -> AlertMonitor:
+    return AlertMonitor(
+        channels=channels,
+        limits=Thresholds(timedelta(hours=1), 10),
+        ping_url=ping_url,
+        worker=worker or Own(name),
+        paused=False,
+        clock=clock,
+        words=AlertTexts("en", "UTC", "https://letters.test"),
+    )
+
+
+async def _letter_due(ledger: Ledger, clock: FrozenClock) -> None:
+    await ledger.add(Status.SCHEDULED, clock.now() - 6 * MINUTE)
+
+
+async def _letter_late(ledger: Ledger, clock: FrozenClock) -> None:
+    delivery = await ledger.add(Status.SCHEDULED, clock.now() - 60 * MINUTE)
+    await ledger.attempt(delivery, AttemptResult.TRANSIENT, 450, "later")
+    await Attempt.all().update(ended_at=clock.now())
+
+
+async def _failures(ledger: Ledger, clock: FrozenClock) -> None:
+    for number in range(20):
+        await ledger.add(Status.SENT if number else Status.FAILED, clock.now())
+        await ledger.add(Status.FAILED, clock.now())
+
+
+async def _trouble(_: Ledger, clock: FrozenClock) -> None:
+    await heartbeat(LEADER, clock.now(), "535 login refused")
+
+
+async def _doubt(ledger: Ledger, clock: FrozenClock) -> None:
+    await ledger.add(Status.UNCERTAIN, clock.now())
+
+
+async def _death(_: Ledger, clock: FrozenClock) -> None:
+    await Worker.filter(id=LEADER).update(seen_at=clock.now() - 6 * MINUTE)
+
+
+async def _well(clock: FrozenClock) -> None:
+    await Delivery.all().update(
+        status=Status.CANCELLED, status_at=clock.now(), sent_at=None, held_reason=None, due_at=clock.now()
+    )
+    await heartbeat(LEADER, clock.now())
+
+
+@pytest.mark.parametrize(
+    ("name", "befalls", "says"),
+    [
+        ("stalled", _letter_due, "Letters are due, and none goes out"),
+        ("late", _letter_late, "Letters wait too long"),
+        ("failing", _failures, "Many letters are refused\n21 of 40 deliveries failed in the last hour."),
+        ("mail_server", _trouble, "The mail server cannot be used\n535 login refused"),
+        ("uncertain", _doubt, "The mail server's answer was lost"),
+        ("no_scheduler", _death, "No scheduler is running"),
+    ],
+)
+async def test_an_alarm_rings_once_and_is_over_once(
+    ledger: Ledger,
+    clock: FrozenClock,
+    hook: Receiver,
+    name: str,
+    befalls: Callable[[Ledger, FrozenClock], Awaitable[None]],
+    says: str,
+) -> None:
+    looking = [alert_monitor(clock, WebhookChannel(hook.url), name=name) for name in ("office", "another")]
+    clock.advance(6 * MINUTE)
+    await heartbeat(LEADER, clock.now())
+    for each in looking:
+        await each.look()
+    assert hook.received == []
+    await befalls(ledger, clock)
+    for each in [*looking, *looking]:
+        await each.look()
+    ((method, _, told),) = hook.received
+    assert (method, told["alarm"], told["state"]) == ("POST", name, "ringing")
+    assert told["text"].startswith(says)
+    assert told["text"].endswith("https://letters.test/admin")
+    await _well(clock)
+    clock.advance(70 * MINUTE)  # what is counted by the hour is over then, too
+    await heartbeat(LEADER, clock.now())
+    for each in [*looking, *looking]:
+        await each.look()
+    assert [told["state"] for _, _, told in hook.received] == ["ringing", "over"]
+    assert hook.received[1][2]["text"].startswith("Well again: ")
+    assert not await RaisedAlert.exists()
+
+
+async def test_what_comes_and_goes_rings_once(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
+    looking = alert_monitor(clock, WebhookChannel(hook.url))
+    for _ in range(3):
+        await _trouble(ledger, clock)
+        await looking.look()
+        clock.advance(2 * MINUTE)
+        await heartbeat(LEADER, clock.now())
+        await looking.look()
+        clock.advance(2 * MINUTE)
+        await heartbeat(LEADER, clock.now())
+        await looking.look()
+    assert [told["state"] for _, _, told in hook.received] == ["ringing"]
+    clock.advance(5 * MINUTE)
+    await heartbeat(LEADER, clock.now())
+    await looking.look()
+    assert [told["state"] for _, _, told in hook.received] == ["ringing", "over"]
+
+
+async def test_what_nobody_heard_is_told_again_and_less_often(
+    ledger: Ledger, clock: FrozenClock, hook: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looking, hook.status = alert_monitor(clock, WebhookChannel(hook.url)), 503
+    tries = []
+    for minute in range(16):
+        await _trouble(ledger, clock)
+        before = len(hook.received)
+        await looking.look()
+        tries += [minute] * (len(hook.received) - before)
+        clock.advance(MINUTE)
+    assert tries == [0, 1, 3, 7, 15]
+    assert hook.url not in "".join(capsys.readouterr())
+    hook.status = 200
+    clock.advance(60 * MINUTE)
+    await _trouble(ledger, clock)
+    await looking.look()
+    await looking.look()
+    assert len(hook.received) == 6
+
+
+async def test_one_way_that_works_is_enough(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
+    looking = alert_monitor(clock, WebhookChannel("http://127.0.0.1:9"), WebhookChannel(hook.url))
+    await _trouble(ledger, clock)
+    await looking.look()
+    clock.advance(MINUTE)
+    await looking.look()
+    assert len(hook.received) == 1
+
+
+async def test_what_rings_again_before_it_was_told_to_be_over_was_never_over(
+    ledger: Ledger, clock: FrozenClock, hook: Receiver
+) -> None:
+    looking = alert_monitor(clock, WebhookChannel(hook.url))
+    await _trouble(ledger, clock)
+    await looking.look()
+    hook.status = 503
+    clock.advance(6 * MINUTE)
+    await heartbeat(LEADER, clock.now())
+    await looking.look()
+    await _trouble(ledger, clock)
+    await looking.look()
+    hook.status = 200
+    clock.advance(MINUTE)
+    await _trouble(ledger, clock)
+    await looking.look()
+    assert [told["state"] for _, _, told in hook.received] == ["ringing", "over"]
+
+
+@pytest.mark.usefixtures("ledger")
+async def test_a_good_scan_of_ours_pings_once_a_minute(clock: FrozenClock, hook: Receiver) -> None:
+    ours, theirs = (alert_monitor(clock, ping_url=f"{hook.url}/ping", name=name) for name in ("office", "another"))
+    for _ in range(4):
+        await job_began(SCAN, "office", clock.now(), clock.now())
+        await ours.look()
+        await theirs.look()
+        clock.advance(MINUTE / 2)
+    assert hook.received == [("GET", "/ping", None)] * 2
+    for _ in range(3):
+        clock.advance(MINUTE)
+        await ours.look()
+    assert len(hook.received) == 3  # for the last scan, and none since
+
+
+async def test_it_looks_by_itself_and_stops(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
+    await _trouble(ledger, clock)
+    async with asyncio.timeout(60), alert_monitor(clock, WebhookChannel(hook.url)):
+        while not hook.received:  # noqa: ASYNC110 - the receiver says nothing when it hears
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("host", "keys"),
+    [("hooks.slack.com", {"text"}), ("discord.com", {"content"}), ("chat.test", {"text", "at", "alarm"})],
+)
+async def test_others_get_the_form_they_take(host: str, keys: set[str], clock: FrozenClock) -> None:
+    news = AlertTexts("en", "UTC", "https://letters.test")
+    alarm = RaisedAlert(name="late", since=clock.now(), rang_at=clock.now())
+    form = WebhookChannel(f"https://{host}/services/x")._form(news.about(alarm, WELL), clock.now())
+    assert keys <= set(form)
+    assert "alarm" in form or len(form) == 1
+
+
+@pytest.mark.parametrize("hours", [240, -20_000], ids=["ahead", "behind"])
+@pytest.mark.usefixtures("ledger")
+async def test_a_clock_that_is_off_is_told(clock: FrozenClock, hook: Receiver, hours: int) -> None:
+    own = Own(clock_deviation=timedelta(hours=hours))
+    looking = alert_monitor(clock, WebhookChannel(hook.url), worker=own)
+    await looking.look()
+    await looking.look()
+    ((_, _, told),) = hook.received
+    assert (told["alarm"], told["state"]) == ("clock", "ringing")
+    assert f"{abs(hours)} hours {'ahead' if hours > 0 else 'behind'}" in told["text"]
+
+
+@pytest.mark.usefixtures("ledger")
+async def test_our_own_heartbeat_is_told_of_without_the_ledger(
+    clock: FrozenClock, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(alerts, "take_stand", away)
+    own = Own(silent_for=timedelta(seconds=29))
+    looking = alert_monitor(clock, WebhookChannel(hook.url), worker=own)
+    await looking.look()
+    assert hook.received == []
+    own.silent_for, hook.status = timedelta(seconds=30), 503
+    await looking.look()
+    hook.status = 200
+    await looking.look()
+    await looking.look()
+    assert [(told["alarm"], told["state"]) for _, _, told in hook.received] == [("heartbeat", "ringing")] * 2
+    assert "office has written none since" in hook.received[1][2]["text"]
+    own.silent_for = timedelta()
+    await looking.look()
+    await looking.look()
+    assert [told["state"] for _, _, told in hook.received[2:]] == ["over"]
+
+
+async def test_a_channel_that_breaks_keeps_nothing_from_the_others(
+    ledger: Ledger, clock: FrozenClock, hook: Receiver
+) -> None:
+    class Broken:
+        async def tell(self, *_: object) -> None:
+            raise ValueError
+
+    looking = alert_monitor(clock, Broken(), WebhookChannel(hook.url), ping_url=f"{hook.url}/ping")
+    await job_began(SCAN, "office", clock.now(), clock.now())
+    await _trouble(ledger, clock)
+    await looking.look()
+    assert [path for _, path, _ in hook.received] == ["/", "/ping"]

@@ -1,0 +1,149 @@
+"""A worker's file: what it tells of a process that was killed, and what it must not tell."""
+
+import os
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.delivery import journal as module
+from app.delivery.journal import Journal, JournalContents, RecordedReply, orphaned_journals, path_of, read_journal
+from app.domain.retry import Reply
+from tests.clock import NEW_YEAR as NOW
+from tests.sending import TAKEN
+
+ONE, OTHER, THIRD = (1, uuid4()), (2, uuid4()), (3, uuid4())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "var" / "answers"
+
+
+@pytest.fixture
+def worker() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+def killed(folder: Path, worker: UUID) -> Journal:
+    """Open a file whose lock nobody holds, as a kill leaves it, once `close` was called."""
+    answers = Journal(folder)
+    answers.open(worker)
+    return answers
+
+
+def test_what_was_begun_and_what_was_answered(killed: Journal, folder: Path, worker: UUID) -> None:
+    refused = Reply(451, "4.7.1", "try\nlater, <minji@x.test>\ud800", "body")
+    for claim in (ONE, OTHER, THIRD):
+        killed.begin(claim)
+    killed.answered(ONE, NOW, TAKEN)
+    killed.answered(OTHER, NOW, refused)
+    killed.close(forget=False)
+    remains = read_journal(folder, worker)
+    assert remains
+    assert remains.begun == {ONE, OTHER, THIRD}
+    assert remains.answers == {
+        ONE: RecordedReply(NOW, TAKEN),
+        OTHER: RecordedReply(NOW, Reply(451, "4.7.1", "try later, <[address]> ", "body")),
+    }
+    assert remains.whole
+    assert oct(path_of(folder, worker).stat().st_mode)[-3:] == "600"
+
+
+def test_a_line_cut_off_and_garbage_tell_nothing(killed: Journal, folder: Path, worker: UUID) -> None:
+    killed.begin(ONE)
+    killed.answered(ONE, NOW, TAKEN)
+    killed.close(forget=False)
+    path = path_of(folder, worker)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    torn = read_journal(folder, worker)
+    path.write_bytes(b"\0" * 4096 + whole[60:] + b"\xff\n2 \n")
+    garbage = read_journal(folder, worker)
+    assert torn
+    assert torn == JournalContents(begun=frozenset([ONE]), answers={}, whole=True)
+    assert garbage
+    assert not garbage.whole
+
+
+def test_as_long_as_its_worker_lives_a_file_says_nothing_about_what_it_does_not_hold(
+    killed: Journal, folder: Path, worker: UUID
+) -> None:
+    alive = read_journal(folder, worker)
+    assert alive
+    assert not alive.whole
+    assert orphaned_journals(folder, []) == set()
+    killed.close(forget=False)
+    dead = read_journal(folder, worker)
+    assert dead
+    assert dead.whole
+    assert orphaned_journals(folder, []) == {worker}
+    assert orphaned_journals(folder, [worker]) == set()
+
+
+def test_after_another_boot_it_tells_what_it_holds_and_no_more(
+    killed: Journal, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed.begin(ONE)
+    killed.close(forget=False)
+    for boot in ("another", ""):
+        monkeypatch.setattr("app.delivery.journal._boot_id", lambda boot=boot: boot)
+        remains = read_journal(folder, worker)
+        assert remains
+        assert remains == JournalContents(begun=frozenset([ONE]), answers={}, whole=False)
+
+
+def test_what_is_settled_is_left_out_when_the_file_has_grown(
+    killed: Journal, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST", 1000)
+    killed.begin(OTHER)
+    for delivery in range(10, 1000):
+        claim = (delivery, uuid4())
+        killed.begin(claim)
+        killed.answered(claim, NOW, TAKEN)
+        killed.settled([delivery])
+        assert path_of(folder, worker).stat().st_size < 1200
+    assert orphaned_journals(folder, []) == set()  # the new file is locked like the first
+    killed.answered(OTHER, NOW, TAKEN)
+    killed.close(forget=False)
+    remains = read_journal(folder, worker)
+    assert remains
+    assert remains.answers[OTHER] == RecordedReply(NOW, TAKEN)
+    assert remains.whole
+
+
+def test_taken_for_dead_it_goes_on_under_the_new_id(killed: Journal, folder: Path, worker: UUID) -> None:
+    killed.begin(ONE)
+    again = uuid4()
+    killed.open(again)
+    killed.answered(ONE, NOW, TAKEN)
+    killed.close(forget=False)
+    assert read_journal(folder, worker) is None
+    remains = read_journal(folder, again)
+    assert remains
+    assert remains.answers == {ONE: RecordedReply(NOW, TAKEN)}
+
+
+def test_where_the_disk_fails_there_is_no_file_until_it_is_mended(
+    killed: Journal, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed.begin(ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda _file, _bytes: 0)
+        killed.begin(OTHER)
+        killed.mend()
+        assert list(folder.iterdir()) == []
+    killed.begin(THIRD)
+    killed.mend()
+    killed.close(forget=False)
+    remains = read_journal(folder, worker)
+    assert remains
+    assert remains.begun == {ONE, OTHER, THIRD}
+
+
+def test_a_worker_that_leaves_in_order_leaves_nothing(killed: Journal, folder: Path) -> None:
+    killed.begin(ONE)
+    killed.close(forget=True)
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,68 @@
+"""Messages made before their turn are those that would be made at it."""
+
+from datetime import timedelta
+from email import message_from_bytes
+
+import pytest
+
+from app.delivery.packing import BatchPacker, Packer
+from app.errors import KeyMissing
+from app.mail.compose import Composer
+from app.mail.envelope import Envelope
+from app.store.models import Letter
+from tests.delivery.workers import DOMAIN, ORIGIN, Town
+
+pytestmark = pytest.mark.anyio
+
+SECOND = timedelta(seconds=1)
+
+
+def _packer(town: Town) -> Packer:
+    return Packer(town.cipher, Composer(f"Slow <letters@{DOMAIN}>", "", ORIGIN, "", ""), ORIGIN, DOMAIN)
+
+
+def _date(envelope: Envelope) -> str | None:
+    return message_from_bytes(envelope.message)["Date"]
+
+
+async def test_those_that_are_next_are_made_with_it_unless_they_wait_too_long(lite_town: Town) -> None:
+    await lite_town.post_and_wait("minji@x.test", "jun@x.test", "sora@x.test")
+    async with lite_town.office(1) as office:
+        first, *upcoming = await office.claim(3)
+    packer, now = _packer(lite_town), lite_town.clock.now()
+    ahead = BatchPacker(packer, lambda: upcoming)
+    made = ahead.pack(first, now)
+    available_within = ahead.pack(upcoming[0], now + 3 * SECOND)
+    late = ahead.pack(upcoming[1], now + 6 * SECOND)
+    assert made == packer.pack(first, now)
+    assert available_within == packer.pack(upcoming[0], now)
+    assert late == packer.pack(upcoming[1], now + 6 * SECOND)
+    assert _date(available_within) != _date(late)
+
+
+async def test_a_letter_that_was_given_back_and_claimed_anew_is_made_anew(lite_town: Town) -> None:
+    """Its writer may have changed it in between."""
+    await lite_town.post_and_wait("minji@x.test", "jun@x.test")
+    async with lite_town.office(1) as office:
+        first, claimed = await office.claim(2)
+        ahead = BatchPacker(_packer(lite_town), lambda: [claimed])
+        ahead.pack(first, lite_town.clock.now())
+        office.completer.give_back(claimed)
+        await office.completer.completed()
+        row = claimed.letter
+        changed = lite_town.cipher.seal_letter(row["id"], row["revision"], {"subject": "Changed"})
+        await Letter.filter(id=row["id"]).update(**changed)
+        (again,) = await office.claim()
+    envelope = ahead.pack(again, lite_town.clock.now())
+    assert "Changed" in str(message_from_bytes(envelope.message)["Subject"])
+
+
+async def test_one_that_does_not_open_spoils_only_itself(lite_town: Town) -> None:
+    await lite_town.post_and_wait("minji@x.test", "jun@x.test")
+    async with lite_town.office(1) as office:
+        first, broken = await office.claim(2)
+    broken = broken._replace(letter={**broken.letter, "body_sealed": b"\x01" * 64})
+    ahead = BatchPacker(_packer(lite_town), lambda: [broken])
+    assert ahead.pack(first, lite_town.clock.now()).recipient == "minji@x.test"
+    with pytest.raises(KeyMissing):
+        ahead.pack(broken, lite_town.clock.now())

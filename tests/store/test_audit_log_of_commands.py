@@ -1,0 +1,73 @@
+"""Every command that changes something is on the trail, by whoever ran it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import cli
+from app.store.audit_log import AuditEntry, audit_entries
+from app.store.database import connected
+
+PASSWORDS = "correct horse battery\n" * 2
+COMMANDS = (
+    (["hold", "--due-since", "2026-01-01T08:30:00+00:00"], "hold", "due since 2026-01-01 08:30 UTC", 0),
+    (["release", "--reason", "overdue"], "release", "held: overdue", 0),
+    (["pause"], "pause", "", None),
+    (["resume"], "resume", "", None),
+    (["purge"], "purge", "", None),
+    (["keys", "rotate"], "rotate_keys", "", None),
+    (["audit", "--against", "received"], "reconcile", "", 0),
+    (["admin", "create", "jihye"], "create_account", "jihye", None),
+    (["admin", "reset", "jihye"], "reset_account", "jihye", None),
+    (["admin", "remove", "jihye", "--force"], "remove_account", "jihye", None),
+)
+
+
+@pytest.fixture
+def runner(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+    """Run commands on a database, in a folder that a mail server's messages lie in."""
+    monkeypatch.setenv("MAILBOX_DATABASE_URL", database_url)
+    (tmp_path / "received").mkdir()
+    return CliRunner()
+
+
+def _trail(url: str) -> list[AuditEntry]:
+    async def read() -> list[AuditEntry]:
+        async with connected(url):
+            return await audit_entries()
+
+    return asyncio.run(read())
+
+
+def test_every_command_that_changes_something_leaves_an_entry(runner: CliRunner, database_url: str) -> None:
+    for arguments, *_ in COMMANDS:
+        ended = runner.invoke(cli, arguments, input=PASSWORDS, catch_exceptions=False)
+        assert ended.exit_code == 0, (arguments, ended.output)
+    trail = _trail(database_url)
+    assert [(each.action, each.subject, each.changed) for each in reversed(trail)] == [
+        (action, subject, changed) for _, action, subject, changed in COMMANDS
+    ]
+    assert all(each.who.endswith(" (command line)") for each in trail)
+
+
+def test_what_changes_nothing_leaves_none(runner: CliRunner, database_url: str) -> None:
+    for arguments in (["resume"], ["audit"], ["admin", "list"], ["admin", "reset", "nobody"]):
+        runner.invoke(cli, arguments, input=PASSWORDS)
+    runner.invoke(cli, ["admin", "create", "jihye"], input="short\n" * 2)
+    assert _trail(database_url) == []
+
+
+def test_what_cannot_be_done_fails_before_a_question(runner: CliRunner) -> None:
+    runner.invoke(cli, ["admin", "create", "jihye"], input=PASSWORDS, catch_exceptions=False)
+    for arguments, error in (
+        (["admin", "reset", "nobody-there"], "there is no account 'nobody-there'"),
+        (["admin", "create", "jihye"], "there is an account 'jihye' already"),
+        (["admin", "create", " jihye"], "is no name for an account"),
+        (["admin", "remove", "nobody-there"], "there is no account 'nobody-there'"),
+        (["admin", "remove", "jihye"], "'jihye' is the only account"),
+    ):
+        ended = runner.invoke(cli, arguments, input=PASSWORDS)
+        assert error in str(ended.exception)
+        assert "Password" not in ended.output

@@ -1,0 +1,96 @@
+"""Workers, beats and leases, on both databases."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from tortoise.exceptions import IntegrityError
+
+from app.domain.status import Status
+from app.store.models import Delivery, Lease, Worker
+from app.store.workers import SCHEDULER, free, heartbeat, heartbeats, holds, register, retire, take
+from tests.clock import NEW_YEAR as NOW
+from tests.ledger import Ledger, claim_due, new_worker
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cipher")]
+
+MINUTE = timedelta(minutes=1)
+
+
+async def test_a_beat_moves_by_one_and_says_when() -> None:
+    worker, other = await new_worker("mailhost:17"), await new_worker()
+    assert await heartbeat(worker, NOW + MINUTE)
+    assert await heartbeat(worker, NOW + 2 * MINUTE)
+    assert await heartbeats() == {worker: 2, other: 0}
+    row = await Worker.get(id=worker)
+    assert (row.name, row.started_at, row.seen_at) == ("mailhost:17", NOW, NOW + 2 * MINUTE)
+
+
+async def test_who_was_struck_off_beats_in_vain() -> None:
+    worker = await new_worker()
+    await retire(worker)
+    assert not await heartbeat(worker, NOW)
+    assert await heartbeats() == {}
+
+
+async def test_a_worker_enters_once() -> None:
+    worker = await new_worker()
+    with pytest.raises(IntegrityError):
+        await register(worker, "again", NOW)
+
+
+async def test_a_lease_is_held_by_one_until_it_is_free() -> None:
+    one, other = await new_worker(), await new_worker()
+    assert await take(SCHEDULER, one, NOW)
+    assert not await take(SCHEDULER, other, NOW)
+    assert not await take(SCHEDULER, one, NOW), "who holds it does not take it again"
+    assert (await holds(SCHEDULER, one), await holds(SCHEDULER, other)) == (True, False)
+    await free(SCHEDULER, other)
+    assert await holds(SCHEDULER, one), "nobody frees another's lease"
+    await free(SCHEDULER, one)
+    assert not await holds(SCHEDULER, one)
+    assert await take(SCHEDULER, other, NOW + MINUTE)
+    lease = await Lease.get(name=SCHEDULER)
+    assert (lease.worker_id, lease.term, lease.taken_at) == (other, 2, NOW + MINUTE)
+
+
+async def test_there_is_no_lease_of_another_name() -> None:
+    worker = await new_worker()
+    assert not await take("treasure", worker, NOW)
+    assert not await holds("treasure", worker)
+
+
+async def test_who_is_no_worker_leads_nobody() -> None:
+    with pytest.raises(IntegrityError):
+        await take(SCHEDULER, uuid4(), NOW)
+
+
+async def test_of_ten_who_try_at_once_one_gets_it() -> None:
+    workers = [await new_worker() for _ in range(10)]
+    for round_ in range(5):
+        taken = await asyncio.gather(*(take(SCHEDULER, worker, NOW) for worker in workers))
+        assert sum(taken) == 1
+        lease = await Lease.get(name=SCHEDULER)
+        assert (lease.worker_id, lease.term) == (workers[taken.index(True)], round_ + 1)
+        await free(SCHEDULER, workers[taken.index(True)])
+
+
+async def test_a_worker_that_retires_leaves_nothing_behind() -> None:
+    worker = await new_worker()
+    await take(SCHEDULER, worker, NOW)
+    assert await retire(worker)
+    assert not await Worker.exists()
+    assert await take(SCHEDULER, await new_worker(), NOW)
+    assert await retire(worker), "twice is the same as once"
+
+
+async def test_a_worker_with_claims_is_left_for_the_others_to_find_dead(ledger: Ledger) -> None:
+    await ledger.add(Status.SCHEDULED, NOW)
+    worker = await new_worker()
+    await take(SCHEDULER, worker, NOW)
+    await claim_due(worker)
+    assert not await retire(worker)
+    assert await Worker.exists(id=worker)
+    assert not await holds(SCHEDULER, worker), "another leads at once"
+    assert await Delivery.filter(status=Status.CLAIMED).count() == 1
