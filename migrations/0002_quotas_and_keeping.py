@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     operations = [  # noqa: RUF012
         AddField("Letter", "recipient_domain_hmac", fields.CharField(null=True, max_length=32)),
-        # A mac is followed by the id, which is in the order of writing: the newest are counted.
+        # A address_hmac is followed by the id, which is in the order of writing: the newest are counted.
         RunSQL("DROP INDEX letters_recipient"),
         RunSQL("DROP INDEX letters_sender"),
         RunSQL("CREATE INDEX letters_recipient ON letters (recipient_hmac, id)"),

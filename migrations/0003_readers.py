@@ -18,14 +18,14 @@ class Migration(migrations.Migration):
         CreateTable(
             "BlockedAddress",
             [
-                ("mac", fields.CharField(primary_key=True, unique=True, db_index=True, max_length=32)),
+                ("address_hmac", fields.CharField(primary_key=True, unique=True, db_index=True, max_length=32)),
                 ("since", fields.DatetimeField()),
             ],
             table="blocked_addresses",
             sql=[
                 """
                 CREATE TABLE blocked_addresses (
-                    mac VARCHAR(32) NOT NULL PRIMARY KEY,
+                    address_hmac VARCHAR(32) NOT NULL PRIMARY KEY,
                     since {moment} NOT NULL
                 )
                 """,

@@ -1,6 +1,6 @@
 """Counts that triggers keep, so that nobody ever counts the ledger's rows; and the last run of each job.
 
-A count is the sum of its tallies. On PostgreSQL every statement adds tallies of its own, so that
+A count is the sum of its counters. On PostgreSQL every statement adds counters of its own, so that
 no two processes wait for one another, and they are folded later; SQLite lets one transaction
 write at a time anyway, and counts in place.
 """
@@ -12,7 +12,7 @@ from tortoise.migrations.operations import RunSQL
 
 from ._tables import AlterConstraints, CreateTable, RunOn
 
-_ADD = "INSERT INTO tallies (kind, notice, detail, quarter, number, milliseconds)"
+_ADD = "INSERT INTO counters (kind, notice, detail, quarter, number, milliseconds)"
 _ADD_ANOTHER = _ADD.replace(")", ", part)")
 _WAITS = "{row}.status IN ('scheduled', 'claimed')"
 # A claimed delivery still waits, so that claiming and giving back count nothing. The quarter is
@@ -88,7 +88,7 @@ def _attempt(words: dict[str, str], row: str) -> str:
 
 
 def _sums(*rows: str, part: str) -> str:
-    """Return what tallies all rows of these queries; each row has a `sign`."""
+    """Return what counters all rows of these queries; each row has a `sign`."""
     return f"""
         {_ADD_ANOTHER}
         SELECT kind, notice, detail, quarter, SUM(sign), SUM(sign * milliseconds), {part}
@@ -106,7 +106,7 @@ def _rows_there(words: dict[str, str]) -> list[str]:
 
 
 def _on_sqlite(table: str, event: str, *changes: tuple[int, str], when: str = "") -> str:
-    """Return a trigger that changes the tallies a row belongs to; there is one of each kind."""
+    """Return a trigger that changes the counters a row belongs to; there is one of each kind."""
     counted = "".join(
         f"""
         {_ADD} SELECT kind, notice, detail, quarter, {sign}, ({sign}) * milliseconds FROM (SELECT {columns}) WHERE true
@@ -135,7 +135,7 @@ _NEXT = "nextval('tallies_id_seq')"
 
 
 def _on_postgres(table: str, event: str, *rows: str, seen: str) -> list[str]:
-    """Return a trigger, with its function, that tallies all rows of a statement at once."""
+    """Return a trigger, with its function, that counters all rows of a statement at once."""
     name = f"{table}_tallied_{event.lower()}"
     return [
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_sums(*rows, part=_NEXT)}; RETURN NULL; END $$",
@@ -172,11 +172,11 @@ class Migration(migrations.Migration):
                 ("milliseconds", fields.BigIntField()),
                 ("part", fields.BigIntField(default=0)),
             ],
-            table="tallies",
+            table="counters",
             unique_together=(("kind", "quarter", "notice", "detail", "part"),),
             sql=[
                 """
-                CREATE TABLE tallies (
+                CREATE TABLE counters (
                     id {serial},
                     kind VARCHAR(16) NOT NULL,
                     notice {flag} NOT NULL,

@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
             "Confirmation",
             [
                 ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
-                ("mac", fields.CharField(max_length=32)),
+                ("address_hmac", fields.CharField(max_length=32)),
                 ("token_hash", fields.CharField(unique=True, max_length=64)),
                 (
                     "notice",
@@ -86,14 +86,14 @@ class Migration(migrations.Migration):
                 """
                 CREATE TABLE confirmations (
                     id {serial},
-                    mac VARCHAR(32) NOT NULL,
+                    address_hmac VARCHAR(32) NOT NULL,
                     token_hash VARCHAR(64) NOT NULL UNIQUE,
                     notice_id BIGINT NOT NULL UNIQUE REFERENCES deliveries (id) ON DELETE RESTRICT,
                     asked_at {moment} NOT NULL,
                     used_at {moment}
                 )
                 """,
-                "CREATE INDEX confirmations_hmac ON confirmations (mac, id)",
+                "CREATE INDEX confirmations_hmac ON confirmations (address_hmac, id)",
             ],
         ),
     ]

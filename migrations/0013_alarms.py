@@ -20,10 +20,10 @@ class Migration(migrations.Migration):
                 ("tried_at", fields.DatetimeField(null=True)),
                 ("tries", fields.IntField(default=0)),
             ],
-            table="raised_alarms",
+            table="raised_alerts",
             sql=[
                 """
-                CREATE TABLE raised_alarms (
+                CREATE TABLE raised_alerts (
                     name VARCHAR(32) NOT NULL PRIMARY KEY,
                     since {moment} NOT NULL,
                     rang_at {moment} NOT NULL,

@@ -44,7 +44,7 @@ class DeliveryFilter:
 
     Every delivery has one place in time, its *moment*: when it is due while it is still to come, and
     when it ended once it has. `since` is the first moment that is meant, `until` the first that is
-    not. `reasons` narrow what is held, and nothing else. At most one of the macs is given, of
+    not. `reasons` narrow what is held, and nothing else. At most one of the hmacs is given, of
     `Vault.address_hmac` or `domain_hmac`: for whom it is, which for a notice is the writer, if we know
     an address.
     """
@@ -66,7 +66,7 @@ class DeliveryFilter:
     def query(self) -> list[tuple[str, str]]:
         """Return what `read_selection` makes the same selection of; it holds no address."""
         every, held_for_any = set(Status), self.reasons == set(HeldReason)
-        macs = (("address", self.address_hmac), ("domain", self.domain_hmac))
+        hmacs = (("address", self.address_hmac), ("domain", self.domain_hmac))
         return [
             *(
                 ("state", each.value)
@@ -76,7 +76,7 @@ class DeliveryFilter:
             *(("occasion", each.value) for each in Occasion if each in self.occasions < set(Occasion)),
             *(("reason", each.value) for each in HeldReason if each in self.reasons < set(HeldReason)),
             *((name, _written(moment)) for name, moment in (("since", self.since), ("until", self.until)) if moment),
-            *(("to", f"{kind}-{mac}") for kind, mac in macs if mac),
+            *(("to", f"{kind}-{address_hmac}") for kind, address_hmac in hmacs if address_hmac),
             *([("message_id", self.message_id)] if self.message_id else []),
         ]
 
@@ -109,9 +109,9 @@ def read_filter(query: Iterable[tuple[str, str]], zone: ZoneInfo) -> DeliveryFil
         flaws["message_id"] = FilterError.NO_MESSAGE_ID
     if flaws:
         raise InvalidFilter(flaws)
-    macs = {f"{to[1]}_hmac": to[2]} if to else {}
+    hmacs = {f"{to[1]}_hmac": to[2]} if to else {}
     return DeliveryFilter(
-        states, occasions, reasons or frozenset(HeldReason), since, until, message_id=message_id, **macs
+        states, occasions, reasons or frozenset(HeldReason), since, until, message_id=message_id, **hmacs
     )
 
 

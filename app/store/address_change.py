@@ -96,11 +96,11 @@ class Corrections:
         return await self.quotas.take(letter, [self.cipher.client_hmac(client) for client in clients], now)
 
     def _address(self, letter_id: UUID, recipient_email: str) -> dict[str, Any]:
-        mac = self.cipher.address_hmac(recipient_email)
+        address_hmac = self.cipher.address_hmac(recipient_email)
         return {
-            "recipient_hmac": mac,
+            "recipient_hmac": address_hmac,
             "recipient_domain_hmac": self.cipher.domain_hmac(recipient_email),
-            "reader_token_hash": token_hash(self.cipher.reader_token(letter_id, mac)),
+            "reader_token_hash": token_hash(self.cipher.reader_token(letter_id, address_hmac)),
         }
 
 

@@ -46,7 +46,7 @@ _IMPOSSIBLE = {
                        notice, COALESCE(held_reason, '') AS reason, COUNT(*) AS number
                 FROM deliveries GROUP BY status, notice, held_reason
                 UNION ALL
-                SELECT kind, notice, CASE kind WHEN 'held' THEN detail ELSE '' END, -number FROM tallies
+                SELECT kind, notice, CASE kind WHEN 'held' THEN detail ELSE '' END, -number FROM counters
                 WHERE kind NOT IN ('accepted', 'transient', 'permanent', 'unanswered')
             ) AS counted
             GROUP BY kind, notice, reason HAVING SUM(number) <> 0
@@ -54,7 +54,7 @@ _IMPOSSIBLE = {
     """,
     "attempts that were not counted": """
         SELECT COUNT(*) AS n FROM (SELECT outcome, COUNT(*) AS number FROM attempts GROUP BY outcome) AS there
-        WHERE number > (SELECT COALESCE(SUM(number), 0) FROM tallies WHERE kind = outcome)
+        WHERE number > (SELECT COALESCE(SUM(number), 0) FROM counters WHERE kind = outcome)
     """,
 }
 

@@ -105,10 +105,10 @@ class LetterCipher:
 
     def mailbox_of(self, token: str) -> str:
         """Return what the address of such a link is found by. Raises LetterNotFound for a link of nobody's."""
-        mac = self._blind_index.mailbox_of(token)
-        if mac is None:
+        address_hmac = self._blind_index.mailbox_of(token)
+        if address_hmac is None:
             raise LetterNotFound("there is no mailbox under this link")
-        return mac
+        return address_hmac
 
     def confirmation_token(self, message_id: str) -> str:
         """Return the token of the link in the mail with this Message-ID, by which an address confirms."""

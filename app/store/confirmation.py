@@ -34,7 +34,7 @@ _GIVEN_UP = """
     SELECT id FROM deliveries AS waiting
     WHERE held_reason = 'unconfirmed' AND status_at <= @2 AND NOT EXISTS (
         SELECT 1 FROM confirmations JOIN deliveries AS notice ON notice.id = notice_id
-        WHERE mac = waiting.awaited_hmac AND used_at IS NULL
+        WHERE address_hmac = waiting.awaited_hmac AND used_at IS NULL
             AND (notice.status IN ('scheduled', 'claimed') OR notice.status_at > @2)
     )
     ORDER BY status_at LIMIT {limit}
@@ -75,14 +75,14 @@ class Confirmations:
         It is the writer's, or the reader's where the writer gave none. Within the transaction that
         stores the letter, or gives it another address.
         """
-        mac = letter.sender_hmac or letter.recipient_hmac
-        await lock_addresses(mac)
+        address_hmac = letter.sender_hmac or letter.recipient_hmac
+        await lock_addresses(address_hmac)
         await Delivery.filter(Q(status=Status.SCHEDULED) | _WAITING, letter_id=letter.id).update(
-            status=Status.HELD, status_at=now, held_reason=HeldReason.UNCONFIRMED, awaited_hmac=mac
+            status=Status.HELD, status_at=now, held_reason=HeldReason.UNCONFIRMED, awaited_hmac=address_hmac
         )
         await Letter.filter(id=letter.id).exclude(confirmed_at=None).update(confirmed_at=None)
-        if at := await _next_question(mac, now):
-            await self._ask(letter, mac, at, now)
+        if at := await _next_question(address_hmac, now):
+            await self._ask(letter, address_hmac, at, now)
 
     async def renew(self, letter: Letter, now: datetime) -> None:
         """Ask another address about a letter that was corrected, and no longer the one that was asked before.
@@ -92,18 +92,18 @@ class Confirmations:
         unsent = Confirmation.filter(
             notice__letter_id=letter.id, notice__status=Status.SCHEDULED, used_at=None
         ).select_related("notice")
-        open_questions = sorted(await unsent, key=lambda question: question.mac)
+        open_questions = sorted(await unsent, key=lambda question: question.address_hmac)
         await Delivery.filter(id__in=[each.notice_id for each in open_questions]).update(
             status=Status.CANCELLED, status_at=now
         )
         await self.require(letter, now)
         for question in open_questions:
-            if other := await Delivery.filter(_WAITING, awaited_hmac=question.mac).order_by("id").first():
-                await self._ask(await Letter.get(id=other.letter_id), question.mac, question.asked_at, now)
+            if other := await Delivery.filter(_WAITING, awaited_hmac=question.address_hmac).order_by("id").first():
+                await self._ask(await Letter.get(id=other.letter_id), question.address_hmac, question.asked_at, now)
 
-    async def _ask(self, letter: Letter, mac: str, at: datetime, now: datetime) -> None:
+    async def _ask(self, letter: Letter, address_hmac: str, at: datetime, now: datetime) -> None:
         if self.quotas:
-            at = await self.quotas.notice_at(mac, at)
+            at = await self.quotas.notice_at(address_hmac, at)
         address = self.cipher.open_column(letter.id, letter.revision, "sender_email", letter.sender_email_sealed)
         notice = new_delivery(
             letter.id,
@@ -116,12 +116,14 @@ class Confirmations:
         notice.edition = 1 + await Delivery.filter(letter_id=letter.id, occasion=Occasion.CONFIRMATION).count()
         await notice.save()
         token = self.cipher.confirmation_token(notice.message_id)
-        await Confirmation.create(mac=mac, token_hash=token_hash(token), notice_id=notice.id, asked_at=at)
+        await Confirmation.create(
+            address_hmac=address_hmac, token_hash=token_hash(token), notice_id=notice.id, asked_at=at
+        )
 
 
-async def _next_question(mac: str, now: datetime) -> datetime | None:
+async def _next_question(address_hmac: str, now: datetime) -> datetime | None:
     """Return when an address is asked again, once a day at most; None where an open question does for this letter."""
-    last = await Confirmation.filter(mac=mac).order_by("-id").first().select_related("notice")
+    last = await Confirmation.filter(address_hmac=address_hmac).order_by("-id").first().select_related("notice")
     if last is None or last.notice.status is Status.CANCELLED or last.asked_at <= now - _DAY:
         return now
     return last.asked_at + _DAY if last.used_at else None
@@ -145,8 +147,8 @@ async def confirm(token: str, now: datetime) -> ConfirmationLink:
     async with transaction():
         if not await Confirmation.filter(id=found.id, used_at=None).update(used_at=now):
             return ConfirmationLink.USED
-        await lock_addresses(found.mac)  # what is posted at this moment either is freed, or asks anew
-        rows = await lock_deliveries(Delivery.filter(_WAITING, awaited_hmac=found.mac).only("id", "letter_id"))
+        await lock_addresses(found.address_hmac)  # what is posted at this moment either is freed, or asks anew
+        rows = await lock_deliveries(Delivery.filter(_WAITING, awaited_hmac=found.address_hmac).only("id", "letter_id"))
         letters = Letter.filter(id__in=sorted({each.letter_id for each in rows}))
         await letters.update(confirmed_at=now)
         freed = Delivery.filter(id__in=[each.id for each in rows])

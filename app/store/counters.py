@@ -31,14 +31,14 @@ DURATION = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 
 _COUNTS = """
     SELECT kind, notice, detail, 0 AS span,
            CAST(SUM(number) AS BIGINT) AS number, CAST(SUM(milliseconds) AS BIGINT) AS milliseconds
-    FROM tallies WHERE kind IN ({kinds}) GROUP BY kind, notice, detail
+    FROM counters WHERE kind IN ({kinds}) GROUP BY kind, notice, detail
 """
 # What waits may wait for any quarter of an hour of ten years ahead: added up once, as it lies, and not sorted.
 _ALL_COUNTS = """
     WITH waiting AS MATERIALIZED (
         SELECT CAST(COALESCE(SUM(number) FILTER (WHERE NOT notice), 0) AS BIGINT) AS letters,
                CAST(COALESCE(SUM(number) FILTER (WHERE notice), 0) AS BIGINT) AS notices
-        FROM tallies WHERE kind = 'waiting'
+        FROM counters WHERE kind = 'waiting'
     )
     SELECT 'waiting' AS kind, false AS notice, '' AS detail, 0 AS span, letters AS number, 0 AS milliseconds
     FROM waiting
@@ -56,7 +56,7 @@ _SPANS = {
 _COUNTS_OF_SPANS = """
     SELECT kind, notice, detail, span,
            CAST(SUM(number) AS BIGINT) AS number, CAST(SUM(milliseconds) AS BIGINT) AS milliseconds
-    FROM ({spans}) AS spans JOIN tallies ON quarter >= since AND quarter < until
+    FROM ({spans}) AS spans JOIN counters ON quarter >= since AND quarter < until
     WHERE kind IN ({kinds})
     GROUP BY kind, notice, detail, span
 """
@@ -64,31 +64,31 @@ _COUNTS_OF_SPANS = """
 # meanwhile sees either, and of two who fold at once each puts back what it took.
 _COMPACT = """
     WITH taken AS (
-        DELETE FROM tallies
+        DELETE FROM counters
         WHERE (number = 0 AND milliseconds = 0) OR (quarter > 0 AND quarter < $1)
             OR (kind, notice, detail, CASE WHEN quarter < $1 THEN 0 ELSE quarter END) IN (
-                SELECT kind, notice, detail, CASE WHEN quarter < $1 THEN 0 ELSE quarter END FROM tallies
+                SELECT kind, notice, detail, CASE WHEN quarter < $1 THEN 0 ELSE quarter END FROM counters
                 GROUP BY 1, 2, 3, 4 HAVING COUNT(*) > 1
             )
         RETURNING kind, notice, detail, CASE WHEN quarter < $1 THEN 0 ELSE quarter END AS quarter, number, milliseconds
     )
-    INSERT INTO tallies (kind, notice, detail, quarter, number, milliseconds, part)
+    INSERT INTO counters (kind, notice, detail, quarter, number, milliseconds, part)
     SELECT kind, notice, detail, quarter, SUM(number), SUM(milliseconds), nextval('tallies_id_seq') FROM taken
     GROUP BY kind, notice, detail, quarter HAVING SUM(number) <> 0 OR SUM(milliseconds) <> 0
 """
 _COMPACTABLE = """
-    SELECT 1 FROM tallies WHERE (number = 0 AND milliseconds = 0) OR (quarter > 0 AND quarter < ?) LIMIT 1
+    SELECT 1 FROM counters WHERE (number = 0 AND milliseconds = 0) OR (quarter > 0 AND quarter < ?) LIMIT 1
 """
 # In a transaction, with the sums aside at first: SQLite has no DELETE inside another statement.
 _COMPACT_ON_SQLITE = (
     """
-    INSERT INTO tallies (kind, notice, detail, quarter, number, milliseconds)
-    SELECT kind, notice, detail, -1, SUM(number), SUM(milliseconds) FROM tallies WHERE quarter < ?
+    INSERT INTO counters (kind, notice, detail, quarter, number, milliseconds)
+    SELECT kind, notice, detail, -1, SUM(number), SUM(milliseconds) FROM counters WHERE quarter < ?
     GROUP BY kind, notice, detail
     """,
-    "DELETE FROM tallies WHERE quarter >= 0 AND quarter < ?",
-    "UPDATE tallies SET quarter = 0 WHERE quarter < 0 AND ? > 0",
-    "DELETE FROM tallies WHERE number = 0 AND milliseconds = 0 AND ? > 0",
+    "DELETE FROM counters WHERE quarter >= 0 AND quarter < ?",
+    "UPDATE counters SET quarter = 0 WHERE quarter < 0 AND ? > 0",
+    "DELETE FROM counters WHERE number = 0 AND milliseconds = 0 AND ? > 0",
 )
 
 
@@ -137,7 +137,7 @@ async def _counts(sql: str, values: list[str]) -> list[CounterValue]:
 
 @retried
 async def compact(now: datetime) -> None:
-    """Make few tallies of many; the counts stay what they are. Any process may, at any time."""
+    """Make few counters of many; the counts stay what they are. Any process may, at any time."""
     horizon = quarter_of(now - REMEMBERED)
     if connection().capabilities.dialect == "postgres":
         await connection().execute_query(_COMPACT, [horizon])

@@ -154,8 +154,8 @@ class Letters:
         return Posted(token, letter.send_at, letter.second_send_at, status, notice)
 
     async def _follow(self, letter: Letter, clients: Sequence[str], now: datetime) -> None:
-        macs = [self._cipher.client_hmac(client) for client in clients]
-        over = self._quotas is not None and await self._quotas.take(letter, macs, now)
+        hmacs = [self._cipher.client_hmac(client) for client in clients]
+        over = self._quotas is not None and await self._quotas.take(letter, hmacs, now)
         if self._confirmations:
             await self._confirmations.require(letter, now)
         elif self._quotas and letter.sender_hmac:

@@ -45,18 +45,18 @@ async def ask_for_links(
     cipher: LetterCipher, address: str, message_domain: str, now: datetime, quotas: Quotas | None = None
 ) -> None:
     """Have the links of all living letters that were written from an address mailed to it, once a day at most."""
-    mac = cipher.address_hmac(address)
-    letter = next((each for each in await letters_of(mac) if written_by(cipher, address, each)), None)
+    address_hmac = cipher.address_hmac(address)
+    letter = next((each for each in await letters_of(address_hmac) if written_by(cipher, address, each)), None)
     if letter is None:
         return
     message_id = f"<{new_token()}@{message_domain}>"
-    values = [as_parameter(now), message_id, cipher.domain_hmac(address), letter["id"], mac]
+    values = [as_parameter(now), message_id, cipher.domain_hmac(address), letter["id"], address_hmac]
     async with transaction() as whole:
-        await lock_addresses(mac)
+        await lock_addresses(address_hmac)
         await whole.execute_query(numbered(_ASK), [*values, as_parameter(now - _DAY)])
         asked = Delivery.filter(message_id=message_id)
         if quotas and await asked.exists():
-            await asked.update(due_at=await quotas.notice_at(mac, now))
+            await asked.update(due_at=await quotas.notice_at(address_hmac, now))
 
 
 async def letters_of(sender_hmac: str) -> Sequence[LetterRow]:
@@ -68,6 +68,6 @@ async def letters_of(sender_hmac: str) -> Sequence[LetterRow]:
 def written_by(cipher: LetterCipher, address: str, letter: LetterRow) -> bool:
     """Return whether a letter gives this very address as its writer's.
 
-    A mac folds `+tag`s together; but there are mail servers on which those are somebody else's.
+    A address_hmac folds `+tag`s together; but there are mail servers on which those are somebody else's.
     """
     return cipher.open_letter(letter, ["sender_email"])["sender_email"].casefold() == address.casefold()

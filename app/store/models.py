@@ -101,7 +101,7 @@ class Confirmation(Model):
     """
 
     id = fields.BigIntField(primary_key=True, generated=True)
-    mac = fields.CharField(32)
+    address_hmac = fields.CharField(32)
     token_hash = fields.CharField(64, unique=True)
     notice: fields.OneToOneRelation[Delivery] = fields.OneToOneField(
         "mailbox.Delivery", related_name="confirmation", on_delete=fields.RESTRICT
@@ -173,7 +173,7 @@ class QuotaCount(Model):
 class UndeliverableAddress(Model):
     """An address that is not written to again, known by its HMAC alone."""
 
-    mac = fields.CharField(32, primary_key=True)
+    address_hmac = fields.CharField(32, primary_key=True)
     since = fields.DatetimeField()
 
     class Meta:
@@ -183,7 +183,7 @@ class UndeliverableAddress(Model):
 class BlockedAddress(Model):
     """An address whose owner wants no mail of ours, known by its HMAC alone."""
 
-    mac = fields.CharField(32, primary_key=True)
+    address_hmac = fields.CharField(32, primary_key=True)
     since = fields.DatetimeField()
 
     class Meta:
@@ -225,7 +225,7 @@ class Lease(Model):
 
 
 class LedgerCounter(Model):
-    """A part of a count that triggers keep of deliveries and attempts; see `store.tallies`.
+    """A part of a count that triggers keep of deliveries and attempts; see `store.counters`.
 
     `quarter` is that of an hour, in UTC, since 1970; `milliseconds` are those of all that was counted.
     `part` tells apart what was not folded yet.
@@ -241,7 +241,7 @@ class LedgerCounter(Model):
     part = fields.BigIntField(default=0)
 
     class Meta:
-        table = "tallies"
+        table = "counters"
         unique_together = (("kind", "quarter", "notice", "detail", "part"),)
 
 

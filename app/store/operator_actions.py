@@ -31,7 +31,7 @@ _KNOWN_DEAD = """
     EXISTS (
         SELECT 1 FROM letters
         JOIN undeliverable_addresses
-            ON mac = CASE WHEN notice THEN COALESCE(sender_hmac, recipient_hmac) ELSE recipient_hmac END
+            ON address_hmac = CASE WHEN notice THEN COALESCE(sender_hmac, recipient_hmac) ELSE recipient_hmac END
         WHERE letters.id = letter_id
     )
 """
@@ -144,8 +144,8 @@ async def _lock(ids: Sequence[int]) -> None:
 
 async def _revive_addresses(deliveries: QuerySet[Delivery]) -> None:
     rows = await deliveries.values_list("notice", "letter__recipient_hmac", "letter__sender_hmac")
-    macs = {(notice and sender) or recipient for notice, recipient, sender in rows}
-    await UndeliverableAddress.filter(mac__in=sorted(macs)).delete()
+    hmacs = {(notice and sender) or recipient for notice, recipient, sender in rows}
+    await UndeliverableAddress.filter(address_hmac__in=sorted(hmacs)).delete()
 
 
 async def _free_seconds(ids: Sequence[int], now: datetime) -> None:

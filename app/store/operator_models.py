@@ -124,4 +124,4 @@ class RaisedAlert(Model):
     tries = fields.IntField(default=0)
 
     class Meta:
-        table = "raised_alarms"
+        table = "raised_alerts"

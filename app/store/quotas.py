@@ -35,15 +35,15 @@ _SUMS = """
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
-async def lock_addresses(*macs: str) -> None:
+async def lock_addresses(*hmacs: str) -> None:
     """Take a lock on these addresses until the transaction ends. SQLite lets one transaction write at a time anyway.
 
     Locks are taken in one order, or two transactions could wait for each other: the quotas, then
     addresses, then deliveries, then notices to addresses.
     """
     if connection().capabilities.dialect == "postgres":
-        for mac in sorted(set(macs)):
-            await connection().execute_query(_LOCK, [mac])
+        for address_hmac in sorted(set(hmacs)):
+            await connection().execute_query(_LOCK, [address_hmac])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,29 +101,31 @@ class Quotas:
             began = datetime.fromtimestamp((first.id.int >> 80) / 1000, UTC)
             raise TooMany(_seconds(began + _DAY, now), Limit.CORRECTIONS, self.corrections)
 
-    async def take_notices(self, macs: Sequence[str], now: datetime, *, important: bool = True) -> list[bool]:
+    async def take_notices(self, hmacs: Sequence[str], now: datetime, *, important: bool = True) -> list[bool]:
         """Count a notice to each of these addresses; return which ones may be sent.
 
         Others than important ones leave three of ten to those. Within a transaction that has written already.
         """
-        await lock_addresses(*map(_notices, macs))
+        await lock_addresses(*map(_notices, hmacs))
         most = self.notices if important else self.notices - self.notices * 3 // 10
-        counted = Counter(await _sums(set(map(_notices, macs)), now))
-        free = await _confirmed(mac for mac in macs if counted[_notices(mac)] + len(macs) > most)
+        counted = Counter(await _sums(set(map(_notices, hmacs)), now))
+        free = await _confirmed(
+            address_hmac for address_hmac in hmacs if counted[_notices(address_hmac)] + len(hmacs) > most
+        )
         sent = []
-        for mac in macs:
-            sent.append(mac in free or counted[_notices(mac)] < most)
-            counted[_notices(mac)] += sent[-1]
-        await _count(Counter(_notices(mac) for mac, may in zip(macs, sent, strict=True) if may), now)
+        for address_hmac in hmacs:
+            sent.append(address_hmac in free or counted[_notices(address_hmac)] < most)
+            counted[_notices(address_hmac)] += sent[-1]
+        await _count(Counter(_notices(address_hmac) for address_hmac, may in zip(hmacs, sent, strict=True) if may), now)
         return sent
 
-    async def notice_at(self, mac: str, at: datetime) -> datetime:
+    async def notice_at(self, address_hmac: str, at: datetime) -> datetime:
         """Count a notice that must not be lost; return when it may be sent, `at` or once there is room again."""
-        await lock_addresses(_notices(mac))
-        counted = (await _sums([_notices(mac)], at)).get(_notices(mac), 0)
-        if counted >= self.notices and not await _confirmed([mac]):
-            at += timedelta(seconds=await _wait(_notices(mac), counted + 1 - self.notices, at))
-        await _count({_notices(mac): 1}, at)
+        await lock_addresses(_notices(address_hmac))
+        counted = (await _sums([_notices(address_hmac)], at)).get(_notices(address_hmac), 0)
+        if counted >= self.notices and not await _confirmed([address_hmac]):
+            at += timedelta(seconds=await _wait(_notices(address_hmac), counted + 1 - self.notices, at))
+        await _count({_notices(address_hmac): 1}, at)
         return at
 
 
@@ -183,14 +185,14 @@ async def _wait(scope: str, excess: int, now: datetime) -> int:
     return _seconds(datetime.fromtimestamp((minute + _MINUTES) * 60, UTC), now)
 
 
-async def _confirmed(macs: Iterable[str]) -> set[str]:
+async def _confirmed(hmacs: Iterable[str]) -> set[str]:
     """Return which of these addresses have ever used a link of ours to confirm."""
-    asked = Confirmation.filter(mac__in=sorted(set(macs))).exclude(used_at=None)
-    return {mac for (mac,) in await asked.values_list("mac")}
+    asked = Confirmation.filter(address_hmac__in=sorted(set(hmacs))).exclude(used_at=None)
+    return {address_hmac for (address_hmac,) in await asked.values_list("address_hmac")}
 
 
-def _notices(mac: str) -> str:
-    return f"notices {mac}"
+def _notices(address_hmac: str) -> str:
+    return f"notices {address_hmac}"
 
 
 def _minute(moment: datetime) -> int:

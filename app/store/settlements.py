@@ -132,7 +132,7 @@ async def _follow_failures(failed: Sequence[Outcome]) -> None:
     """Remember dead addresses, and hold the second delivery where the first was refused."""
     dead = {_address_hmac(ending.claimed): ending.at for ending in failed if ending.undeliverable}
     # In order: two processes that wrote them crosswise would stop one another.
-    addresses = [UndeliverableAddress(mac=mac, since=at) for mac, at in sorted(dead.items())]
+    addresses = [UndeliverableAddress(address_hmac=address_hmac, since=at) for address_hmac, at in sorted(dead.items())]
     await UndeliverableAddress.bulk_create(addresses, ignore_conflicts=True)
     refused = [ending.claimed.letter["id"] for ending in failed if ending.claimed.occasion is Occasion.FIRST]
     if refused:
@@ -144,7 +144,7 @@ async def _drop_excess(endings: Sequence[Outcome], quotas: Quotas) -> None:
     """Cancel the notices to writers who have had a day's; the letter's own page tells of the refusal, too."""
     told = [(ending.notice, ending.claimed.letter["sender_hmac"]) for ending in endings if ending.notice]
     if told:
-        may = await quotas.take_notices([mac for _, mac in told], told[-1][0].status_at)
+        may = await quotas.take_notices([address_hmac for _, address_hmac in told], told[-1][0].status_at)
         for (notice, _), sent in zip(told, may, strict=True):
             notice.status = notice.status if sent else Status.CANCELLED
 
@@ -163,8 +163,8 @@ async def _tell_writers(notices: Sequence[Delivery]) -> None:
 
 def _address_hmac(claimed: Claimed) -> str:
     """Return what the address is known by that a delivery goes to."""
-    mac: str = claimed.letter[f"{claimed.addressee}_hmac"]
-    return mac
+    address_hmac: str = claimed.letter[f"{claimed.addressee}_hmac"]
+    return address_hmac
 
 
 def _row(ending: Outcome, worker_name: str) -> tuple[Any, ...]:

@@ -48,11 +48,11 @@ _CLAIMED = """
             deliveries.claim_token, deliveries.status_at, deliveries.handed_over_at,
             CASE
                 WHEN EXISTS (
-                    SELECT 1 FROM blocked_addresses WHERE mac = {addressee}
+                    SELECT 1 FROM blocked_addresses WHERE address_hmac = {addressee}
                 ) OR (stopped_at IS NOT NULL AND NOT notice) THEN 'blocked'
                 WHEN EXISTS (
                     SELECT 1 FROM undeliverable_addresses
-                    WHERE mac = {addressee}
+                    WHERE address_hmac = {addressee}
                 ) THEN 'undeliverable'
             END AS barred,
             CASE WHEN deliveries.occasion = 'refusal' THEN (

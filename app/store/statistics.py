@@ -28,7 +28,7 @@ _UNDECIDED = (Status.HELD, Status.UNCERTAIN, Status.FAILED)
 
 # What fell due before this quarter of an hour is counted already, but for what is being sent.
 _DUE = """
-    SELECT CAST((SELECT COALESCE(SUM(number), 0) FROM tallies WHERE kind = 'waiting' AND quarter < @2) AS BIGINT)
+    SELECT CAST((SELECT COALESCE(SUM(number), 0) FROM counters WHERE kind = 'waiting' AND quarter < @2) AS BIGINT)
            - (SELECT COUNT(*) FROM deliveries WHERE claimed_by_id IS NOT NULL AND due_at < @3)
            + (SELECT COUNT(*) FROM (
                 SELECT 1 AS one FROM deliveries

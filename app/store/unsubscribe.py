@@ -134,27 +134,27 @@ def _resumable(letter: Letter, delivery: Delivery, now: datetime) -> bool:
     return delivery.status is Status.CANCELLED and delivery.status_at == letter.stopped_at and delivery.due_at > now
 
 
-async def is_blocked(mac: str) -> bool:
+async def is_blocked(address_hmac: str) -> bool:
     """Return whether nothing may be sent to an address."""
-    return await BlockedAddress.exists(mac=mac)
+    return await BlockedAddress.exists(address_hmac=address_hmac)
 
 
-async def block_address(mac: str, now: datetime) -> None:
+async def block_address(address_hmac: str, now: datetime) -> None:
     """Have nothing sent any more to an address. Twice is once.
 
     It shows only when a letter or a notice is due, and is held then: nobody learns of it by
     writing to that address (P3).
     """
-    await BlockedAddress.bulk_create([BlockedAddress(mac=mac, since=now)], ignore_conflicts=True)
+    await BlockedAddress.bulk_create([BlockedAddress(address_hmac=address_hmac, since=now)], ignore_conflicts=True)
 
 
 @retried
-async def unblock_address(mac: str, now: datetime) -> None:
+async def unblock_address(address_hmac: str, now: datetime) -> None:
     """Take that back: what it held is due now, but for letters that were stopped."""
     async with transaction():
-        await BlockedAddress.filter(mac=mac).delete()
-        letters = Subquery(Letter.filter(recipient_hmac=mac, stopped_at=None).values("id"))
-        ours = Q(sender_hmac=mac) | Q(sender_hmac=None, recipient_hmac=mac)
+        await BlockedAddress.filter(address_hmac=address_hmac).delete()
+        letters = Subquery(Letter.filter(recipient_hmac=address_hmac, stopped_at=None).values("id"))
+        ours = Q(sender_hmac=address_hmac) | Q(sender_hmac=None, recipient_hmac=address_hmac)
         notices = Subquery(Letter.filter(ours).values("id"))
         theirs = Q(letter_id__in=letters, notice=False) | Q(letter_id__in=notices, notice=True)
         held = Delivery.filter(theirs, status=Status.HELD, held_reason=HeldReason.BLOCKED)

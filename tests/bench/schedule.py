@@ -20,13 +20,13 @@ _FIRST = "00000000-0000-7000-8000-"
 # One writer in a hundred chose a day of their own, up to ten years ahead.
 _DAYS = "CASE WHEN n % 100 = 0 THEN n / 100 % 3600 ELSE 0 END"
 _COUNTED = """
-    INSERT INTO tallies (kind, notice, detail, quarter, number, milliseconds)
+    INSERT INTO counters (kind, notice, detail, quarter, number, milliseconds)
     SELECT 'waiting', notice, '', {quarter}, COUNT(*), 0 FROM deliveries GROUP BY notice, {quarter}
 """
 _POSTGRES = {
     "id": f"('{_FIRST}' || lpad(to_hex(n), 12, '0'))::uuid",
     "unique": "lpad(to_hex(n), 64, '0')",
-    "mac": "md5(n::text)",
+    "address_hmac": "md5(n::text)",
     "nothing": "'\\x00'::bytea",
     "later": "m.due_at + make_interval(secs => n % 2000000, days => {days})",
     "quarter": "floor(date_part('epoch', due_at) / 900)::bigint",
@@ -35,7 +35,7 @@ _POSTGRES = {
 _SQLITE = {
     "id": f"'{_FIRST}' || printf('%012x', n)",
     "unique": "printf('%064x', n)",
-    "mac": "printf('%032x', n * 2654435761)",
+    "address_hmac": "printf('%032x', n * 2654435761)",
     "nothing": "x'00'",
     "later": "strftime('%Y-%m-%d %H:%M:%S', m.due_at, (n % 2000000) || ' seconds', {days} || ' days') || '+00:00'",
     "quarter": "unixepoch(due_at) / 900",
@@ -69,7 +69,7 @@ class Schedule:
     def _statements(self, begin: int, end: int) -> tuple[str, ...]:
         words = _SQLITE if is_sqlite(self.url) else _POSTGRES
         letter = {name: words["nothing"] for name in self._columns["letters"] if name.endswith("_sealed")}
-        letter |= dict.fromkeys(("recipient_hmac", "reader_token_hash"), words["mac"])
+        letter |= dict.fromkeys(("recipient_hmac", "reader_token_hash"), words["address_hmac"])
         letter |= {"id": words["id"], "token_hash": words["unique"]}
         message_id = "'<' || n || m.occasion || '@bench.test>'"
         later = words["later"].format(days=_DAYS)
@@ -83,7 +83,7 @@ class Schedule:
                 delivery,
                 f"(SELECT * FROM deliveries LIMIT 2) AS m, {numbers}",
             ),
-            "DELETE FROM tallies",
+            "DELETE FROM counters",
             _COUNTED.format(quarter=words["quarter"]),
         )
 

@@ -76,7 +76,7 @@ async def test_a_retry_is_overdue_by_the_date_it_was_put_off_to(lite_town: Town,
 
 
 async def test_to_an_address_known_not_to_exist_nothing_is_written(town: Town, server: MailServer) -> None:
-    await UndeliverableAddress.create(mac=town.cipher.address_hmac("nobody@x.test"), since=town.clock.now())
+    await UndeliverableAddress.create(address_hmac=town.cipher.address_hmac("nobody@x.test"), since=town.clock.now())
     await town.post_and_wait("nobody+tag@X.test")
     async with town.office(server.port) as office:
         await office.deliver()

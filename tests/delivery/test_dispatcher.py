@@ -135,7 +135,7 @@ async def test_a_thousand_dead_addresses_at_the_head_of_the_line_starve_nobody(
     dead = [f"dead{number}@gone{number % 7}.test" for number in range(1000)]
     await lite_town.post_and_wait(*dead, "minji@x.test")
     await UndeliverableAddress.bulk_create(
-        UndeliverableAddress(mac=lite_town.cipher.address_hmac(address), since=lite_town.clock.now())
+        UndeliverableAddress(address_hmac=lite_town.cipher.address_hmac(address), since=lite_town.clock.now())
         for address in dead[:900]
     )
     server.policy = lambda stage, reader: "550 5.1.1 no such user" if stage == "rcpt" and "gone" in reader else ""

@@ -35,7 +35,7 @@ async def _correct(town: Town, address: str) -> None:
 
 
 async def _is_known_not_to_exist(town: Town, address: str) -> None:
-    await UndeliverableAddress.create(mac=town.cipher.address_hmac(address), since=town.clock.now())
+    await UndeliverableAddress.create(address_hmac=town.cipher.address_hmac(address), since=town.clock.now())
 
 
 def _told(server: MailServer) -> list[Accepted]:

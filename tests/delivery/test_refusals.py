@@ -109,7 +109,10 @@ async def test_refused_for_good(lite_town: Town, server: MailServer, row: Row) -
         assert not office.breaker.trouble
     delivery = await only()
     assert (delivery.status, delivery.attempts) == (Status.FAILED, 1)
-    assert await UndeliverableAddress.filter(mac=lite_town.cipher.address_hmac(row.reader)).exists() == row.blocked
+    assert (
+        await UndeliverableAddress.filter(address_hmac=lite_town.cipher.address_hmac(row.reader)).exists()
+        == row.blocked
+    )
     second = await Delivery.get(occasion=Occasion.SECOND)
     assert (second.status, second.held_reason) == (Status.HELD, HeldReason.FIRST_REFUSED)
     assert (await last_attempt(delivery)).outcome is AttemptResult.PERMANENT

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_what_its_reader_does_not_want_is_not_even_tried(town: Town, server: MailServer) -> None:
     """A block shows when the letter is due, for letters and for notices alike."""
-    await BlockedAddress.create(mac=town.cipher.address_hmac("minji@x.test"), since=town.clock.now())
+    await BlockedAddress.create(address_hmac=town.cipher.address_hmac("minji@x.test"), since=town.clock.now())
     await town.post("minji@x.test", sender="jun@x.test")
     await town.post_and_wait("sora@x.test", sender="minji+tag@X.test")
     async with town.office(server.port) as office:

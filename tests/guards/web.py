@@ -6,7 +6,7 @@ WEB = (
     Guard(
         "P1",
         "app/store/confirmation.py",
-        "status=Status.HELD, status_at=now, held_reason=HeldReason.UNCONFIRMED, awaited_hmac=mac",
+        "status=Status.HELD, status_at=now, held_reason=HeldReason.UNCONFIRMED, awaited_hmac=address_hmac",
         "status_at=now",
         "tests/store/test_confirmation.py::test_nothing_but_the_question_leaves_before_the_answer",
     ),

@@ -209,7 +209,7 @@ async def test_an_unknown_or_a_purged_letter_is_not_found(corrections: Correctio
 async def test_a_block_of_the_new_address_shows_when_the_letter_is_due(
     corrections: Corrections, cipher: LetterCipher, token: str
 ) -> None:
-    await BlockedAddress.create(mac=cipher.address_hmac(NEW), since=NOW)
+    await BlockedAddress.create(address_hmac=cipher.address_hmac(NEW), since=NOW)
     await corrections.by_link(token, NEW, None, NOW)
     assert (await _delivery(Occasion.FIRST)).status is Status.SCHEDULED
     (claimed,) = await claim(await new_worker(), uuid4(), NOW + 7 * DAY, 9, notices=False)

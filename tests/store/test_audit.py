@@ -110,11 +110,11 @@ async def test_an_empty_ledger_adds_up() -> None:
         ),
         (
             "counts of deliveries that are not what the ledger holds",
-            "UPDATE tallies SET number = number + 1 WHERE kind = 'failed'",
+            "UPDATE counters SET number = number + 1 WHERE kind = 'failed'",
         ),
         (
             "attempts that were not counted",
-            "DELETE FROM tallies WHERE kind = 'accepted'",
+            "DELETE FROM counters WHERE kind = 'accepted'",
         ),
     ],
 )

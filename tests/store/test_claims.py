@@ -102,7 +102,7 @@ async def test_a_claim_says_whether_the_address_is_known_not_to_exist(
     prompt_letters: Letters, cipher: LetterCipher
 ) -> None:
     await prompt_letters.post(LETTER, NOW - MINUTE)
-    await UndeliverableAddress.create(mac=cipher.address_hmac(READER), since=NOW)
+    await UndeliverableAddress.create(address_hmac=cipher.address_hmac(READER), since=NOW)
     worker = await new_worker()
     first, second = await claim_due(worker)
     (receipt,) = await claim_due(worker, notices=True)

@@ -61,11 +61,11 @@ INSERTS = [
     ("bulk_actions_counts", f"bulk_actions {BULK} VALUES ({SOMEBODY}, 'hold', 'w', '', '', '', 2, '', 1, 2, {AT})"),
     ("pauses_name", f"pauses (name, since, who) VALUES ('thinking', {AT}, 'w')"),
     ("quota_counts_number", "quota_counts (scope, minute, number) VALUES ('all', 1, 0)"),
-    ("raised_alarms_tries", f"raised_alarms (name, since, rang_at, tries) VALUES ('late', {AT}, {AT}, -1)"),
+    ("raised_alarms_tries", f"raised_alerts (name, since, rang_at, tries) VALUES ('late', {AT}, {AT}, -1)"),
 ]
 """What cannot be shown on a row that is there: some tables refuse to be changed at all."""
 
-TABLES = ("letters", "deliveries", "attempts", "tallies", "job_runs")
+TABLES = ("letters", "deliveries", "attempts", "counters", "job_runs")
 
 
 async def _row(ledger: Ledger, status: Status) -> Delivery:

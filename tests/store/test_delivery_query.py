@@ -75,9 +75,9 @@ async def test_occasions_are_told_apart_in_every_state(ledger: Ledger, status: S
 
 async def test_a_domain_is_that_of_whom_the_delivery_goes_to(ledger: Ledger) -> None:
     for status in Status:
-        for mac in (MAC, OTHER):
+        for address_hmac in (MAC, OTHER):
             delivery = await ledger.add(status, NOW)
-            await Delivery.filter(id=delivery.id).update(domain_hmac=mac)
+            await Delivery.filter(id=delivery.id).update(domain_hmac=address_hmac)
     found = await _found(DeliveryFilter(domain_hmac=MAC))
     assert len(found) == len(Status)
     assert await Delivery.filter(domain_hmac=MAC).count() == len(Status)

@@ -60,11 +60,11 @@ async def test_afterwards_the_new_key_opens_everything_and_the_old_one_nothing(
     letters: Letters, cipher: LetterCipher, tokens: list[str]
 ) -> None:
     seen: list[int] = []
-    mac = cipher.address_hmac(READER)
+    address_hmac = cipher.address_hmac(READER)
     assert await _rotate(NEW, OLD, progress=seen.append) == Rotation(letters=COUNT, blind_index=True)
     assert seen == [3, 6, 7, 3, 6, 7]  # and once more, to see that nothing is left
     alone = await open_cipher(Cipher([NEW]))
-    assert alone.address_hmac(READER) == mac
+    assert alone.address_hmac(READER) == address_hmac
     found = _with(alone, letters)
     assert [(await found.find(token)).draft.body for token in tokens] == [f"Dear {n}" for n in range(COUNT)]
     assert await Letter.filter(recipient_hmac=alone.address_hmac("MinJi+x@example.org")).count() == COUNT

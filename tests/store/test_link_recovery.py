@@ -69,15 +69,15 @@ async def test_a_tag_of_somebody_elses_gets_its_own_letters_alone(letters: Lette
 async def test_what_is_forgotten_or_waits_for_its_confirmation_is_not_told_of(
     letters: Letters, cipher: LetterCipher
 ) -> None:
-    mac = cipher.address_hmac(WRITER)
+    address_hmac = cipher.address_hmac(WRITER)
     tokens = [(await letters.post(DRAFT, NOW)).token for _ in range(3)]
     await erase(tokens[0], NOW)
-    assert len(await letters_of(mac)) == 2
+    assert len(await letters_of(address_hmac)) == 2
     one = await Delivery.filter(occasion=Occasion.FIRST, status=Status.SCHEDULED).first()
     assert one
-    held = {"status": Status.HELD, "held_reason": "unconfirmed", "awaited_hmac": mac}
+    held = {"status": Status.HELD, "held_reason": "unconfirmed", "awaited_hmac": address_hmac}
     await Delivery.filter(id=one.id).update(**held)
-    (left,) = await letters_of(mac)
+    (left,) = await letters_of(address_hmac)
     assert str(left["id"]) != str(one.letter_id)
 
 

@@ -42,7 +42,7 @@ ROWS = {
             delivery_id, claim_token, worker_name, started_at, ended_at, outcome, code, enhanced, answer
         ) SELECT MAX(id), {uuid}, 'w', {at}, {at}, 'transient', 450, '4.7.1', 'later' FROM deliveries;
         UPDATE leases SET worker_id = {uuid}, term = term + 1, taken_at = {at};
-        INSERT INTO undeliverable_addresses (mac, since) VALUES ('mac{n}', {at});
+        INSERT INTO undeliverable_addresses (address_hmac, since) VALUES ('address_hmac{n}', {at});
         INSERT INTO secrets (name, sealed) VALUES ('secret{n}', 'sealed');
         INSERT INTO accounts (username, password_hash, created_at) VALUES ('somebody{n}', 'hash', {at});
         INSERT INTO sessions (token_hash, account_id, created_at, seen_at)
@@ -56,7 +56,7 @@ ROWS["0003_readers"] = f"""
     UPDATE letters SET reader_token_hash = 'reader{{n}}', stopped_at = {{at}};
     UPDATE deliveries SET status = 'held', held_reason = 'blocked', claim_token = NULL, claimed_by_id = NULL,
         handed_over_at = NULL WHERE status = 'claimed';
-    INSERT INTO blocked_addresses (mac, since) VALUES ('mac{{n}}', {{at}})
+    INSERT INTO blocked_addresses (address_hmac, since) VALUES ('address_hmac{{n}}', {{at}})
 """
 
 ROWS["0005_corrections"] = f"""
@@ -72,7 +72,7 @@ ROWS["0006_tallies"] = f"""
 ROWS["0007_confirmations"] = f"""
     {ROWS["0006_tallies"]};
     UPDATE deliveries SET held_reason = 'unconfirmed', awaited_hmac = 'm';
-    INSERT INTO confirmations (mac, token_hash, notice_id, asked_at)
+    INSERT INTO confirmations (address_hmac, token_hash, notice_id, asked_at)
         SELECT 'm', 'confirmation{{n}}', MAX(id), {{at}} FROM deliveries
 """
 
@@ -103,7 +103,7 @@ ROWS["0011_sealing"] = f"""
 
 ROWS["0013_alarms"] = f"""
     {ROWS["0011_sealing"]};
-    INSERT INTO raised_alarms (name, since, rang_at) VALUES ('alarm{{n}}', {{at}}, {{at}})
+    INSERT INTO raised_alerts (name, since, rang_at) VALUES ('alarm{{n}}', {{at}}, {{at}})
 """
 
 ROWS["0018_quota_counts"] = f"""
@@ -266,7 +266,7 @@ async def test_a_check_is_altered_and_nothing_else(database_url: str, further: C
         await connection().execute_query("DELETE FROM attempts")
         await connection().execute_query("DELETE FROM confirmations")
         await connection().execute_query("DELETE FROM deliveries")
-        sums = await connection().execute_query_dict("SELECT SUM(number) AS n FROM tallies WHERE kind = 'held'")
+        sums = await connection().execute_query_dict("SELECT SUM(number) AS n FROM counters WHERE kind = 'held'")
         assert sums[0]["n"] == 0
 
 

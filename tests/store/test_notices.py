@@ -126,7 +126,7 @@ async def test_an_address_that_confirmed_once_is_told_everything(cipher: LetterC
     await letters.post(replace(DRAFT, sender_email=WRITER), NOW)
     notice = await Delivery.get(occasion=Occasion.RECEIPT)
     await Confirmation.create(
-        mac=cipher.address_hmac(WRITER), token_hash="h", notice_id=notice.id, asked_at=NOW, used_at=NOW
+        address_hmac=cipher.address_hmac(WRITER), token_hash="h", notice_id=notice.id, asked_at=NOW, used_at=NOW
     )
     for n in range(5):
         await letters.post(replace(_to(n), sender_email=WRITER), NOW)

@@ -34,7 +34,7 @@ async def _second_of(ledger: Ledger, first: Delivery) -> Delivery:
 
 async def _address_is_dead(delivery: Delivery) -> None:
     letter = await Letter.get(id=delivery.letter_id)
-    await UndeliverableAddress.create(mac=letter.recipient_hmac, since=NOW)
+    await UndeliverableAddress.create(address_hmac=letter.recipient_hmac, since=NOW)
 
 
 @pytest.mark.parametrize("action", Action)
@@ -96,9 +96,9 @@ async def test_releasing_frees_whatever_its_reader_does_not_object_to(ledger: Le
 async def test_releasing_what_was_taken_for_dead_lets_it_be_written_to_again(ledger: Ledger) -> None:
     held = await _one(ledger, Status.HELD, held_reason=HeldReason.UNDELIVERABLE)
     await _address_is_dead(held)
-    await UndeliverableAddress.create(mac="another", since=NOW)
+    await UndeliverableAddress.create(address_hmac="another", since=NOW)
     assert await operator_actions.release([held.id], NOW) == [held.id]
-    assert [address.mac for address in await UndeliverableAddress.all()] == ["another"]
+    assert [address.address_hmac for address in await UndeliverableAddress.all()] == ["another"]
 
 
 async def test_what_is_requeued_has_all_its_days_of_retrying_before_it(ledger: Ledger) -> None:

@@ -193,7 +193,7 @@ async def _takes_back(watched: Watched, dead: UUID) -> None:
 
 
 async def _tells_how_it_stands(watched: Watched) -> None:
-    """The desk and the metrics count by the tallies."""
+    """The desk and the metrics count by the counters."""
     assert (await watched.by_index(status_summary(NOW))).backlog.due == 0
     assert len((await watched.by_index(month_statistics(NOW, ZoneInfo("UTC")))).days) == 61
     assert (await watched.by_index(monitor_view(NOW))).backlog.due == 0

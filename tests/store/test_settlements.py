@@ -119,7 +119,7 @@ async def test_a_refused_first_holds_the_second_tells_the_writer_and_blocks_the_
     assert (second.status, second.held_reason, second.status_at) == (Status.HELD, HeldReason.FIRST_REFUSED, at)
     told = await Delivery.get(occasion=Occasion.REFUSAL)
     assert (told.status, told.letter_id, told.due_at, told.notice) == (Status.SCHEDULED, second.letter_id, NOW, True)
-    assert [row.mac for row in await UndeliverableAddress.all()] == [cipher.address_hmac(READER)]
+    assert [row.address_hmac for row in await UndeliverableAddress.all()] == [cipher.address_hmac(READER)]
     assert (await Attempt.get(delivery_id=first.id)).outcome is AttemptResult.PERMANENT
 
 
@@ -148,7 +148,7 @@ async def test_a_refused_second_or_notice_holds_nothing(prompt_letters: Letters,
     await _settled(refused_for_good(second, tried(NOBODY)))
     await _settled(refused_for_good(receipt, tried(NOBODY), undeliverable=True))
     assert (await Delivery.get(id=first.id)).status is Status.SCHEDULED
-    assert [row.mac for row in await UndeliverableAddress.all()] == [cipher.address_hmac(WRITER)]
+    assert [row.address_hmac for row in await UndeliverableAddress.all()] == [cipher.address_hmac(WRITER)]
 
 
 async def test_a_second_that_is_gone_already_is_left_alone(prompt_letters: Letters) -> None:

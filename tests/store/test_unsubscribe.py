@@ -197,7 +197,7 @@ async def test_a_block_shows_only_when_something_is_due(
     for at in (NOW, NOW + DAY):
         await block(arrived[1], at)
     (blocked,) = await BlockedAddress.all()
-    assert (blocked.mac, blocked.since) == (cipher.address_hmac(READER), NOW)
+    assert (blocked.address_hmac, blocked.since) == (cipher.address_hmac(READER), NOW)
     assert (await received(cipher, arrived[1], NOW)).blocked
     assert (await letters.post(DRAFT, NOW)).status is Status.SCHEDULED
     assert {state.status for state in (await letters.find(arrived[0])).deliveries} == {Status.SENT, Status.SCHEDULED}

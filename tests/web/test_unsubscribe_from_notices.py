@@ -17,14 +17,14 @@ ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
 @pytest.fixture
-def mac(services: Services) -> str:
+def address_hmac(services: Services) -> str:
     return services.cipher.address_hmac(WRITER)
 
 
 @pytest.fixture
-def link(services: Services, mac: str) -> str:
+def link(services: Services, address_hmac: str) -> str:
     """The page of the mailbox that is named as a writer's."""
-    return f"/quiet/{services.cipher.mailbox_token(mac)}"
+    return f"/quiet/{services.cipher.mailbox_token(address_hmac)}"
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ def link(services: Services, mac: str) -> str:
     ],
 )
 async def test_one_click_closes_the_mailbox_and_twice_is_once(
-    client: httpx.AsyncClient, link: str, mac: str, sent: dict[str, Any]
+    client: httpx.AsyncClient, link: str, address_hmac: str, sent: dict[str, Any]
 ) -> None:
     answers = [await client.post(link, **sent) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].text == answers[1].text
     assert "No letter comes to this mailbox any more" in answers[0].text
     assert "set-cookie" not in answers[0].headers
-    assert [row.mac for row in await BlockedAddress.all()] == [mac]
+    assert [row.address_hmac for row in await BlockedAddress.all()] == [address_hmac]
 
 
 async def test_it_is_opened_again_by_the_page(client: httpx.AsyncClient, link: str) -> None:
@@ -66,7 +66,7 @@ async def test_a_look_changes_nothing_and_says_nothing_of_anybody(client: httpx.
     assert "@" not in page.text
 
 
-async def test_a_made_up_link_is_nobodys(client: httpx.AsyncClient, link: str, mac: str) -> None:
+async def test_a_made_up_link_is_nobodys(client: httpx.AsyncClient, link: str, address_hmac: str) -> None:
     letter = await posted(client)
     reader = (await Letter.get()).reader_token_hash or ""
     token = link.removeprefix("/quiet/")
@@ -74,7 +74,7 @@ async def test_a_made_up_link_is_nobodys(client: httpx.AsyncClient, link: str, m
         letter,
         reader,
         new_token(),
-        mac,
+        address_hmac,
         "x",
         "%00",
         "\N{SNOWMAN}",

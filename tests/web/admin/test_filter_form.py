@@ -25,8 +25,8 @@ async def _find(operator: httpx.AsyncClient, **fields: str | list[str]) -> httpx
 async def _for(desk: Desk, address: str) -> Delivery:
     """Add a delivery that is found by its address, as a posted one is."""
     delivery = await desk.ledger.add(Status.SCHEDULED, NOW, reader=address)
-    mac, domain = desk.cipher.address_hmac(address), desk.cipher.domain_hmac(address)
-    await Letter.filter(id=delivery.letter_id).update(recipient_hmac=mac, recipient_domain_hmac=domain)
+    address_hmac, domain = desk.cipher.address_hmac(address), desk.cipher.domain_hmac(address)
+    await Letter.filter(id=delivery.letter_id).update(recipient_hmac=address_hmac, recipient_domain_hmac=domain)
     await Delivery.filter(id=delivery.id).update(domain_hmac=domain)
     return delivery
 
