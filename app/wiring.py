@@ -15,7 +15,7 @@ from app.delivery.alert_monitor import AlertMonitor, AlertTexts
 from app.delivery.breaker import Breaker
 from app.delivery.completer import Completer
 from app.delivery.courier import Courier
-from app.delivery.daily import HOUR, Cleanup, Daily, DailyReport
+from app.delivery.daily import REPORT_HOUR, Cleanup, Daily, DailyReport
 from app.delivery.dispatcher import DeliverySlots, Dispatcher
 from app.delivery.heartbeat import Heartbeat
 from app.delivery.journal import Journal
@@ -167,16 +167,16 @@ def build_worker(services: Services, *, leads: bool) -> Worker:
     settings, clock = services.settings, services.clock
     slots = DeliverySlots(_SLOTS_PER_CONNECTION * settings.smtp_connections)
     breaker = Breaker(clock, random.random)
-    most = max(1, slots.seats * 4 // 5)
+    most = max(1, slots.size * 4 // 5)
     rate_limiter = RateLimiter(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain, most)
     packer = _packer(services)
     policy = OutcomePolicy(packer, breaker, rate_limiter, random.random)
-    answers = Journal(settings.journal_dir)
-    heartbeat = _heartbeat(services, answers, policy)
-    completer = Completer(heartbeat, answers, clock, quotas_of(settings))
-    line = ReadyQueue(rate_limiter, clock, slots.seats)
+    journal = Journal(settings.journal_dir)
+    heartbeat = _heartbeat(services, journal, policy)
+    completer = Completer(heartbeat, journal, clock, quotas_of(settings))
+    queue = ReadyQueue(rate_limiter, clock, slots.size)
     courier = Courier(
-        ahead=BatchPacker(packer, line.upcoming),
+        packer=BatchPacker(packer, queue.upcoming),
         transport=services.transport,
         policy=policy,
         completer=completer,
@@ -185,41 +185,41 @@ def build_worker(services: Services, *, leads: bool) -> Worker:
         clock=clock,
         max_lateness=settings.max_lateness,
     )
-    scan = Dispatcher(
+    dispatcher = Dispatcher(
         courier=courier,
         completer=completer,
         slots=slots,
-        line=line,
+        queue=queue,
         breaker=breaker,
         heartbeat=heartbeat,
         clock=clock,
         on_uncertain=settings.on_uncertain,
     )
     if settings.paused:
-        scan.stop()
-    leadership = _leadership(services, heartbeat, scan) if leads else None
+        dispatcher.stop()
+    leadership = _leadership(services, heartbeat, dispatcher) if leads else None
     interval = settings.scan_interval
-    return Worker(heartbeat, leadership, scan, slots, completer, settings.lease, scan_interval=interval)
+    return Worker(heartbeat, leadership, dispatcher, slots, completer, settings.lease, scan_interval=interval)
 
 
-def _heartbeat(services: Services, answers: Journal, policy: OutcomePolicy) -> Heartbeat:
+def _heartbeat(services: Services, journal: Journal, policy: OutcomePolicy) -> Heartbeat:
     settings, clock = services.settings, services.clock
     recovery = Recovery(settings.journal_dir, policy, clock, quotas_of(settings))
-    return Heartbeat(_worker_name(), settings.lease, clock, answers, recovery, services.cipher.key_ids)
+    return Heartbeat(_worker_name(), settings.lease, clock, journal, recovery, services.cipher.key_ids)
 
 
 def _worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _leadership(services: Services, heartbeat: Heartbeat, scan: Dispatcher) -> Leadership:
+def _leadership(services: Services, heartbeat: Heartbeat, dispatcher: Dispatcher) -> Leadership:
     settings, clock = services.settings, services.clock
     dailies = [Daily("cleaning", 0, Cleanup(settings.retention), settings.zone, clock)]
     if settings.alert_email:
         channel = build_mail_channel(settings, services.transport, settings.alert_email)
         report = DailyReport(channel, settings.zone, settings.language)
-        dailies.append(Daily("report", HOUR, report, settings.zone, clock))
-    scan_recorder = ScanRecorder(scan.start, settings.scan_interval, clock, heartbeat.name)
+        dailies.append(Daily("report", REPORT_HOUR, report, settings.zone, clock))
+    scan_recorder = ScanRecorder(dispatcher.start, settings.scan_interval, clock, heartbeat.name)
     scheduler = Scheduler(scan_recorder, settings.scan_interval, clock, heartbeat.name, dailies, settings.zone)
     return Leadership(heartbeat, scheduler, settings.lease, clock)
 
@@ -232,12 +232,12 @@ def build_alert_monitor(services: Services, worker: Worker) -> AlertMonitor:
     by_webhook = [WebhookChannel(settings.alert_webhook)] if settings.alert_webhook else []
     return AlertMonitor(
         channels=[*by_mail, *by_webhook],
-        limits=Thresholds(settings.alert_max_delay, settings.alert_failure_percent),
+        thresholds=Thresholds(settings.alert_max_delay, settings.alert_failure_percent),
         ping_url=settings.ping_url,
         worker=worker.heartbeat,
         paused=settings.paused,
         clock=services.clock,
-        words=AlertTexts(settings.language, settings.timezone, settings.origin),
+        texts=AlertTexts(settings.language, settings.timezone, settings.origin),
     )
 
 

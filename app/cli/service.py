@@ -100,7 +100,7 @@ async def _scan(settings: Settings) -> dict[str, int | bool]:
         clock = services.clock
         began = clock.monotonic()
         await job_began(SCAN_COMMAND, worker.heartbeat.name, clock.now())
-        await worker.scan.drain()
+        await worker.dispatcher.drain()
         took = timedelta(seconds=clock.monotonic() - began)
         await job_ended(SCAN_COMMAND, clock.now(), took, worker.completer.settled.total())
         settled = worker.completer.settled

@@ -46,21 +46,21 @@ class AlertMonitor:
         self,
         *,
         channels: Sequence[Channel],
-        limits: Thresholds,
+        thresholds: Thresholds,
         ping_url: str,
         worker: "Worker",
         paused: bool,
         clock: Clock,
-        words: "AlertTexts",
+        texts: "AlertTexts",
     ) -> None:
         """Take the ways to the operator, and what is asked for after a scan of ours that ended well, if anything."""
         self._channels = channels
-        self._limits = limits
+        self._thresholds = thresholds
         self._ping_url = ping_url
         self._worker = worker
         self._paused = paused
         self._clock = clock
-        self._words = words
+        self._texts = texts
         self._since = clock.now()
         self._pinged_for: datetime | None = None
         self._pinged_at = float("-inf")
@@ -82,7 +82,7 @@ class AlertMonitor:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Look once: raise alarms, tell what nobody was told, and ping; what fails stops nothing else."""
         now = self._clock.now()
         with self._errors["heartbeat alert"]:
@@ -102,7 +102,7 @@ class AlertMonitor:
         else:
             return
         log.warning("alarm is over" if alarm.over_at else "alarm", alarm=alarm.name)
-        if await self._tell(self._words.about(alarm, worker=self._worker.name), now):
+        if await self._tell(self._texts.notification(alarm, worker=self._worker.name), now):
             self._heartbeat_alarm = None if alarm.over_at else alarm
 
     async def _look_at_ledger(self, now: datetime) -> None:
@@ -112,10 +112,10 @@ class AlertMonitor:
             paused=self._paused or await paused() is not None,
             clock_deviation=self._worker.clock_deviation,
         )
-        await alerts.record(firing(stand, self._limits), now)
+        await alerts.record(firing(stand, self._thresholds), now)
         for alarm in await alerts.claim_unsent(now):
             log.warning("alarm is over" if alarm.over_at else "alarm", alarm=alarm.name)
-            if await self._tell(self._words.about(alarm, stand), now):
+            if await self._tell(self._texts.notification(alarm, stand), now):
                 await alerts.mark_sent(alarm, now)
 
     async def _tell(self, news: Notification, now: datetime) -> bool:
@@ -127,7 +127,7 @@ class AlertMonitor:
         with self._errors["channel"]:
             try:
                 async with asyncio.timeout(_LONGEST):
-                    await channel.tell(news, now)
+                    await channel.notify(news, now)
             except (NotifyError, TimeoutError) as error:
                 log.error("the operator could not be told", by=type(channel).__name__, error=str(error) or "time-out")
             else:
@@ -149,7 +149,7 @@ class AlertMonitor:
 
     async def _look_again_and_again(self) -> None:
         while not self._closing.is_set():
-            await self.look()
+            await self.check()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL):
                     await self._closing.wait()
@@ -163,7 +163,7 @@ class AlertTexts:
         self._zone = zone
         self._origin = origin
 
-    def about(self, alarm: RaisedAlert, stand: Snapshot | None = None, worker: str = "") -> Notification:
+    def notification(self, alarm: RaisedAlert, stand: Snapshot | None = None, worker: str = "") -> Notification:
         values: Mapping[str, object] = {
             "alarm": Alert(alarm.name),
             "stand": stand,

@@ -30,14 +30,14 @@ class Breaker:
     def is_open(self) -> bool:
         return bool(self.trouble) and self._clock.monotonic() < self._until
 
-    def seats(self, free: int) -> int:
+    def allowed(self, free: int) -> int:
         """Return how many of the free seats may be taken now."""
         if not self.trouble:
             return free
         return 0 if self.is_open or self._probing else min(free, 1)
 
     @contextmanager
-    def crossing(self) -> Iterator[None]:
+    def attempt(self) -> Iterator[None]:
         """Send inside this block. After an outage the first one in keeps the others waiting."""
         probes = bool(self.trouble) and not self._probing
         self._probing = self._probing or probes

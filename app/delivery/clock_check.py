@@ -33,7 +33,7 @@ class ClockCheck:
         self._trusted_at = last_scan_at or self._clock.now()
         self._measured_at = self._clock.monotonic()
 
-    def trusted(self) -> bool:
+    def passes(self) -> bool:
         """Return whether deliveries may be claimed by this clock."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         expected = self._trusted_at + timedelta(seconds=monotonic - self._measured_at)

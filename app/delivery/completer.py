@@ -31,10 +31,10 @@ _DATABASE_PAUSE = 1.0
 class Completer:
     """Shared by all deliveries in flight of this process. `settled` counts how they ended."""
 
-    def __init__(self, heartbeat: Heartbeat, answers: Journal, clock: Clock, quotas: Quotas | None = None) -> None:
+    def __init__(self, heartbeat: Heartbeat, journal: Journal, clock: Clock, quotas: Quotas | None = None) -> None:
         self._heartbeat = heartbeat
         self._quotas = quotas
-        self._answers = answers
+        self._journal = journal
         self._clock = clock
         self._hand_overs = BatchWriter(self._write_hand_overs, key=lambda claimed: claimed.id, limit=_GROUP)
         self._endings = BatchWriter(
@@ -48,11 +48,11 @@ class Completer:
 
     def begun(self, claimed: Claimed) -> None:
         """Keep that a message's final dot is about to be written."""
-        self._answers.begin((claimed.id, claimed.token))
+        self._journal.begin((claimed.id, claimed.token))
 
     def answered(self, claimed: Claimed, reply: Reply) -> None:
         """Keep what the server said, in case that we do not live to settle it."""
-        self._answers.answered((claimed.id, claimed.token), self._clock.now(), reply)
+        self._journal.answered((claimed.id, claimed.token), self._clock.now(), reply)
 
     def settle(self, ending: Outcome) -> None:
         """Have it recorded how a delivery ended, and counted and logged once it is; nobody waits for that."""
@@ -95,7 +95,7 @@ class Completer:
                 else:
                     return await self._write_plain(group[0], error)
             else:
-                self._answers.settled(ending.claimed.id for ending in group)
+                self._journal.forget(ending.claimed.id for ending in group)
                 self._tell(group, settled)
                 return settled
 

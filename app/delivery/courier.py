@@ -27,7 +27,7 @@ class Courier:
     def __init__(
         self,
         *,
-        ahead: BatchPacker,
+        packer: BatchPacker,
         transport: Transport,
         policy: OutcomePolicy,
         completer: Completer,
@@ -36,7 +36,7 @@ class Courier:
         clock: Clock,
         max_lateness: timedelta,
     ) -> None:
-        self._ahead = ahead
+        self._packer = packer
         self._transport = transport
         self._policy = policy
         self._completer = completer
@@ -45,11 +45,11 @@ class Courier:
         self._clock = clock
         self._catch_up_limit = max_lateness
 
-    async def carry(self, claimed: Claimed) -> None:
+    async def deliver(self, claimed: Claimed) -> None:
         """Bring one claim to its end; whatever happens is settled and logged."""
         now = self._clock.now()
         if reason := self._reason_to_hold(claimed, now):
-            self._completer.settle(self._policy.barred(claimed, now, reason))
+            self._completer.settle(self._policy.hold(claimed, now, reason))
             return
         since = None if self._breaker.is_open else self._rate_limiter.start(claimed.domain_hmac)
         if since is None:  # an outage began, or too many of its domain were claimed with it: it keeps its place in line
@@ -68,7 +68,7 @@ class Courier:
 
     async def _end(self, claimed: Claimed, now: datetime) -> Outcome:
         try:
-            envelope = self._ahead.pack(claimed, now)
+            envelope = self._packer.pack(claimed, now)
         except Exception as error:
             log.error("a letter cannot be composed", delivery=claimed.id, exc_info=error)
             return settlements.held_back(claimed, now, HeldReason.UNREADABLE)
@@ -78,13 +78,13 @@ class Courier:
         """Hand one message over. The broadest catch: a delivery must never be left claimed."""
         carriage = _Carriage(claimed, started_at, self._completer, self._clock)
         try:
-            with self._breaker.crossing():
+            with self._breaker.attempt():
                 reply = await self._reply(envelope, carriage)
-            return self._policy.replied(claimed, reply, carriage.tried(reply))
+            return self._policy.after_reply(claimed, reply, carriage.tried(reply))
         except TransportError as error:
-            return self._policy.without_reply(claimed, error, carriage.tried(remark=str(error)))
+            return self._policy.after_transport_error(claimed, error, carriage.tried(remark=str(error)))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            return self._policy.broken_off(claimed, error, carriage.tried(remark=type(error).__name__))
+            return self._policy.after_exception(claimed, error, carriage.tried(remark=type(error).__name__))
 
     async def _reply(self, envelope: Envelope, carriage: "_Carriage") -> Reply:
         """Return what the server says.

@@ -110,7 +110,7 @@ class Cleanup:
         await vacuum_if_worth_it()
 
 
-HOUR = 9
+REPORT_HOUR = 9
 _WEEK = timedelta(days=7)
 _ENDS = (Status.SENT.value, Status.FAILED.value, *ATTEMPTS)
 
@@ -153,7 +153,7 @@ class DailyReport:
             "held": stand[Status.HELD],
             "uncertain": stand[Status.UNCERTAIN],
         }
-        await self._channel.tell(Notification("report", values, "", {}), now)
+        await self._channel.notify(Notification("report", values, "", {}), now)
         yield 1
 
 

@@ -30,7 +30,7 @@ class DeliverySlots:
     """So many seats. Whoever lands boards the next flight by itself, as long as there is one."""
 
     def __init__(self, seats: int) -> None:
-        self.seats = seats
+        self.size = seats
         self._flying: set[asyncio.Task[None]] = set()
 
     @property
@@ -39,7 +39,7 @@ class DeliverySlots:
 
     @property
     def free(self) -> int:
-        return self.seats - self.running
+        return self.size - self.running
 
     def fill(self, passengers: int, board: NextDelivery, landed: Callable[[], object]) -> None:
         """Let so many free seats board; `landed` is called when one is free again and stays empty."""
@@ -89,7 +89,7 @@ class Dispatcher:
         courier: Courier,
         completer: Completer,
         slots: DeliverySlots,
-        line: ReadyQueue,
+        queue: ReadyQueue,
         breaker: Breaker,
         heartbeat: Heartbeat,
         clock: Clock,
@@ -99,7 +99,7 @@ class Dispatcher:
         self._completer = completer
         self._slots = slots
         self._breaker = breaker
-        self._line = line
+        self._queue = queue
         self._heartbeat = heartbeat
         self._clock = clock
         self._clock_check = heartbeat.clock_check
@@ -170,7 +170,7 @@ class Dispatcher:
         async with self._one_at_a_time:
             self._send_home()
 
-    async def free_doubtful(self) -> None:
+    async def release_unconfirmed(self) -> None:
         """Give back what may have been claimed by a statement whose answer never came."""
         for token in list(self._doubtful):
             await claims.unclaim(token, self._clock.now())
@@ -189,55 +189,55 @@ class Dispatcher:
 
     async def _look(self) -> bool:
         """Claim, fill the seats, and wait until more can be done; False: this scan is over."""
-        if self._stopped or self._breaker.is_open or not self._clock_check.trusted():
+        if self._stopped or self._breaker.is_open or not self._clock_check.passes():
             return False
         self._stirred.clear()
-        if self._asked and not await self._is_anything_due() and not self._line:
+        if self._asked and not await self._is_anything_due() and not self._queue:
             return False
         wait = self._wait()  # before we ask: who was left out then may have landed when we hear
         claimed = await self._claim_due()
         self._fill()
-        if not claimed and not self._line and wait is None:
+        if not claimed and not self._queue and wait is None:
             return False
-        if not claimed or not self._line.wanted():
+        if not claimed or not self._queue.wanted():
             await self._stir(inf if wait is None else wait)
         return True
 
     async def _claim_due(self) -> int:
         """Let those who are due line up, notices first. Returns how many."""
-        notices = await self._claim_notices(self._line.wanted_notices())
-        wanted = self._breaker.seats(self._line.wanted())
+        notices = await self._claim_notices(self._queue.wanted_notices())
+        wanted = self._breaker.allowed(self._queue.wanted())
         letters = await self._claim(wanted, notices=False)
-        self._line.join(letters, wanted)
+        self._queue.add(letters, wanted)
         return notices + len(letters)
 
     async def _claim_notices(self, limit: int) -> int:
-        notices = await self._claim(self._breaker.seats(limit), notices=True)
-        self._line.join_notices(notices)
+        notices = await self._claim(self._breaker.allowed(limit), notices=True)
+        self._queue.add_notices(notices)
         return len(notices)
 
     def _fill(self) -> None:
-        self._slots.fill(len(self._line), self._board, self._stirred.set)
-        for claimed in self._line.sent_away():
+        self._slots.fill(len(self._queue), self._board, self._stirred.set)
+        for claimed in self._queue.take_rejected():
             self._completer.give_back(claimed)
 
     def _board(self) -> Coroutine[None, None, None] | None:
         """Return the next flight, or None where nobody may leave."""
-        claimed = self._line.next() if not self._stopped and self._breaker.seats(1) else None
-        if self._line.wanted() or (self._slots.free and self._line):
+        claimed = self._queue.pop() if not self._stopped and self._breaker.allowed(1) else None
+        if self._queue.wanted() or (self._slots.free and self._queue):
             self._stirred.set()
         if claimed is None:
             return None
         self._started += 1
-        return self._courier.carry(claimed)
+        return self._courier.deliver(claimed)
 
     def _send_home(self) -> None:
-        for claimed in self._line.dissolve():
+        for claimed in self._queue.clear():
             self._completer.give_back(claimed)
 
     def _wait(self) -> float | None:
         """Return how many seconds to wait for more: inf for a landing, None where nothing is due."""
-        return self._line.wait() if self._breaker.seats(self._slots.free) else inf
+        return self._queue.wait() if self._breaker.allowed(self._slots.free) else inf
 
     async def _stir(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -245,13 +245,18 @@ class Dispatcher:
                 await self._stirred.wait()
 
     async def _claim(self, limit: int, *, notices: bool) -> list[claims.Claimed]:
-        if self._stopped or not limit or not self._clock_check.trusted():
+        if self._stopped or not limit or not self._clock_check.passes():
             return []
-        await self.free_doubtful()
+        await self.release_unconfirmed()
         token = uuid4()
         try:
             return await claims.claim(
-                self._heartbeat.id, token, self._clock.now(), limit, notices=notices, closed=self._line.closed()
+                self._heartbeat.id,
+                token,
+                self._clock.now(),
+                limit,
+                notices=notices,
+                closed=self._queue.closed_domains(),
             )
         except BaseException:
             # It may have been written, and only the answer lost: these would have no owner.

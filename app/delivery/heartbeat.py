@@ -28,7 +28,7 @@ class StallDetector:
         self._seen: dict[UUID, tuple[int, float]] = {}
         self._looked_at = float("-inf")
 
-    def still(self, beats: Mapping[UUID, int], now: float) -> list[tuple[UUID, int]]:
+    def stalled(self, beats: Mapping[UUID, int], now: float) -> list[tuple[UUID, int]]:
         """Return the workers whose beat has not moved for a lease, with that beat."""
         unbroken = now - self._looked_at < self._lease / 2
         self._looked_at = now
@@ -44,7 +44,7 @@ class Heartbeat:
     """Enters this process among the workers, shows that it lives, and relieves the dead."""
 
     def __init__(
-        self, name: str, lease: timedelta, clock: Clock, answers: Journal, recovery: Recovery, key_ids: str = ""
+        self, name: str, lease: timedelta, clock: Clock, journal: Journal, recovery: Recovery, key_ids: str = ""
     ) -> None:
         """Take the ids of the keys that this process knows, for whoever rotates them."""
         self.id = uuid4()
@@ -52,9 +52,9 @@ class Heartbeat:
         self._key_ids = key_ids
         self.lease = lease
         self.clock_check = ClockCheck(clock)
-        self._watch = StallDetector(lease)
+        self._stall_detector = StallDetector(lease)
         self._clock = clock
-        self._answers = answers
+        self._journal = journal
         self._recovery = recovery
         self.beat_at = float("-inf")
         """When we began to write our last beat, on the monotonic clock: others count from then."""
@@ -73,7 +73,7 @@ class Heartbeat:
     async def join(self) -> None:
         await workers.register(self.id, self.name, self._clock.now(), self._key_ids)
         self._written_at = self._clock.monotonic()
-        self._answers.open(self.id)
+        self._journal.open(self.id)
 
     async def tick(self, trouble: str = "") -> int:
         """Beat once, and take back what dead workers held. Returns how many claims that were.
@@ -82,7 +82,7 @@ class Heartbeat:
         read-only) nobody else can beat either, and nobody must be taken for dead.
         """
         await self.beat(trouble)
-        return await self.relieve_dead()
+        return await self.recover_stalled()
 
     async def beat(self, trouble: str = "") -> None:
         """Write our heartbeat. `trouble` is what keeps us from the mail server; every admin page shows it."""
@@ -93,20 +93,20 @@ class Heartbeat:
             await self.join()
         self._written_at = self._clock.monotonic()
 
-    async def relieve_dead(self) -> int:
+    async def recover_stalled(self) -> int:
         """Take over from the workers whose beat stands still; return how many claims came back.
 
         Raises the last error: a worker that cannot be relieved keeps no other from it.
         """
-        self._answers.mend()
+        self._journal.reopen()
         beats = await workers.heartbeats()
-        await self._recovery.tidy(beats.keys())
+        await self._recovery.recover_orphans(beats.keys())
         others = {worker: beat for worker, beat in beats.items() if worker != self.id}
         returned = 0
         failure: Exception | None = None
-        for worker, beat in self._watch.still(others, self._clock.monotonic()):
+        for worker, beat in self._stall_detector.stalled(others, self._clock.monotonic()):
             try:
-                taken = await self._recovery.relieve(worker, beat)
+                taken = await self._recovery.recover(worker, beat)
             except Exception as error:  # noqa: BLE001 - raised below
                 failure = error
                 continue
@@ -118,4 +118,4 @@ class Heartbeat:
 
     async def leave(self) -> None:
         """Strike ourselves off, if everything is settled; or else others find out by our silence."""
-        self._answers.close(forget=await workers.retire(self.id))
+        self._journal.close(delete=await workers.retire(self.id))

@@ -41,11 +41,11 @@ class RecordedReply:
 
 @dataclass(frozen=True, slots=True)
 class JournalContents:
-    """What a worker's file tells. `whole`: a message that is not in `begun` was never begun."""
+    """What a worker's file tells. `complete`: a message that is not in `begun` was never begun."""
 
     begun: frozenset[Claim]
-    answers: dict[Claim, RecordedReply]
-    whole: bool
+    replies: dict[Claim, RecordedReply]
+    complete: bool
 
 
 def path_of(folder: Path, worker: UUID) -> Path:
@@ -84,8 +84,8 @@ def parse(text: bytes, *, ended: bool) -> JournalContents:
     found = [match for match in map(_LINE.fullmatch, lines) if match]
     return JournalContents(
         begun=frozenset(map(_claim, found)),
-        answers={_claim(line): _answer(line) for line in found if line[3]},
-        whole=ended and bool(_boot_id()) and f"{first}\n" == header(),
+        replies={_claim(line): _answer(line) for line in found if line[3]},
+        complete=ended and bool(_boot_id()) and f"{first}\n" == header(),
     )
 
 
@@ -182,22 +182,22 @@ class Journal:
         """Write down what the server said to it."""
         self._append(claim, answered_line(claim, at, reply))
 
-    def settled(self, deliveries: Iterable[int]) -> None:
+    def forget(self, deliveries: Iterable[int]) -> None:
         """Forget what the ledger knows by now."""
         for delivery in deliveries:
             self._unsettled.pop(delivery, None)
         if self._size > _MOST:
             self._rewrite()
 
-    def mend(self) -> None:
+    def reopen(self) -> None:
         """Try again to have a file, where the disk did not let us."""
         if self._path and self._file is None:
             self._rewrite()
 
-    def close(self, *, forget: bool) -> None:
+    def close(self, *, delete: bool) -> None:
         """End; `forget` where the ledger knows everything, or else the file stays for who relieves us."""
-        if forget:
-            self._forget()
+        if delete:
+            self._delete()
         elif self._file is not None:
             os.close(self._file)
         self._file = self._path = None
@@ -240,9 +240,9 @@ class Journal:
         if not self._failing:
             log.warning("answers cannot be kept on disk; a kill leaves more in doubt", error=error.strerror)
         self._failing = True
-        self._forget()
+        self._delete()
 
-    def _forget(self) -> None:
+    def _delete(self) -> None:
         if self._path:
             discard(self._path)
         if self._file is not None:

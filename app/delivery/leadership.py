@@ -50,7 +50,7 @@ class Leadership:
 
         A wrong clock must not purge letters either, so its jobs wait until the clock is trusted.
         """
-        leading = not self._resigned and self._clock.monotonic() < self._until and self._heartbeat.clock_check.trusted()
+        leading = not self._resigned and self._clock.monotonic() < self._until and self._heartbeat.clock_check.passes()
         if leading and not self._scheduler.running:
             self._scheduler.start()
         elif not leading and self._scheduler.running:

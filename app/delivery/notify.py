@@ -81,7 +81,7 @@ class Notification:
 class Channel(Protocol):
     """One way to tell somebody."""
 
-    async def tell(self, news: Notification, now: datetime) -> None:
+    async def notify(self, news: Notification, now: datetime) -> None:
         """Raises NotTold."""
 
 
@@ -92,7 +92,7 @@ class MailChannel:
         self._mails = mails
         self._transport = transport
 
-    async def tell(self, news: Notification, now: datetime) -> None:
+    async def notify(self, news: Notification, now: datetime) -> None:
         try:
             reply = await self._transport.send(self._mails.compose(news.name, news.values, now), _at_once)
         except TransportError as error:
@@ -107,7 +107,7 @@ class WebhookChannel:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    async def tell(self, news: Notification, now: datetime) -> None:
+    async def notify(self, news: Notification, now: datetime) -> None:
         await request("POST", self._url, self._form(news, now))
 
     def _form(self, news: Notification, now: datetime) -> Mapping[str, str]:

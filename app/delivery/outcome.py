@@ -33,7 +33,7 @@ class OutcomePolicy:
         self._rate_limiter = rate_limiter
         self._jitter = jitter
 
-    def replied(self, claimed: Claimed, reply: Reply, tried: AttemptRecord) -> Outcome:
+    def after_reply(self, claimed: Claimed, reply: Reply, tried: AttemptRecord) -> Outcome:
         """Return what a server's reply leads to."""
         decision = decide(
             reply,
@@ -55,10 +55,10 @@ class OutcomePolicy:
         if isinstance(decision, Delivered):
             return settlements.sent(claimed, tried)
         if isinstance(decision, RetryAt) and decision.slow == "domain":
-            self._rate_limiter.rest(claimed.domain_hmac)
+            self._rate_limiter.pause(claimed.domain_hmac)
         return self._refused(claimed, decision, tried)
 
-    def without_reply(self, claimed: Claimed, error: TransportError, tried: AttemptRecord) -> Outcome:
+    def after_transport_error(self, claimed: Claimed, error: TransportError, tried: AttemptRecord) -> Outcome:
         """Return what follows where no reply came."""
         match error:
             case Unavailable():
@@ -70,7 +70,7 @@ class OutcomePolicy:
         # An outage; or the hand-over could not be put on record, or not as ours any more.
         return settlements.given_back(claimed, tried.ended_at)
 
-    def broken_off(self, claimed: Claimed, error: BaseException, tried: AttemptRecord) -> Outcome:
+    def after_exception(self, claimed: Claimed, error: BaseException, tried: AttemptRecord) -> Outcome:
         """Return what follows where we gave up ourselves: called back at the end, or by a fault of ours."""
         called_back = isinstance(error, asyncio.CancelledError)
         if not called_back:
@@ -81,7 +81,7 @@ class OutcomePolicy:
             return settlements.given_back(claimed, tried.ended_at)
         return self._refused(claimed, self._dropped(claimed, tried), tried)
 
-    def barred(self, claimed: Claimed, now: datetime, reason: HeldReason) -> Outcome:
+    def hold(self, claimed: Claimed, now: datetime, reason: HeldReason) -> Outcome:
         """Hold it back; who wrote to an address that is known not to exist is told, as if it had been refused."""
         if reason is not HeldReason.UNDELIVERABLE:
             return settlements.held_back(claimed, now, reason)

@@ -83,7 +83,7 @@ class RateLimiter:
             or (meter and meter.left(now) < 1)
         )
 
-    def room(self, domain: str) -> int:
+    def queue_limit(self, domain: str) -> int:
         """Return how many letters to a domain that does not admit them may wait: what goes within seconds."""
         now = self._clock.monotonic()
         if self._resting.get(domain, now) > now:
@@ -92,7 +92,7 @@ class RateLimiter:
             return meter.available_within(now)
         return self._few if self._crowded(domain, now) else _ASIDE
 
-    def closed(self) -> list[str]:
+    def closed_domains(self) -> list[str]:
         """Return the domains that may not take another seat now."""
         now = self._clock.monotonic()
         self._resting = {domain: until for domain, until in self._resting.items() if until > now}
@@ -137,7 +137,7 @@ class RateLimiter:
         if len(self._quick) > _REMEMBERED:
             del self._quick[next(iter(self._quick))]
 
-    def rest(self, domain: str) -> None:
+    def pause(self, domain: str) -> None:
         """Leave a domain alone for a while: it said that it gets too much."""
         self._resting[domain] = self._clock.monotonic() + _PAUSE
 

@@ -46,22 +46,22 @@ class ReadyQueue:
         """Return after how many seconds more may leave than now; see Pace.wait."""
         return self._rate_limiter.wait()
 
-    def closed(self) -> list[str]:
+    def closed_domains(self) -> list[str]:
         """Return the domains of which nothing more is to be claimed now."""
-        return sorted({*self._rate_limiter.closed(), *self._aside})
+        return sorted({*self._rate_limiter.closed_domains(), *self._aside})
 
-    def join_notices(self, claimed: Sequence[Claimed]) -> None:
+    def add_notices(self, claimed: Sequence[Claimed]) -> None:
         """Let notices line up, before all letters."""
         self._notices.extend(claimed)
 
-    def join(self, claimed: Sequence[Claimed], asked: int) -> None:
+    def add(self, claimed: Sequence[Claimed], asked: int) -> None:
         """Let letters line up, of so many that were asked for."""
         self._no_more = len(claimed) < asked
         if claimed:
             self._adapt()
             self._letters.extend(claimed)
 
-    def next(self) -> Claimed | None:
+    def pop(self) -> Claimed | None:
         """Return who may leave now."""
         if not self._rate_limiter.is_open():
             return None
@@ -84,22 +84,22 @@ class ReadyQueue:
         """Return the letters that are next, should nobody be set aside."""
         return self._letters
 
-    def sent_away(self) -> list[Claimed]:
+    def take_rejected(self) -> list[Claimed]:
         """Return those for whom there is no room: they are to be given back."""
         surplus, self._surplus = self._surplus, []
         return surplus
 
-    def dissolve(self) -> list[Claimed]:
+    def clear(self) -> list[Claimed]:
         """Return all who wait: they are to be given back."""
         everybody = [*self._notices, *self._letters, *(one for line in self._aside.values() for one in line)]
         self._notices.clear()
         self._letters.clear()
         self._aside.clear()
-        return [*everybody, *self.sent_away()]
+        return [*everybody, *self.take_rejected()]
 
     def _set_aside(self, claimed: Claimed) -> None:
         waiting = self._aside.get(claimed.domain_hmac, ())
-        if len(waiting) < self._rate_limiter.room(claimed.domain_hmac):
+        if len(waiting) < self._rate_limiter.queue_limit(claimed.domain_hmac):
             self._aside.setdefault(claimed.domain_hmac, deque()).append(claimed)
         else:
             self._surplus.append(claimed)

@@ -39,34 +39,34 @@ class Recovery:
         self._clock = clock
         self._quotas = quotas
 
-    async def relieve(self, worker: UUID, beat: int) -> list[int]:
+    async def recover(self, worker: UUID, beat: int) -> list[int]:
         """End the claims of a worker whose beat stood still at `beat`. Returns which those were."""
         settled: set[int] = set()
-        if remains := read_journal(self._folder, worker):
+        if contents := read_journal(self._folder, worker):
             left = await claims.handed_over_by(worker)
-            endings = [ending for claimed in left if (ending := self._ending(claimed, remains))]
+            endings = [ending for claimed in left if (ending := self._ending(claimed, contents))]
             settled = await settlements.settle(endings, await workers.name_of(worker), self._quotas)
         returned = await claims.reclaim(worker, beat, self._clock.now())
         discard(path_of(self._folder, worker))
         return [*settled, *returned]
 
-    async def tidy(self, alive: Collection[UUID]) -> None:
+    async def recover_orphans(self, alive: Collection[UUID]) -> None:
         """Read the files of workers that others took for dead without them, and take them away."""
         for worker in orphaned_journals(self._folder, alive):
-            remains = read_journal(self._folder, worker)
-            for claim, answer in remains.answers.items() if remains else ():
+            contents = read_journal(self._folder, worker)
+            for claim, answer in contents.replies.items() if contents else ():
                 await self._believe(claim, answer)
             discard(path_of(self._folder, worker))
 
-    def _ending(self, claimed: Claimed, remains: JournalContents) -> Outcome | None:
+    def _ending(self, claimed: Claimed, contents: JournalContents) -> Outcome | None:
         """Return how a claim ended by what is known here, or None where nobody can know."""
         claim = (claimed.id, claimed.token)
-        if answer := remains.answers.get(claim):
+        if answer := contents.replies.get(claim):
             tried = AttemptRecord(claimed.claimed_at, claimed.handed_over_at, answer.at, answer.reply)
             if answer.reply.accepted:
                 return settlements.sent(claimed, tried)
-            return self._policy.replied(claimed, answer.reply, tried)
-        if remains.whole and claim not in remains.begun:
+            return self._policy.after_reply(claimed, answer.reply, tried)
+        if contents.complete and claim not in contents.begun:
             return settlements.given_back(claimed, self._clock.now())
         return None
 

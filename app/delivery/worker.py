@@ -30,7 +30,7 @@ class Worker:
         self,
         heartbeat: Heartbeat,
         leadership: Leadership | None,
-        scan: Dispatcher,
+        dispatcher: Dispatcher,
         slots: DeliverySlots,
         completer: Completer,
         lease: timedelta,
@@ -38,7 +38,7 @@ class Worker:
         scan_interval: timedelta,
         grace: float = GRACE,
     ) -> None:
-        self.scan = scan
+        self.dispatcher = dispatcher
         self.slots = slots
         self.completer = completer
         self.heartbeat = heartbeat
@@ -66,36 +66,36 @@ class Worker:
         self.stop()
         if self._stopping:
             await self._stopping
-        await self.scan.ended()
+        await self.dispatcher.ended()
         await self.slots.finished(self._grace)
         await self.completer.completed(_SETTLE_TIME)
         self._closing.set()
         if self._beating:
             await self._beating
         with _tolerating_unavailable_database():
-            await self.scan.free_doubtful()
+            await self.dispatcher.release_unconfirmed()
             await self.heartbeat.leave()
 
     def stop(self) -> None:
         """Claim nothing any more, and let another process lead. May be called from a signal."""
-        self.scan.stop()
+        self.dispatcher.stop()
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._resign())
 
     async def wait_for_clock(self) -> None:
         """Wait until the clock is trusted; see ClockCheck."""
-        while not self.heartbeat.clock_check.trusted():  # noqa: ASYNC110 - time passes by itself
+        while not self.heartbeat.clock_check.passes():  # noqa: ASYNC110 - time passes by itself
             await asyncio.sleep(1)
 
     async def tick(self) -> None:
         """Write a heartbeat, take over from the dead, and lead if no other does; what fails stops nothing else."""
         with self._errors["heartbeat"]:
-            await self.heartbeat.beat(self.scan.trouble)
+            await self.heartbeat.beat(self.dispatcher.trouble)
             returned = 0
             with self._errors["take-over"]:
-                returned = await self.heartbeat.relieve_dead()
+                returned = await self.heartbeat.recover_stalled()
             with self._errors["claims"]:
-                await self.scan.free_doubtful()
+                await self.dispatcher.release_unconfirmed()
             with self._errors["leadership"]:
                 if self._leadership:
                     await self._leadership.tick(returned)

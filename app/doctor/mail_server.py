@@ -68,7 +68,7 @@ async def send_test(settings: Settings, clock: Clock, to: str) -> list[Finding]:
 
 async def _told(what: str, channel: Channel, news: Notification, clock: Clock) -> Finding:
     try:
-        await channel.tell(news, clock.now())
+        await channel.notify(news, clock.now())
     except NotifyError as error:
         return problem(what, f"it was not taken: {error}")
     return ok(what, "it was taken; see that it arrives")

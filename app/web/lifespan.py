@@ -36,9 +36,9 @@ def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
             await record_key(services.cipher)
             await show_first_password(services)
             worker = build_worker(services, leads=True)
-            bulk_actions = BulkActions(clock, worker.scan.start)
+            bulk_actions = BulkActions(clock, worker.dispatcher.start)
             app.state.services, app.state.worker = services, worker
-            app.state.bulk_actions, app.state.wake_scan = bulk_actions, worker.scan.start
+            app.state.bulk_actions, app.state.wake_scan = bulk_actions, worker.dispatcher.start
             with _stopping_at_signals(worker.stop):  # until the last delivery has landed
                 async with worker, bulk_actions, build_alert_monitor(services, worker):
                     yield

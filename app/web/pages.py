@@ -34,7 +34,7 @@ async def send_notices(request: Request) -> None:
     """
     structlog.contextvars.unbind_contextvars(REQUEST)
     worker: Worker = request.app.state.worker
-    await worker.scan.run_notices()
+    await worker.dispatcher.run_notices()
 
 
 async def _services(request: Request) -> Services:

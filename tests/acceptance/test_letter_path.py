@@ -92,7 +92,7 @@ async def test_from_due_to_settled(postgres_url: str, clock: FrozenClock, tmp_pa
                 await _post(services, LETTERS)
                 clock.advance(timedelta(days=7))
                 with trace():
-                    await worker.scan.drain()
+                    await worker.dispatcher.drain()
         assert len(mails.arrived()) == LETTERS * (WAVES + 1)
     # A busy machine settles smaller groups, so the best wave counts; a heartbeat within a wave is not of a letter.
     counts = {

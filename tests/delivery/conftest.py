@@ -10,22 +10,22 @@ from app.crypto import Cipher
 from app.store.cipher import open_cipher
 from app.store.database import connected
 from tests.clock import FrozenClock
-from tests.delivery.workers import Town
+from tests.delivery.workers import Harness
 from tests.smtp_server import MailServer
 
 
 @pytest.fixture
-async def town(database_url: str, clock: FrozenClock) -> AsyncIterator[Town]:
+async def harness(database_url: str, clock: FrozenClock) -> AsyncIterator[Harness]:
     """Connect to a database of each kind in turn."""
     async with connected(database_url):
-        yield Town(await open_cipher(Cipher(["k" * 32])), clock)
+        yield Harness(await open_cipher(Cipher(["k" * 32])), clock)
 
 
 @pytest.fixture
-async def lite_town(sqlite_url: str, clock: FrozenClock) -> AsyncIterator[Town]:
+async def sqlite_harness(sqlite_url: str, clock: FrozenClock) -> AsyncIterator[Harness]:
     """Connect to SQLite alone: for what no database makes a difference to."""
     async with connected(sqlite_url):
-        yield Town(await open_cipher(Cipher(["k" * 32])), clock)
+        yield Harness(await open_cipher(Cipher(["k" * 32])), clock)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ LEADER = uuid4()
 async def ledger(database_url: str, clock: FrozenClock) -> AsyncIterator[Ledger]:
     """A ledger with a living leader, and nothing to do."""
     async with connected(database_url):
-        await register(LEADER, "office", clock.now())
+        await register(LEADER, "one", clock.now())
         await take(SCHEDULER, LEADER, clock.now())
         yield Ledger(await open_cipher(Cipher(["k" * 32])))
 
@@ -50,23 +50,23 @@ async def hook() -> AsyncIterator[Receiver]:
 class Own:
     """What the process that looks knows of its own work."""
 
-    name: str = "office"
+    name: str = "one"
     lease: timedelta = timedelta(seconds=30)
     silent_for: timedelta = timedelta()
     clock_deviation: timedelta = timedelta()
 
 
 def alert_monitor(
-    clock: FrozenClock, *channels: Channel, ping_url: str = "", name: str = "office", worker: Own | None = None
+    clock: FrozenClock, *channels: Channel, ping_url: str = "", name: str = "one", worker: Own | None = None
 ) -> AlertMonitor:
     return AlertMonitor(
         channels=channels,
-        limits=Thresholds(timedelta(hours=1), 10),
+        thresholds=Thresholds(timedelta(hours=1), 10),
         ping_url=ping_url,
         worker=worker or Own(name),
         paused=False,
         clock=clock,
-        words=AlertTexts("en", "UTC", "https://letters.test"),
+        texts=AlertTexts("en", "UTC", "https://letters.test"),
     )
 
 
@@ -124,15 +124,15 @@ async def test_an_alarm_rings_once_and_is_over_once(
     befalls: Callable[[Ledger, FrozenClock], Awaitable[None]],
     says: str,
 ) -> None:
-    looking = [alert_monitor(clock, WebhookChannel(hook.url), name=name) for name in ("office", "another")]
+    looking = [alert_monitor(clock, WebhookChannel(hook.url), name=name) for name in ("one", "another")]
     clock.advance(6 * MINUTE)
     await heartbeat(LEADER, clock.now())
     for each in looking:
-        await each.look()
+        await each.check()
     assert hook.received == []
     await befalls(ledger, clock)
     for each in [*looking, *looking]:
-        await each.look()
+        await each.check()
     ((method, _, told),) = hook.received
     assert (method, told["alarm"], told["state"]) == ("POST", name, "ringing")
     assert told["text"].startswith(says)
@@ -141,7 +141,7 @@ async def test_an_alarm_rings_once_and_is_over_once(
     clock.advance(70 * MINUTE)  # what is counted by the hour is over then, too
     await heartbeat(LEADER, clock.now())
     for each in [*looking, *looking]:
-        await each.look()
+        await each.check()
     assert [told["state"] for _, _, told in hook.received] == ["ringing", "over"]
     assert hook.received[1][2]["text"].startswith("Well again: ")
     assert not await RaisedAlert.exists()
@@ -151,17 +151,17 @@ async def test_what_comes_and_goes_rings_once(ledger: Ledger, clock: FrozenClock
     looking = alert_monitor(clock, WebhookChannel(hook.url))
     for _ in range(3):
         await _trouble(ledger, clock)
-        await looking.look()
+        await looking.check()
         clock.advance(2 * MINUTE)
         await heartbeat(LEADER, clock.now())
-        await looking.look()
+        await looking.check()
         clock.advance(2 * MINUTE)
         await heartbeat(LEADER, clock.now())
-        await looking.look()
+        await looking.check()
     assert [told["state"] for _, _, told in hook.received] == ["ringing"]
     clock.advance(5 * MINUTE)
     await heartbeat(LEADER, clock.now())
-    await looking.look()
+    await looking.check()
     assert [told["state"] for _, _, told in hook.received] == ["ringing", "over"]
 
 
@@ -173,7 +173,7 @@ async def test_what_nobody_heard_is_told_again_and_less_often(
     for minute in range(16):
         await _trouble(ledger, clock)
         before = len(hook.received)
-        await looking.look()
+        await looking.check()
         tries += [minute] * (len(hook.received) - before)
         clock.advance(MINUTE)
     assert tries == [0, 1, 3, 7, 15]
@@ -181,17 +181,17 @@ async def test_what_nobody_heard_is_told_again_and_less_often(
     hook.status = 200
     clock.advance(60 * MINUTE)
     await _trouble(ledger, clock)
-    await looking.look()
-    await looking.look()
+    await looking.check()
+    await looking.check()
     assert len(hook.received) == 6
 
 
 async def test_one_way_that_works_is_enough(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
     looking = alert_monitor(clock, WebhookChannel("http://127.0.0.1:9"), WebhookChannel(hook.url))
     await _trouble(ledger, clock)
-    await looking.look()
+    await looking.check()
     clock.advance(MINUTE)
-    await looking.look()
+    await looking.check()
     assert len(hook.received) == 1
 
 
@@ -200,32 +200,32 @@ async def test_what_rings_again_before_it_was_told_to_be_over_was_never_over(
 ) -> None:
     looking = alert_monitor(clock, WebhookChannel(hook.url))
     await _trouble(ledger, clock)
-    await looking.look()
+    await looking.check()
     hook.status = 503
     clock.advance(6 * MINUTE)
     await heartbeat(LEADER, clock.now())
-    await looking.look()
+    await looking.check()
     await _trouble(ledger, clock)
-    await looking.look()
+    await looking.check()
     hook.status = 200
     clock.advance(MINUTE)
     await _trouble(ledger, clock)
-    await looking.look()
+    await looking.check()
     assert [told["state"] for _, _, told in hook.received] == ["ringing", "over"]
 
 
 @pytest.mark.usefixtures("ledger")
 async def test_a_good_scan_of_ours_pings_once_a_minute(clock: FrozenClock, hook: Receiver) -> None:
-    ours, theirs = (alert_monitor(clock, ping_url=f"{hook.url}/ping", name=name) for name in ("office", "another"))
+    ours, theirs = (alert_monitor(clock, ping_url=f"{hook.url}/ping", name=name) for name in ("one", "another"))
     for _ in range(4):
-        await job_began(SCAN, "office", clock.now(), clock.now())
-        await ours.look()
-        await theirs.look()
+        await job_began(SCAN, "one", clock.now(), clock.now())
+        await ours.check()
+        await theirs.check()
         clock.advance(MINUTE / 2)
     assert hook.received == [("GET", "/ping", None)] * 2
     for _ in range(3):
         clock.advance(MINUTE)
-        await ours.look()
+        await ours.check()
     assert len(hook.received) == 3  # for the last scan, and none since
 
 
@@ -243,7 +243,7 @@ async def test_it_looks_by_itself_and_stops(ledger: Ledger, clock: FrozenClock, 
 async def test_others_get_the_form_they_take(host: str, keys: set[str], clock: FrozenClock) -> None:
     news = AlertTexts("en", "UTC", "https://letters.test")
     alarm = RaisedAlert(name="late", since=clock.now(), rang_at=clock.now())
-    form = WebhookChannel(f"https://{host}/services/x")._form(news.about(alarm, WELL), clock.now())
+    form = WebhookChannel(f"https://{host}/services/x")._form(news.notification(alarm, WELL), clock.now())
     assert keys <= set(form)
     assert "alarm" in form or len(form) == 1
 
@@ -253,8 +253,8 @@ async def test_others_get_the_form_they_take(host: str, keys: set[str], clock: F
 async def test_a_clock_that_is_off_is_told(clock: FrozenClock, hook: Receiver, hours: int) -> None:
     own = Own(clock_deviation=timedelta(hours=hours))
     looking = alert_monitor(clock, WebhookChannel(hook.url), worker=own)
-    await looking.look()
-    await looking.look()
+    await looking.check()
+    await looking.check()
     ((_, _, told),) = hook.received
     assert (told["alarm"], told["state"]) == ("clock", "ringing")
     assert f"{abs(hours)} hours {'ahead' if hours > 0 else 'behind'}" in told["text"]
@@ -267,21 +267,21 @@ async def test_our_own_heartbeat_is_told_of_without_the_ledger(
     async def away(*_: object, **__: object) -> None:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(alerts, "take_stand", away)
+    monkeypatch.setattr(alerts, "take_snapshot", away)
     own = Own(silent_for=timedelta(seconds=29))
     looking = alert_monitor(clock, WebhookChannel(hook.url), worker=own)
-    await looking.look()
+    await looking.check()
     assert hook.received == []
     own.silent_for, hook.status = timedelta(seconds=30), 503
-    await looking.look()
+    await looking.check()
     hook.status = 200
-    await looking.look()
-    await looking.look()
+    await looking.check()
+    await looking.check()
     assert [(told["alarm"], told["state"]) for _, _, told in hook.received] == [("heartbeat", "ringing")] * 2
-    assert "office has written none since" in hook.received[1][2]["text"]
+    assert "one has written none since" in hook.received[1][2]["text"]
     own.silent_for = timedelta()
-    await looking.look()
-    await looking.look()
+    await looking.check()
+    await looking.check()
     assert [told["state"] for _, _, told in hook.received[2:]] == ["over"]
 
 
@@ -289,11 +289,11 @@ async def test_a_channel_that_breaks_keeps_nothing_from_the_others(
     ledger: Ledger, clock: FrozenClock, hook: Receiver
 ) -> None:
     class Broken:
-        async def tell(self, *_: object) -> None:
+        async def notify(self, *_: object) -> None:
             raise ValueError
 
     looking = alert_monitor(clock, Broken(), WebhookChannel(hook.url), ping_url=f"{hook.url}/ping")
-    await job_began(SCAN, "office", clock.now(), clock.now())
+    await job_began(SCAN, "one", clock.now(), clock.now())
     await _trouble(ledger, clock)
-    await looking.look()
+    await looking.check()
     assert [path for _, path, _ in hook.received] == ["/", "/ping"]

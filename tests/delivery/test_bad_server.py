@@ -17,7 +17,7 @@ from app.mail.smtp.protocol import DEFAULT_TIMEOUTS
 from app.store import claims
 from app.store.models import Attempt, Delivery
 from app.store.operator_actions import cancel
-from tests.delivery.workers import Choices, Office, Town, by_status, firsts
+from tests.delivery.workers import Choices, Harness, Process, by_status, firsts
 from tests.smtp_script import USUAL, Script, ScriptedServer, Wire, after, greeting
 from tests.time_zones import Hours
 
@@ -99,26 +99,29 @@ async def _drop(wire: Wire) -> None:
     wire.drop()
 
 
-async def _end_of(town: Town, script: Script, while_it_flies: Callable[[], Awaitable[None]] | None = None) -> End:
+async def _end_of(harness: Harness, script: Script, while_it_flies: Callable[[], Awaitable[None]] | None = None) -> End:
     """Deliver one letter to such a server, and return what became of it."""
-    await town.post_and_wait("minji@x.test")
-    async with ScriptedServer(script) as server, town.office(server.port, HOLD, patience=DEFAULT_TIMEOUTS) as office:
-        flight = asyncio.create_task(office.deliver())
+    await harness.post_and_wait("minji@x.test")
+    async with (
+        ScriptedServer(script) as server,
+        harness.process(server.port, HOLD, patience=DEFAULT_TIMEOUTS) as process,
+    ):
+        delivering = asyncio.create_task(process.deliver())
         if while_it_flies:
             await while_it_flies()
-        await flight
-        end = await _end(town, office, len(server.wires))
-    await cancel([delivery.id for delivery in await Delivery.all()], town.clock.now())  # out of the next one's way
+        await delivering
+        end = await _end(harness, process, len(server.wires))
+    await cancel([delivery.id for delivery in await Delivery.all()], harness.clock.now())  # out of the next one's way
     await by_status()
     return end
 
 
-async def _end(town: Town, office: Office, connections: int) -> End:
+async def _end(harness: Harness, process: Process, connections: int) -> End:
     delivery = (await firsts())[-1]
     attempt = await Attempt.get_or_none(delivery_id=delivery.id)
     assert delivery.attempts == (attempt is not None)
     assert delivery.due_at == (
-        town.clock.now() + timedelta(minutes=5) if attempt and not delivery.sent_at else delivery.promised_at
+        harness.clock.now() + timedelta(minutes=5) if attempt and not delivery.sent_at else delivery.promised_at
     )
     return End(
         delivery.status,
@@ -126,8 +129,8 @@ async def _end(town: Town, office: Office, connections: int) -> End:
         attempt.code if attempt else None,
         handed_over=bool(attempt and attempt.handed_over_at),
         unanswered=delivery.unanswered,
-        put_off=delivery.due_at > town.clock.now(),
-        server_rests=office.breaker.is_open,
+        put_off=delivery.due_at > harness.clock.now(),
+        server_rests=process.breaker.is_open,
         connections=connections,
     )
 
@@ -141,11 +144,11 @@ async def _end(town: Town, office: Office, connections: int) -> End:
     ],
     ids=["dropped", "garbage", "S3 421"],
 )
-async def test_a_server_that_breaks_off_at_each_command(town: Town, how: Script, ends: dict[str, End]) -> None:
-    assert {step: await _end_of(town, _failing(step, how)) for step in ends} == ends
+async def test_a_server_that_breaks_off_at_each_command(harness: Harness, how: Script, ends: dict[str, End]) -> None:
+    assert {step: await _end_of(harness, _failing(step, how)) for step in ends} == ends
 
 
-async def test_a_server_that_falls_silent_at_each_command(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_falls_silent_at_each_command(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """A greeting that never comes, and ten minutes without a word after the final dot."""
     hours, silent = Hours(monkeypatch), asyncio.Queue[None]()
 
@@ -168,7 +171,7 @@ async def test_a_server_that_falls_silent_at_each_command(town: Town, monkeypatc
 
         return wait
 
-    ends = {step: await _end_of(town, _failing(step, fall_silent), waiting(step)) for step in BROKEN_OFF}
+    ends = {step: await _end_of(harness, _failing(step, fall_silent), waiting(step)) for step in BROKEN_OFF}
     assert ends == BROKEN_OFF
 
 
@@ -188,7 +191,7 @@ def _waits_for_the_store(task: "asyncio.Task[object]") -> bool:
 
 
 async def test_a_connection_that_is_dropped_in_the_middle_of_the_text(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The final dot had not left us, so nobody took it over. Once it has, see the drop at `.` above."""
     dropped, hand_over = asyncio.Queue[None](), claims.hand_over
@@ -204,7 +207,7 @@ async def test_a_connection_that_is_dropped_in_the_middle_of_the_text(
         return await hand_over(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(claims, "hand_over", after_the_drop)
-    assert await _end_of(town, _failing("DATA", begin_to_read)) == PUT_OFF
+    assert await _end_of(harness, _failing("DATA", begin_to_read)) == PUT_OFF
 
 
 async def _spell(wire: Wire) -> None:
@@ -225,5 +228,5 @@ async def _spell(wire: Wire) -> None:
     ],
     ids=["S1 taken", "a byte at a time", "S1 taken before there was a text"],
 )
-async def test_what_is_an_answer(town: Town, script: Script, end: End) -> None:
-    assert await _end_of(town, script) == end
+async def test_what_is_an_answer(harness: Harness, script: Script, end: End) -> None:
+    assert await _end_of(harness, script) == end

@@ -15,7 +15,7 @@ def _pauses(jitter: float, outages: int) -> list[float]:
     breaker = Breaker(clock, lambda: jitter)
     pauses = []
     for _ in range(outages):
-        assert breaker.seats(10) > 0
+        assert breaker.allowed(10) > 0
         breaker.trip("down")
         began = clock.monotonic()
         while breaker.is_open:
@@ -26,13 +26,13 @@ def _pauses(jitter: float, outages: int) -> list[float]:
 
 def test_without_trouble_every_seat_is_free(clock: FrozenClock) -> None:
     breaker = Breaker(clock, lambda: 0.5)
-    assert (breaker.seats(10), breaker.is_open, breaker.reset()) == (10, False, False)
+    assert (breaker.allowed(10), breaker.is_open, breaker.reset()) == (10, False, False)
 
 
 def test_an_outage_is_news_once_however_many_are_in_flight(clock: FrozenClock) -> None:
     breaker = Breaker(clock, lambda: 0.5)
     assert [breaker.trip(f"down {n}") for n in range(5)] == [True, False, False, False, False]
-    assert (breaker.seats(10), breaker.is_open, breaker.trouble) == (0, True, "down 0")
+    assert (breaker.allowed(10), breaker.is_open, breaker.trouble) == (0, True, "down 0")
     clock.advance(timedelta(seconds=10))
     assert not breaker.is_open  # the five counted as one: the pause was the first one
 
@@ -55,32 +55,32 @@ def test_one_tries_first_and_the_others_wait_for_what_it_finds(clock: FrozenCloc
     breaker = Breaker(clock, lambda: 0.5)
     breaker.trip("down")
     clock.advance(timedelta(seconds=11))
-    assert (breaker.seats(10), breaker.seats(0)) == (1, 0)
-    with breaker.crossing():
-        assert breaker.seats(10) == 0
+    assert (breaker.allowed(10), breaker.allowed(0)) == (1, 0)
+    with breaker.attempt():
+        assert breaker.allowed(10) == 0
         assert breaker.reset()
-    assert breaker.seats(10) == 10
+    assert breaker.allowed(10) == 10
 
 
 def test_a_probe_that_finds_nothing_out_lets_the_next_one_try(clock: FrozenClock) -> None:
     breaker = Breaker(clock, lambda: 0.5)
     breaker.trip("down")
     clock.advance(timedelta(seconds=11))
-    with pytest.raises(RuntimeError), breaker.crossing():
+    with pytest.raises(RuntimeError), breaker.attempt():
         raise RuntimeError("the claim was lost")
-    assert breaker.seats(10) == 1
+    assert breaker.allowed(10) == 1
 
 
 def test_a_straggler_from_before_the_outage_does_not_end_the_probe(clock: FrozenClock) -> None:
     breaker = Breaker(clock, lambda: 0.5)
-    with breaker.crossing():
+    with breaker.attempt():
         breaker.trip("down")
         clock.advance(timedelta(seconds=11))
-        probe = breaker.crossing()
+        probe = breaker.attempt()
         probe.__enter__()
-    assert breaker.seats(10) == 0
+    assert breaker.allowed(10) == 0
     probe.__exit__(None, None, None)
-    assert breaker.seats(10) == 1
+    assert breaker.allowed(10) == 1
 
 
 def test_a_sign_of_life_forgets_the_pauses(clock: FrozenClock) -> None:

@@ -9,7 +9,7 @@ from app.delivery.clock_check import LONGEST_WAIT, ClockCheck
 from app.domain.status import Status
 from app.store.job_runs import SCAN, SCAN_COMMAND, job_began, job_goes_on, last_scan_at
 from tests.clock import FrozenClock
-from tests.delivery.workers import MINUTE, Town, by_status
+from tests.delivery.workers import MINUTE, Harness, by_status
 from tests.smtp_server import MailServer
 
 pytestmark = pytest.mark.anyio
@@ -29,105 +29,107 @@ def _checked(clock: FrozenClock, since: timedelta) -> ClockCheck:
 def test_far_ahead_it_waits_ten_minutes_at_most(clock: FrozenClock, says: bool | None) -> None:
     check = _checked(clock, 3 * DAY)
     clock.is_synchronised = says
-    assert not check.trusted()
+    assert not check.passes()
     assert check.deviation == 3 * DAY
     clock.advance(timedelta(seconds=LONGEST_WAIT - 1))
-    assert not check.trusted()
+    assert not check.passes()
     clock.advance(timedelta(seconds=1))
-    assert check.trusted()
+    assert check.passes()
     assert check.deviation == timedelta()
     clock.advance(10 * DAY)
-    assert check.trusted()
+    assert check.passes()
 
 
 def test_it_goes_on_as_soon_as_the_kernel_says_that_the_clock_is_synchronised(clock: FrozenClock) -> None:
     check = _checked(clock, 3 * DAY)
-    assert not check.trusted()
+    assert not check.passes()
     clock.is_synchronised = True
-    assert check.trusted()
+    assert check.passes()
 
 
 def test_it_goes_on_when_the_clock_is_set_right(clock: FrozenClock) -> None:
     check = _checked(clock, 10 * DAY)
-    assert not check.trusted()
+    assert not check.passes()
     clock.jump(-10 * DAY)
-    assert check.trusted()
+    assert check.passes()
 
 
 @pytest.mark.parametrize("since", [timedelta(), HOUR])
 def test_an_hour_is_nothing(clock: FrozenClock, since: timedelta) -> None:
-    assert _checked(clock, since).trusted()
+    assert _checked(clock, since).passes()
 
 
 def test_an_empty_ledger_says_nothing(clock: FrozenClock) -> None:
     clock.is_synchronised = False
     check = ClockCheck(clock)
     check.start(None)
-    assert check.trusted()
+    assert check.passes()
 
 
 def test_a_jump_while_running_is_noticed_and_time_that_passes_is_not(clock: FrozenClock) -> None:
     check = _checked(clock, timedelta())
     for _ in range(10):
         clock.advance(DAY)
-        assert check.trusted()
+        assert check.passes()
     clock.jump(2 * HOUR)
-    assert not check.trusted()
+    assert not check.passes()
     clock.jump(-2 * HOUR)
-    assert check.trusted()
+    assert check.passes()
 
 
 def test_behind_it_is_reported_and_holds_nothing_up(clock: FrozenClock) -> None:
     check = _checked(clock, -20_000 * DAY)
-    assert check.trusted()
+    assert check.passes()
     assert check.deviation == -20_000 * DAY
     clock.jump(20_000 * DAY)
-    assert check.trusted()
+    assert check.passes()
     assert check.deviation == timedelta()
 
 
-async def test_nothing_is_claimed_called_off_or_led_until_the_clock_is_trusted(town: Town, server: MailServer) -> None:
-    await job_began(SCAN, "before", town.clock.now(), town.clock.now() + MINUTE)
-    await town.post("minji@x.test")
-    town.clock.advance(10 * DAY)
-    town.clock.is_synchronised = False
-    async with town.unentered(server.port) as office, office.worker:
-        was_running = office.scheduler.running
-        await office.deliver()
+async def test_nothing_is_claimed_called_off_or_led_until_the_clock_is_trusted(
+    harness: Harness, server: MailServer
+) -> None:
+    await job_began(SCAN, "before", harness.clock.now(), harness.clock.now() + MINUTE)
+    await harness.post("minji@x.test")
+    harness.clock.advance(10 * DAY)
+    harness.clock.is_synchronised = False
+    async with harness.unregistered(server.port) as process, process.worker:
+        was_running = process.scheduler.running
+        await process.deliver()
         assert (was_running, server.accepted) == (False, [])
         for _ in range(3):
-            town.clock.advance(timedelta(seconds=LONGEST_WAIT / 2))
-            await office.worker.tick()
-        assert office.scheduler.running
-        await office.deliver()
+            harness.clock.advance(timedelta(seconds=LONGEST_WAIT / 2))
+            await process.worker.tick()
+        assert process.scheduler.running
+        await process.deliver()
     assert len(server.accepted) == 1
     assert await by_status() == {Status.SENT: 1, Status.SCHEDULED: 1}
 
 
-async def test_a_jump_takes_the_leader_s_scheduler_away(town: Town, server: MailServer) -> None:
-    town.clock.is_synchronised = False
-    async with town.office(server.port) as office:
+async def test_a_jump_takes_the_leader_s_scheduler_away(harness: Harness, server: MailServer) -> None:
+    harness.clock.is_synchronised = False
+    async with harness.process(server.port) as process:
         running = []
         for jump in (timedelta(), 10 * DAY, -10 * DAY):
-            town.clock.jump(jump)
-            await office.worker.tick()
-            running.append(office.scheduler.running)
+            harness.clock.jump(jump)
+            await process.worker.tick()
+            running.append(process.scheduler.running)
         assert running == [True, False, True]
 
 
-@pytest.mark.usefixtures("town")
+@pytest.mark.usefixtures("harness")
 async def test_the_last_scan_is_what_counts(clock: FrozenClock) -> None:
     assert await last_scan_at(MINUTE) is None
-    await job_began("cleaning", "office", clock.now(), clock.now())
+    await job_began("cleaning", "one", clock.now(), clock.now())
     assert await last_scan_at(MINUTE) is None
     began = clock.now()
-    await job_began(SCAN, "office", began, began + MINUTE)
+    await job_began(SCAN, "one", began, began + MINUTE)
     assert await last_scan_at(MINUTE) == began
     clock.advance(5 * HOUR)  # a scan that runs for hours
     await job_goes_on(SCAN, clock.now() + MINUTE)
     assert await last_scan_at(MINUTE) == clock.now()
     clock.advance(HOUR)
-    await job_began(SCAN_COMMAND, "office", clock.now())
+    await job_began(SCAN_COMMAND, "one", clock.now())
     assert await last_scan_at(MINUTE) == clock.now()
 
 

@@ -14,7 +14,7 @@ from app.mail.smtp import connection, pool, window
 from app.store import claims
 from app.store.models import Delivery, Worker
 from tests.clock import FrozenClock
-from tests.delivery.workers import LEASE, Choices, Town, by_status, firsts
+from tests.delivery.workers import LEASE, Choices, Harness, by_status, firsts
 from tests.sending import TAKEN
 from tests.smtp_server import MailServer, Stage
 
@@ -48,20 +48,20 @@ def _arrived(server: MailServer) -> Counter[str]:
     return Counter(accepted.recipients[0] for accepted in server.accepted)
 
 
-async def test_in_the_middle_of_a_scan(town: Town, server: MailServer) -> None:
+async def test_in_the_middle_of_a_scan(harness: Harness, server: MailServer) -> None:
     """It jumps between claim, hand-over, answer and settle of sixty letters, four on their way at a time."""
     due, tomorrow = ([f"{when}{number}@x{number % 7}.test" for number in range(60)] for when in ("due", "tomorrow"))
-    await town.post(*due)
-    town.clock.advance(timedelta(days=1))
-    await town.post(*tomorrow)
-    town.clock.advance(timedelta(days=6, hours=12))
-    server.policy = restless = Restless(town.clock)
-    async with town.office(server.port, Choices(seats=4, rate=100_000)) as office:
+    await harness.post(*due)
+    harness.clock.advance(timedelta(days=1))
+    await harness.post(*tomorrow)
+    harness.clock.advance(timedelta(days=6, hours=12))
+    server.policy = restless = Restless(harness.clock)
+    async with harness.process(server.port, Choices(slots=4, rate=100_000)) as process:
         for off in (0, -FAR, FAR, 0):
             restless.set(off)
-            await office.deliver()
-            town.clock.advance(timedelta(minutes=1))
-        assert office.rate_limiter.wait() is None
+            await process.deliver()
+            harness.clock.advance(timedelta(minutes=1))
+        assert process.rate_limiter.wait() is None
     assert _arrived(server) == Counter(due)
     assert {(delivery.status, delivery.attempts) for delivery in (await firsts())[:60]} == {(Status.SENT, 1)}
     assert await by_status() == {"sent": 60, "scheduled": 180}
@@ -69,63 +69,63 @@ async def test_in_the_middle_of_a_scan(town: Town, server: MailServer) -> None:
 
 @each_way
 async def test_what_was_put_off_and_what_is_in_doubt_goes_out_once_more(
-    town: Town, server: MailServer, hours: int
+    harness: Harness, server: MailServer, hours: int
 ) -> None:
-    await town.post_and_wait("rcpt-450@x.test", "body-drop@y.test")
-    async with town.office(server.port) as office:
-        await office.deliver()
+    await harness.post_and_wait("rcpt-450@x.test", "body-drop@y.test")
+    async with harness.process(server.port) as process:
+        await process.deliver()
         server.policy = lambda _stage, _reader: ""
-        town.clock.jump(hours * HOUR)
-        await office.deliver()
+        harness.clock.jump(hours * HOUR)
+        await process.deliver()
         if hours < 0:  # it waits until it is that time again
             assert len(server.accepted) == 1
-            town.clock.advance(-hours * HOUR + timedelta(minutes=5))
-            await office.deliver()
-        town.clock.jump(-hours * HOUR)
-        await office.deliver()
+            harness.clock.advance(-hours * HOUR + timedelta(minutes=5))
+            await process.deliver()
+        harness.clock.jump(-hours * HOUR)
+        await process.deliver()
     assert _arrived(server) == {"rcpt-450@x.test": 1, "body-drop@y.test": 2}
     assert [delivery.unanswered for delivery in await firsts()] == [0, 1]
     assert await by_status() == {"sent": 2, "scheduled": 2}
 
 
 @each_way
-async def test_nobody_is_taken_for_dead_and_claims_stay(town: Town, server: MailServer, hours: int) -> None:
-    await town.post_and_wait("minji@x.test")
+async def test_nobody_is_taken_for_dead_and_claims_stay(harness: Harness, server: MailServer, hours: int) -> None:
+    await harness.post_and_wait("minji@x.test")
     async with (
-        town.office(server.port, LONELY, name="one") as one,
-        town.office(server.port, LONELY, name="other") as other,
+        harness.process(server.port, LONELY, name="one") as one,
+        harness.process(server.port, LONELY, name="other") as other,
     ):
         (claimed,) = await one.claim()
         for _ in range(40):
-            town.clock.jump(hours * HOUR)
+            harness.clock.jump(hours * HOUR)
             await one.heartbeat.tick()
             await other.heartbeat.tick()
-            town.clock.jump(-hours * HOUR)
-            town.clock.advance(LEASE / 15)
+            harness.clock.jump(-hours * HOUR)
+            harness.clock.advance(LEASE / 15)
         assert (await Delivery.get(id=claimed.id)).claim_token == claimed.token
         assert await Worker.all().count() == 2
-        town.clock.jump(hours * HOUR)
-        await one.carry(claimed)
+        harness.clock.jump(hours * HOUR)
+        await one.deliver_one(claimed)
     assert len(server.accepted) == 1
     assert await by_status() == {"sent": 1, "scheduled": 1}
 
 
 @each_way
-async def test_what_a_killed_process_wrote_down_is_believed(town: Town, server: MailServer, hours: int) -> None:
-    await town.post_and_wait("answered@x.test", "begun@x.test", "untouched@x.test")
-    async with town.office(server.port, LONELY, name="dead") as dead:
+async def test_what_a_killed_process_wrote_down_is_believed(harness: Harness, server: MailServer, hours: int) -> None:
+    await harness.post_and_wait("answered@x.test", "begun@x.test", "untouched@x.test")
+    async with harness.process(server.port, LONELY, name="dead") as dead:
         claimed = await dead.claim(3)
-        await claims.hand_over(claimed, town.clock.now())
+        await claims.hand_over(claimed, harness.clock.now())
         for one in claimed[:2]:
-            dead.answers.begin((one.id, one.token))
-        town.clock.jump(hours * HOUR)
-        dead.answers.answered((claimed[0].id, claimed[0].token), town.clock.now(), TAKEN)
-        dead.answers.close(forget=False)
-    town.clock.jump(-2 * hours * HOUR)
-    async with town.office(server.port, LONELY) as heir:
+            dead.journal.begin((one.id, one.token))
+        harness.clock.jump(hours * HOUR)
+        dead.journal.answered((claimed[0].id, claimed[0].token), harness.clock.now(), TAKEN)
+        dead.journal.close(delete=False)
+    harness.clock.jump(-2 * hours * HOUR)
+    async with harness.process(server.port, LONELY) as heir:
         for _ in range(20):
             await heir.heartbeat.tick()
-            town.clock.advance(LEASE / 15)
+            harness.clock.advance(LEASE / 15)
     statuses = [delivery.status for delivery in await firsts()]
     assert statuses == [Status.SENT, Status.UNCERTAIN, Status.SCHEDULED]
     assert server.accepted == []

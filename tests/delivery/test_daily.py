@@ -58,7 +58,7 @@ class _NoScans:
         pass
 
 
-async def _run(daily: Daily, worker: str = "office") -> None:
+async def _run(daily: Daily, worker: str = "one") -> None:
     daily.start(worker)
     await daily.ended()
 
@@ -95,7 +95,7 @@ async def test_it_is_done_once_a_day_however_often_it_is_started(clock: FrozenCl
     assert work.done == 2
     run = await last_run("cleaning")
     assert run
-    assert (run.worker_name, run.number, run.ended_at) == ("office", 2, clock.now())
+    assert (run.worker_name, run.number, run.ended_at) == ("one", 2, clock.now())
     clock.advance(DAY)
     await _run(daily, "another")
     assert work.done == 4
@@ -106,8 +106,8 @@ async def test_two_who_lead_at_once_do_it_once(clock: FrozenClock) -> None:
     work = Work(parts=3)
     both = [Daily("cleaning", 0, work, SEOUL, clock) for _ in range(2)]
     for number, daily in enumerate(both):
-        await register(uuid4(), f"office {number}", clock.now())
-        daily.start(f"office {number}")
+        await register(uuid4(), f"one {number}", clock.now())
+        daily.start(f"one {number}")
     await asyncio.gather(*(daily.ended() for daily in both))
     assert work.done == 3
 
@@ -157,7 +157,7 @@ async def test_the_leader_looks_at_its_start_and_every_hour() -> None:
     work = Work()
     daily = Daily("cleaning", 0, work, SEOUL, clock)
     kathmandu = ZoneInfo("Asia/Kathmandu")
-    scheduler = Scheduler(_NoScans(), timedelta(minutes=1), clock, "office", [daily], kathmandu)
+    scheduler = Scheduler(_NoScans(), timedelta(minutes=1), clock, "one", [daily], kathmandu)
     scheduler.start()
     async with asyncio.timeout(60):
         while daily._background is None:  # noqa: ASYNC110 - APScheduler says nothing when it does

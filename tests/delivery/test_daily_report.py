@@ -87,11 +87,11 @@ async def test_a_new_post_office_has_nothing_to_report(
 
 async def test_a_refused_mail_is_not_told(server: MailServer, clock: FrozenClock) -> None:
     alarm = RaisedAlert(name="late", since=clock.now(), rang_at=clock.now())
-    news = AlertTexts("ko", "Asia/Seoul", ORIGIN).about(alarm, WELL)
+    news = AlertTexts("ko", "Asia/Seoul", ORIGIN).notification(alarm, WELL)
     async with transport_to(server.port, clock=clock) as transport:
-        await MailChannel(_mails("ko"), transport).tell(news, clock.now())
+        await MailChannel(_mails("ko"), transport).notify(news, clock.now())
         with pytest.raises(NotifyError, match="550"):
-            await MailChannel(_mails("ko", "rcpt-550@example.org"), transport).tell(news, clock.now())
+            await MailChannel(_mails("ko", "rcpt-550@example.org"), transport).notify(news, clock.now())
     mail = _arrived(server)
     assert mail["Subject"] == "편지가 너무 오래 기다리고 있습니다"
     assert "slow-mailbox" not in mail["Message-ID"]

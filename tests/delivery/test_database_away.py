@@ -12,7 +12,7 @@ from app.store import claims, settlements
 from app.store.cipher import open_cipher
 from app.store.database import connected
 from tests.clock import FrozenClock
-from tests.delivery.workers import Town, by_status, only
+from tests.delivery.workers import Harness, by_status, only
 from tests.postgres import LocalPostgres
 from tests.smtp_server import MailServer
 
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def town(local_postgres_url: str, clock: FrozenClock) -> AsyncIterator[Town]:
+async def harness(local_postgres_url: str, clock: FrozenClock) -> AsyncIterator[Harness]:
     async with connected(local_postgres_url):
-        yield Town(await open_cipher(Cipher(["k" * 32])), clock)
+        yield Harness(await open_cipher(Cipher(["k" * 32])), clock)
 
 
 class Outage:
@@ -53,18 +53,18 @@ class Outage:
 
 
 async def test_a_letter_that_was_accepted_is_settled_when_the_database_returns_and_not_sent_again(
-    town: Town, server: MailServer, local_postgres: LocalPostgres, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, server: MailServer, local_postgres: LocalPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await town.post_and_wait("minji@x.test")
+    await harness.post_and_wait("minji@x.test")
     outage = Outage(local_postgres, settlements.settle)
     monkeypatch.setattr(settlements, "settle", outage)
-    async with town.office(server.port) as office:
-        await office.scan.run()
+    async with harness.process(server.port) as process:
+        await process.dispatcher.run()
         await outage.refused.wait()
-        assert not office.completer.complete
-        await office.landed()
+        assert not process.completer.complete
+        await process.landed()
         assert outage.calls > 1
-        await office.deliver()
+        await process.deliver()
     assert len(server.accepted) == 1
     delivery = await only()
     assert (delivery.status, delivery.attempts) == (Status.SENT, 1)
@@ -72,33 +72,33 @@ async def test_a_letter_that_was_accepted_is_settled_when_the_database_returns_a
 
 
 async def test_what_cannot_be_put_on_record_as_handed_over_is_not_sent(
-    town: Town, server: MailServer, local_postgres: LocalPostgres, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, server: MailServer, local_postgres: LocalPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await town.post_and_wait("minji@x.test")
+    await harness.post_and_wait("minji@x.test")
     due_at = (await only()).due_at
     monkeypatch.setattr(claims, "hand_over", Outage(local_postgres, claims.hand_over))
-    async with town.office(server.port) as office:
-        (claimed,) = await office.claim()
-        await office.carry(claimed)
+    async with harness.process(server.port) as process:
+        (claimed,) = await process.claim()
+        await process.deliver_one(claimed)
         delivery = await only()
         assert server.accepted == []
         assert (delivery.status, delivery.attempts, delivery.due_at) == (Status.SCHEDULED, 0, due_at)
-        await office.deliver()
+        await process.deliver()
     assert len(server.accepted) == 1
     assert await by_status() == {"sent": 1, "scheduled": 1}
 
 
 async def test_a_scan_without_a_database_ends_and_the_next_one_delivers(
-    town: Town, server: MailServer, local_postgres: LocalPostgres, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, server: MailServer, local_postgres: LocalPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await town.post_and_wait("minji@x.test")
+    await harness.post_and_wait("minji@x.test")
     outage = Outage(local_postgres, claims.claim)
     monkeypatch.setattr(claims, "claim", outage)
-    async with town.office(server.port) as office:
-        office.scan.start()
+    async with harness.process(server.port) as process:
+        process.dispatcher.start()
         await outage.refused.wait()
-        await office.scan.ended()
+        await process.dispatcher.ended()
         assert outage.over
         await outage.over
-        await office.deliver()
+        await process.deliver()
     assert await by_status() == {"sent": 1, "scheduled": 1}

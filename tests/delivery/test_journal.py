@@ -39,22 +39,22 @@ def test_what_was_begun_and_what_was_answered(killed: Journal, folder: Path, wor
         killed.begin(claim)
     killed.answered(ONE, NOW, TAKEN)
     killed.answered(OTHER, NOW, refused)
-    killed.close(forget=False)
-    remains = read_journal(folder, worker)
-    assert remains
-    assert remains.begun == {ONE, OTHER, THIRD}
-    assert remains.answers == {
+    killed.close(delete=False)
+    contents = read_journal(folder, worker)
+    assert contents
+    assert contents.begun == {ONE, OTHER, THIRD}
+    assert contents.replies == {
         ONE: RecordedReply(NOW, TAKEN),
         OTHER: RecordedReply(NOW, Reply(451, "4.7.1", "try later, <[address]> ", "body")),
     }
-    assert remains.whole
+    assert contents.complete
     assert oct(path_of(folder, worker).stat().st_mode)[-3:] == "600"
 
 
 def test_a_line_cut_off_and_garbage_tell_nothing(killed: Journal, folder: Path, worker: UUID) -> None:
     killed.begin(ONE)
     killed.answered(ONE, NOW, TAKEN)
-    killed.close(forget=False)
+    killed.close(delete=False)
     path = path_of(folder, worker)
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
@@ -62,9 +62,9 @@ def test_a_line_cut_off_and_garbage_tell_nothing(killed: Journal, folder: Path, 
     path.write_bytes(b"\0" * 4096 + whole[60:] + b"\xff\n2 \n")
     garbage = read_journal(folder, worker)
     assert torn
-    assert torn == JournalContents(begun=frozenset([ONE]), answers={}, whole=True)
+    assert torn == JournalContents(begun=frozenset([ONE]), replies={}, complete=True)
     assert garbage
-    assert not garbage.whole
+    assert not garbage.complete
 
 
 def test_as_long_as_its_worker_lives_a_file_says_nothing_about_what_it_does_not_hold(
@@ -72,12 +72,12 @@ def test_as_long_as_its_worker_lives_a_file_says_nothing_about_what_it_does_not_
 ) -> None:
     alive = read_journal(folder, worker)
     assert alive
-    assert not alive.whole
+    assert not alive.complete
     assert orphaned_journals(folder, []) == set()
-    killed.close(forget=False)
+    killed.close(delete=False)
     dead = read_journal(folder, worker)
     assert dead
-    assert dead.whole
+    assert dead.complete
     assert orphaned_journals(folder, []) == {worker}
     assert orphaned_journals(folder, [worker]) == set()
 
@@ -86,12 +86,12 @@ def test_after_another_boot_it_tells_what_it_holds_and_no_more(
     killed: Journal, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed.begin(ONE)
-    killed.close(forget=False)
+    killed.close(delete=False)
     for boot in ("another", ""):
         monkeypatch.setattr("app.delivery.journal._boot_id", lambda boot=boot: boot)
-        remains = read_journal(folder, worker)
-        assert remains
-        assert remains == JournalContents(begun=frozenset([ONE]), answers={}, whole=False)
+        contents = read_journal(folder, worker)
+        assert contents
+        assert contents == JournalContents(begun=frozenset([ONE]), replies={}, complete=False)
 
 
 def test_what_is_settled_is_left_out_when_the_file_has_grown(
@@ -103,15 +103,15 @@ def test_what_is_settled_is_left_out_when_the_file_has_grown(
         claim = (delivery, uuid4())
         killed.begin(claim)
         killed.answered(claim, NOW, TAKEN)
-        killed.settled([delivery])
+        killed.forget([delivery])
         assert path_of(folder, worker).stat().st_size < 1200
     assert orphaned_journals(folder, []) == set()  # the new file is locked like the first
     killed.answered(OTHER, NOW, TAKEN)
-    killed.close(forget=False)
-    remains = read_journal(folder, worker)
-    assert remains
-    assert remains.answers[OTHER] == RecordedReply(NOW, TAKEN)
-    assert remains.whole
+    killed.close(delete=False)
+    contents = read_journal(folder, worker)
+    assert contents
+    assert contents.replies[OTHER] == RecordedReply(NOW, TAKEN)
+    assert contents.complete
 
 
 def test_taken_for_dead_it_goes_on_under_the_new_id(killed: Journal, folder: Path, worker: UUID) -> None:
@@ -119,11 +119,11 @@ def test_taken_for_dead_it_goes_on_under_the_new_id(killed: Journal, folder: Pat
     again = uuid4()
     killed.open(again)
     killed.answered(ONE, NOW, TAKEN)
-    killed.close(forget=False)
+    killed.close(delete=False)
     assert read_journal(folder, worker) is None
-    remains = read_journal(folder, again)
-    assert remains
-    assert remains.answers == {ONE: RecordedReply(NOW, TAKEN)}
+    contents = read_journal(folder, again)
+    assert contents
+    assert contents.replies == {ONE: RecordedReply(NOW, TAKEN)}
 
 
 def test_where_the_disk_fails_there_is_no_file_until_it_is_mended(
@@ -133,17 +133,17 @@ def test_where_the_disk_fails_there_is_no_file_until_it_is_mended(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda _file, _bytes: 0)
         killed.begin(OTHER)
-        killed.mend()
+        killed.reopen()
         assert list(folder.iterdir()) == []
     killed.begin(THIRD)
-    killed.mend()
-    killed.close(forget=False)
-    remains = read_journal(folder, worker)
-    assert remains
-    assert remains.begun == {ONE, OTHER, THIRD}
+    killed.reopen()
+    killed.close(delete=False)
+    contents = read_journal(folder, worker)
+    assert contents
+    assert contents.begun == {ONE, OTHER, THIRD}
 
 
 def test_a_worker_that_leaves_in_order_leaves_nothing(killed: Journal, folder: Path) -> None:
     killed.begin(ONE)
-    killed.close(forget=True)
+    killed.close(delete=True)
     assert list(folder.iterdir()) == []

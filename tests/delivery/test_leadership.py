@@ -11,7 +11,7 @@ from tortoise.exceptions import OperationalError
 from app.delivery.loop_errors import survived
 from app.store import workers
 from app.store.models import Delivery, Lease
-from tests.delivery.workers import LEASE, Choices, Office, Town
+from tests.delivery.workers import LEASE, Choices, Harness, Process
 from tests.smtp_server import MailServer
 
 pytestmark = pytest.mark.anyio
@@ -20,22 +20,22 @@ BEAT = LEASE / 15
 
 
 @asynccontextmanager
-async def two_offices(town: Town, port: int) -> AsyncIterator[tuple[Office, Office]]:
+async def two_processes(harness: Harness, port: int) -> AsyncIterator[tuple[Process, Process]]:
     """Open two on one database, whose pulses a test gives by hand."""
-    async with town.office(port, name="one") as one, town.office(port, name="two") as two:
+    async with harness.process(port, name="one") as one, harness.process(port, name="two") as two:
         yield one, two
 
 
-async def test_of_two_one_leads(town: Town, server: MailServer) -> None:
-    async with two_offices(town, server.port) as (one, two):
+async def test_of_two_one_leads(harness: Harness, server: MailServer) -> None:
+    async with two_processes(harness, server.port) as (one, two):
         for _ in range(5):
             await asyncio.gather(one.worker.tick(), two.worker.tick())
-            town.clock.advance(BEAT)
+            harness.clock.advance(BEAT)
             assert [one.scheduler.running, two.scheduler.running].count(True) == 1
 
 
-async def test_who_resigns_hands_over_at_once(town: Town, server: MailServer) -> None:
-    async with two_offices(town, server.port) as (one, two):
+async def test_who_resigns_hands_over_at_once(harness: Harness, server: MailServer) -> None:
+    async with two_processes(harness, server.port) as (one, two):
         await one.worker.tick()
         await two.worker.tick()
         assert (one.scheduler.running, two.scheduler.running) == (True, False)
@@ -46,7 +46,7 @@ async def test_who_resigns_hands_over_at_once(town: Town, server: MailServer) ->
 
 
 async def test_who_resigns_while_it_is_taking_the_lease_does_not_keep_it(
-    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take, taking, go_on = workers.take, asyncio.Event(), asyncio.Event()
 
@@ -56,7 +56,7 @@ async def test_who_resigns_while_it_is_taking_the_lease_does_not_keep_it(
         return await take(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(workers, "take", slow)
-    async with two_offices(town, server.port) as (one, _):
+    async with two_processes(harness, server.port) as (one, _):
         tick = asyncio.create_task(one.worker.tick())
         await taking.wait()
         resigned = asyncio.create_task(one.leadership.resign())
@@ -67,13 +67,13 @@ async def test_who_resigns_while_it_is_taking_the_lease_does_not_keep_it(
         assert await Lease.filter(name=workers.SCHEDULER, worker_id=None).exists()
 
 
-async def test_a_dead_leader_is_relieved_after_the_lease_and_not_before(town: Town, server: MailServer) -> None:
-    async with two_offices(town, server.port) as (one, two):
+async def test_a_dead_leader_is_relieved_after_the_lease_and_not_before(harness: Harness, server: MailServer) -> None:
+    async with two_processes(harness, server.port) as (one, two):
         await one.worker.tick()
         await two.worker.tick()
         passed = timedelta()
         while not two.scheduler.running:
-            town.clock.advance(BEAT)
+            harness.clock.advance(BEAT)
             passed += BEAT
             await two.worker.tick()
             one.leadership.check()
@@ -82,29 +82,29 @@ async def test_a_dead_leader_is_relieved_after_the_lease_and_not_before(town: To
 
 
 async def test_a_leader_without_a_database_stops_before_others_may_take_over(
-    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with two_offices(town, server.port) as (one, _):
+    async with two_processes(harness, server.port) as (one, _):
         await one.worker.tick()
 
         async def away(*_: object) -> bool:
             raise OperationalError("the database is away")
 
-        monkeypatch.setattr(workers, "beat", away)
+        monkeypatch.setattr(workers, "heartbeat", away)
         stopped_after = timedelta()
         while one.scheduler.running:
-            town.clock.advance(BEAT)
+            harness.clock.advance(BEAT)
             stopped_after += BEAT
             await one.worker.tick()
         assert LEASE / 2 < stopped_after < LEASE
 
 
 async def test_a_leader_whose_database_hangs_stops_all_the_same(
-    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pulse that never comes back does not keep the station from looking at the clock."""
-    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.worker:
-        assert office.scheduler.running
+    async with harness.unregistered(server.port, Choices(lease=timedelta(seconds=0.3))) as process, process.worker:
+        assert process.scheduler.running
         hangs = asyncio.Event()
 
         async def hang(*_: object) -> bool:
@@ -112,19 +112,19 @@ async def test_a_leader_whose_database_hangs_stops_all_the_same(
             await asyncio.Event().wait()
             return False
 
-        monkeypatch.setattr(workers, "beat", hang)
+        monkeypatch.setattr(workers, "heartbeat", hang)
         stopped = asyncio.Event()
-        monkeypatch.setattr(office.scheduler, "stop", _then(office.scheduler.stop, stopped.set))
+        monkeypatch.setattr(process.scheduler, "stop", _then(process.scheduler.stop, stopped.set))
         await hangs.wait()
-        town.clock.advance(timedelta(seconds=0.25))
+        harness.clock.advance(timedelta(seconds=0.25))
         await asyncio.wait_for(stopped.wait(), 60)
         monkeypatch.undo()
 
 
 async def test_a_heartbeat_that_hangs_for_a_lease_is_given_up_for_another(
-    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.worker:
+    async with harness.unregistered(server.port, Choices(lease=timedelta(seconds=0.3))) as process, process.worker:
         beat, begun = workers.heartbeat, 0
 
         async def hang_once(*args: object) -> bool:
@@ -136,39 +136,39 @@ async def test_a_heartbeat_that_hangs_for_a_lease_is_given_up_for_another(
             return await beat(*args)  # type: ignore[arg-type]
 
         goes_on = asyncio.Event()
-        monkeypatch.setattr(workers, "beat", hang_once)
+        monkeypatch.setattr(workers, "heartbeat", hang_once)
         await asyncio.wait_for(goes_on.wait(), 60)
 
 
 async def test_a_part_of_a_pulse_that_fails_stops_no_other_and_is_logged_once(
-    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with town.office(server.port) as office:
+    async with harness.process(server.port) as process:
 
         async def fail(*_: object) -> None:
             raise ValueError
 
-        monkeypatch.setattr(office.heartbeat, "relieve_dead", fail)
-        monkeypatch.setattr(office.scan, "free_doubtful", fail)
+        monkeypatch.setattr(process.heartbeat, "recover_stalled", fail)
+        monkeypatch.setattr(process.dispatcher, "release_unconfirmed", fail)
         before = survived["take-over"]
         for _ in range(3):
-            await office.worker.tick()
-        assert office.scheduler.running
+            await process.worker.tick()
+        assert process.scheduler.running
         assert survived["take-over"] == before + 3
         assert "".join(capsys.readouterr()).count("unforeseen") == 2
         monkeypatch.undo()
 
 
 async def test_an_error_of_the_leader_s_check_ends_no_heartbeat(
-    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the log broke under `Scheduler.stop`."""
-    async with town.unentered(server.port, Choices(lease=timedelta(seconds=0.3))) as office, office.worker:
+    async with harness.unregistered(server.port, Choices(lease=timedelta(seconds=0.3))) as process, process.worker:
 
         def fail() -> None:
             raise BrokenPipeError
 
-        monkeypatch.setattr(office.leadership, "check", fail)
+        monkeypatch.setattr(process.leadership, "check", fail)
         beats = max((await workers.heartbeats()).values())
         async with asyncio.timeout(60):
             while max((await workers.heartbeats()).values()) < beats + 3:  # noqa: ASYNC110 - the database does not tell
@@ -184,13 +184,13 @@ def _then(first: Callable[[], None], second: Callable[[], None]) -> Callable[[],
     return both
 
 
-async def test_the_claims_of_the_dead_do_not_wait_for_the_next_minute(town: Town, server: MailServer) -> None:
-    await town.post_and_wait("minji@x.test")
-    async with two_offices(town, server.port) as (one, two):
+async def test_the_claims_of_the_dead_do_not_wait_for_the_next_minute(harness: Harness, server: MailServer) -> None:
+    await harness.post_and_wait("minji@x.test")
+    async with two_processes(harness, server.port) as (one, two):
         await two.worker.tick()
         await one.claim()
         for _ in range(17):
-            town.clock.advance(BEAT)
+            harness.clock.advance(BEAT)
             await two.worker.tick()
         await server.has_accepted(1)
         await two.landed()

@@ -10,7 +10,7 @@ import pytest
 from app.domain.status import Status
 from app.store.models import Attempt
 from tests.clock import FrozenClock
-from tests.delivery.workers import Choices, Town, by_status, firsts, only
+from tests.delivery.workers import Choices, Harness, by_status, firsts, only
 from tests.postgres import free_port
 from tests.sending import PATIENT
 from tests.smtp_script import ScriptedServer, Wire, greeting
@@ -35,23 +35,23 @@ async def _never_finish(wire: Wire) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_server_that_is_not_there_is_an_outage(town: Town) -> None:
-    await town.post_and_wait("minji@x.test")
+async def test_a_server_that_is_not_there_is_an_outage(harness: Harness) -> None:
+    await harness.post_and_wait("minji@x.test")
     due_at = (await only()).due_at
-    async with town.office(free_port()) as office:
-        await office.deliver()
-        assert office.breaker.is_open
-        assert office.completer.settled == {Status.SCHEDULED: 1}
+    async with harness.process(free_port()) as process:
+        await process.deliver()
+        assert process.breaker.is_open
+        assert process.completer.settled == {Status.SCHEDULED: 1}
     delivery = await only()
     assert (delivery.status, delivery.attempts, delivery.due_at) == (Status.SCHEDULED, 0, due_at)
     assert not await Attempt.exists()
     assert await by_status() == {"scheduled": 2}
 
 
-async def test_an_answer_that_never_ends_is_none(lite_town: Town) -> None:
-    await lite_town.post_and_wait("minji@x.test")
-    async with ScriptedServer(_never_finish) as server, lite_town.office(server.port, patience=HASTY) as office:
-        await office.deliver()
+async def test_an_answer_that_never_ends_is_none(sqlite_harness: Harness) -> None:
+    await sqlite_harness.post_and_wait("minji@x.test")
+    async with ScriptedServer(_never_finish) as server, sqlite_harness.process(server.port, patience=HASTY) as process:
+        await process.deliver()
     delivery = await only()
     assert (delivery.status, delivery.attempts) == (Status.SCHEDULED, 1)
 
@@ -59,18 +59,18 @@ async def test_an_answer_that_never_ends_is_none(lite_town: Town) -> None:
 # Outages come and go
 
 
-async def test_after_an_outage_letters_leave_by_themselves_in_order(town: Town) -> None:
+async def test_after_an_outage_letters_leave_by_themselves_in_order(harness: Harness) -> None:
     port = free_port()
     readers = [f"reader{number}@x.test" for number in range(12)]
-    await town.post_and_wait(*readers)
-    async with town.office(port, Choices(seats=3)) as office:
+    await harness.post_and_wait(*readers)
+    async with harness.process(port, Choices(slots=3)) as process:
         for _ in range(3):
-            await office.deliver()
-            assert office.breaker.is_open
-            town.clock.advance(timedelta(minutes=1))
+            await process.deliver()
+            assert process.breaker.is_open
+            harness.clock.advance(timedelta(minutes=1))
         async with MailServer(port=port) as server:
-            await office.deliver()
-            assert not office.breaker.trouble
+            await process.deliver()
+            assert not process.breaker.trouble
     arrived = [accepted.recipients[0] for accepted in server.accepted]
     assert sorted(arrived) == sorted(readers)
     assert arrived[0] == readers[0]  # the one that tried first
@@ -79,20 +79,20 @@ async def test_after_an_outage_letters_leave_by_themselves_in_order(town: Town) 
     assert {(delivery.status, delivery.attempts) for delivery in await firsts()} == {(Status.SENT, 1)}
 
 
-async def test_only_one_tries_a_server_that_was_away(lite_town: Town) -> None:
-    await lite_town.post_and_wait(*(f"r{number}@x{number}.test" for number in range(8)))
-    async with ScriptedServer(_hang_up) as server, lite_town.office(server.port) as office:
-        await office.deliver()
+async def test_only_one_tries_a_server_that_was_away(sqlite_harness: Harness) -> None:
+    await sqlite_harness.post_and_wait(*(f"r{number}@x{number}.test" for number in range(8)))
+    async with ScriptedServer(_hang_up) as server, sqlite_harness.process(server.port) as process:
+        await process.deliver()
         assert len(server.wires) == 8
-        lite_town.clock.advance(timedelta(seconds=15))
-        await office.deliver()
+        sqlite_harness.clock.advance(timedelta(seconds=15))
+        await process.deliver()
         assert len(server.wires) == 9
 
 
-async def test_a_server_that_dies_in_the_middle_of_a_scan_costs_nobody_anything(town: Town) -> None:
+async def test_a_server_that_dies_in_the_middle_of_a_scan_costs_nobody_anything(harness: Harness) -> None:
     """It accepts four, and while it hears the fifth reader it is gone."""
     readers = [f"reader{number}@x.test" for number in range(10)]
-    await town.post_and_wait(*readers)
+    await harness.post_and_wait(*readers)
     server = MailServer()
 
     def policy(stage: Stage, _reader: str) -> str:
@@ -102,45 +102,47 @@ async def test_a_server_that_dies_in_the_middle_of_a_scan_costs_nobody_anything(
         return ""
 
     server.policy = policy
-    async with server, town.office(server.port, Choices(seats=1)) as office:
-        await office.deliver()
-        assert office.breaker.is_open
+    async with server, harness.process(server.port, Choices(slots=1)) as process:
+        await process.deliver()
+        assert process.breaker.is_open
     left = [delivery for delivery in await firsts() if delivery.status is not Status.SENT]
     assert len(server.accepted) == 4
     assert {(delivery.status, delivery.attempts) for delivery in left} == {(Status.SCHEDULED, 0)}
     assert await by_status() == {"sent": 4, "scheduled": 16}
 
 
-async def test_a_letter_that_makes_a_server_hang_up_does_not_hold_up_the_others(town: Town) -> None:
-    await town.post_and_wait("poison@x.test", "minji@x.test", "jun@x.test")
-    async with MailServer(policy=_dropping("poison@x.test")) as server, town.office(server.port) as office:
-        await office.deliver()
+async def test_a_letter_that_makes_a_server_hang_up_does_not_hold_up_the_others(harness: Harness) -> None:
+    await harness.post_and_wait("poison@x.test", "minji@x.test", "jun@x.test")
+    async with MailServer(policy=_dropping("poison@x.test")) as server, harness.process(server.port) as process:
+        await process.deliver()
     assert [delivery.status for delivery in await firsts()] == [Status.SCHEDULED, Status.SENT, Status.SENT]
     poison = (await firsts())[0]
-    assert (poison.attempts, poison.due_at) == (1, town.clock.now() + FIVE_MINUTES)
+    assert (poison.attempts, poison.due_at) == (1, harness.clock.now() + FIVE_MINUTES)
 
 
 def _dropping(poison: str) -> Callable[[Stage, str], str]:
     return lambda stage, reader: DROP if stage == "rcpt" and reader == poison else ""
 
 
-async def test_a_proper_script_is_a_proper_server(lite_town: Town, clock: FrozenClock) -> None:
+async def test_a_proper_script_is_a_proper_server(sqlite_harness: Harness, clock: FrozenClock) -> None:
     """The scripts above fail letters by what they leave out, and by nothing else."""
-    await lite_town.post_and_wait("minji@x.test")
+    await sqlite_harness.post_and_wait("minji@x.test")
     async with (
         ScriptedServer(greeting("PIPELINING")) as server,
-        lite_town.office(server.port, patience=PATIENT) as office,
+        sqlite_harness.process(server.port, patience=PATIENT) as process,
     ):
-        await office.deliver()
+        await process.deliver()
     assert (await only()).sent_at == clock.now()
 
 
-async def test_what_was_claimed_when_an_outage_began_is_given_back_untried(lite_town: Town, server: MailServer) -> None:
-    await lite_town.post_and_wait("minji@x.test")
-    async with lite_town.office(server.port) as office:
-        (claimed,) = await office.claim()
-        office.breaker.trip("down")
-        await office.carry(claimed)
-        assert office.completer.settled == {}
+async def test_what_was_claimed_when_an_outage_began_is_given_back_untried(
+    sqlite_harness: Harness, server: MailServer
+) -> None:
+    await sqlite_harness.post_and_wait("minji@x.test")
+    async with sqlite_harness.process(server.port) as process:
+        (claimed,) = await process.claim()
+        process.breaker.trip("down")
+        await process.deliver_one(claimed)
+        assert process.completer.settled == {}
     assert server.sessions == 0
     assert await by_status() == {"scheduled": 2}

@@ -10,26 +10,26 @@ from app.errors import KeyMissing
 from app.mail.compose import Composer
 from app.mail.envelope import Envelope
 from app.store.models import Letter
-from tests.delivery.workers import DOMAIN, ORIGIN, Town
+from tests.delivery.workers import DOMAIN, ORIGIN, Harness
 
 pytestmark = pytest.mark.anyio
 
 SECOND = timedelta(seconds=1)
 
 
-def _packer(town: Town) -> Packer:
-    return Packer(town.cipher, Composer(f"Slow <letters@{DOMAIN}>", "", ORIGIN, "", ""), ORIGIN, DOMAIN)
+def _packer(harness: Harness) -> Packer:
+    return Packer(harness.cipher, Composer(f"Slow <letters@{DOMAIN}>", "", ORIGIN, "", ""), ORIGIN, DOMAIN)
 
 
 def _date(envelope: Envelope) -> str | None:
     return message_from_bytes(envelope.message)["Date"]
 
 
-async def test_those_that_are_next_are_made_with_it_unless_they_wait_too_long(lite_town: Town) -> None:
-    await lite_town.post_and_wait("minji@x.test", "jun@x.test", "sora@x.test")
-    async with lite_town.office(1) as office:
-        first, *upcoming = await office.claim(3)
-    packer, now = _packer(lite_town), lite_town.clock.now()
+async def test_those_that_are_next_are_made_with_it_unless_they_wait_too_long(sqlite_harness: Harness) -> None:
+    await sqlite_harness.post_and_wait("minji@x.test", "jun@x.test", "sora@x.test")
+    async with sqlite_harness.process(1) as process:
+        first, *upcoming = await process.claim(3)
+    packer, now = _packer(sqlite_harness), sqlite_harness.clock.now()
     ahead = BatchPacker(packer, lambda: upcoming)
     made = ahead.pack(first, now)
     available_within = ahead.pack(upcoming[0], now + 3 * SECOND)
@@ -40,29 +40,29 @@ async def test_those_that_are_next_are_made_with_it_unless_they_wait_too_long(li
     assert _date(available_within) != _date(late)
 
 
-async def test_a_letter_that_was_given_back_and_claimed_anew_is_made_anew(lite_town: Town) -> None:
+async def test_a_letter_that_was_given_back_and_claimed_anew_is_made_anew(sqlite_harness: Harness) -> None:
     """Its writer may have changed it in between."""
-    await lite_town.post_and_wait("minji@x.test", "jun@x.test")
-    async with lite_town.office(1) as office:
-        first, claimed = await office.claim(2)
-        ahead = BatchPacker(_packer(lite_town), lambda: [claimed])
-        ahead.pack(first, lite_town.clock.now())
-        office.completer.give_back(claimed)
-        await office.completer.completed()
+    await sqlite_harness.post_and_wait("minji@x.test", "jun@x.test")
+    async with sqlite_harness.process(1) as process:
+        first, claimed = await process.claim(2)
+        ahead = BatchPacker(_packer(sqlite_harness), lambda: [claimed])
+        ahead.pack(first, sqlite_harness.clock.now())
+        process.completer.give_back(claimed)
+        await process.completer.completed()
         row = claimed.letter
-        changed = lite_town.cipher.seal_letter(row["id"], row["revision"], {"subject": "Changed"})
+        changed = sqlite_harness.cipher.seal_letter(row["id"], row["revision"], {"subject": "Changed"})
         await Letter.filter(id=row["id"]).update(**changed)
-        (again,) = await office.claim()
-    envelope = ahead.pack(again, lite_town.clock.now())
+        (again,) = await process.claim()
+    envelope = ahead.pack(again, sqlite_harness.clock.now())
     assert "Changed" in str(message_from_bytes(envelope.message)["Subject"])
 
 
-async def test_one_that_does_not_open_spoils_only_itself(lite_town: Town) -> None:
-    await lite_town.post_and_wait("minji@x.test", "jun@x.test")
-    async with lite_town.office(1) as office:
-        first, broken = await office.claim(2)
+async def test_one_that_does_not_open_spoils_only_itself(sqlite_harness: Harness) -> None:
+    await sqlite_harness.post_and_wait("minji@x.test", "jun@x.test")
+    async with sqlite_harness.process(1) as process:
+        first, broken = await process.claim(2)
     broken = broken._replace(letter={**broken.letter, "body_sealed": b"\x01" * 64})
-    ahead = BatchPacker(_packer(lite_town), lambda: [broken])
-    assert ahead.pack(first, lite_town.clock.now()).recipient == "minji@x.test"
+    ahead = BatchPacker(_packer(sqlite_harness), lambda: [broken])
+    assert ahead.pack(first, sqlite_harness.clock.now()).recipient == "minji@x.test"
     with pytest.raises(KeyMissing):
-        ahead.pack(broken, lite_town.clock.now())
+        ahead.pack(broken, sqlite_harness.clock.now())

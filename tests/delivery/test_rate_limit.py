@@ -7,7 +7,7 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.delivery import rate_limit as pace_module
+from app.delivery import rate_limit as rate_limit_module
 from app.delivery.rate_limit import RateLimiter, TokenBucket
 from tests.clock import FrozenClock
 
@@ -33,7 +33,7 @@ def _finish(rate_limiter: RateLimiter, domain: str, started: list[float]) -> Non
 def test_a_domain_that_has_shown_nothing_yet_takes_a_quarter(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 20, None, None)
     assert len(_started(rate_limiter, "new")) == 5
-    assert rate_limiter.closed() == ["new"]
+    assert rate_limiter.closed_domains() == ["new"]
     assert len(_started(rate_limiter, "another")) == 5
 
 
@@ -41,7 +41,7 @@ def test_a_quick_domain_takes_all_but_a_fifth(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 20, None, None)
     _finish(rate_limiter, "quick", _started(rate_limiter, "quick", 1))
     assert len(_started(rate_limiter, "quick", 20)) == 16
-    assert rate_limiter.closed() == []
+    assert rate_limiter.closed_domains() == []
     assert rate_limiter.start("another") is not None
 
 
@@ -60,7 +60,7 @@ def test_a_quick_domain_that_falls_silent_gets_no_further_seat(clock: FrozenCloc
     _finish(rate_limiter, "quick", _started(rate_limiter, "quick", 1))
     _started(rate_limiter, "quick", 8)
     clock.advance(3 * SECOND)
-    assert rate_limiter.closed() == ["quick"]
+    assert rate_limiter.closed_domains() == ["quick"]
     assert rate_limiter.start("quick") is None
 
 
@@ -73,12 +73,12 @@ def test_one_seat_is_left_even_of_few(clock: FrozenClock) -> None:
 def test_slow_domains_never_have_more_than_a_quarter(steps: list[tuple[str, float]]) -> None:
     clock = FrozenClock()
     rate_limiter = RateLimiter(clock, 20, None, None)
-    flying: list[tuple[str, float]] = []
+    in_flight: list[tuple[str, float]] = []
     for domain, seconds in steps:
-        flying += [(domain, since) for since in _started(rate_limiter, domain, 3)]
-        assert max(Counter(name for name, _ in flying).values()) <= 5
+        in_flight += [(domain, since) for since in _started(rate_limiter, domain, 3)]
+        assert max(Counter(name for name, _ in in_flight).values()) <= 5
         clock.advance(timedelta(seconds=seconds))
-        rate_limiter.finish(*flying.pop(0))
+        rate_limiter.finish(*in_flight.pop(0))
 
 
 # How fast
@@ -87,12 +87,12 @@ def test_slow_domains_never_have_more_than_a_quarter(steps: list[tuple[str, floa
 @given(st.integers(1, 6000), st.lists(st.floats(0, 90), min_size=1, max_size=50))
 def test_a_meter_keeps_its_rate_in_every_minute(per_minute: int, pauses: list[float]) -> None:
     now = 1000.0
-    meter = TokenBucket(per_minute, now)
+    bucket = TokenBucket(per_minute, now)
     taken: list[float] = []
     for pause in pauses:
         now += pause
-        while meter.left(now):
-            meter.take(now)
+        while bucket.left(now):
+            bucket.take(now)
             taken.append(now)
     at_once = max(1, per_minute // 60)
     for index, start in enumerate(taken):
@@ -101,21 +101,21 @@ def test_a_meter_keeps_its_rate_in_every_minute(per_minute: int, pauses: list[fl
 
 @given(st.integers(1, 6000))
 def test_a_meter_opens_when_it_says(per_minute: int) -> None:
-    meter = TokenBucket(per_minute, 1000.0)
-    while meter.left(1000.0):
-        meter.take(1000.0)
-    opens = meter.opens_in(1000.0)
+    bucket = TokenBucket(per_minute, 1000.0)
+    while bucket.left(1000.0):
+        bucket.take(1000.0)
+    opens = bucket.opens_in(1000.0)
     assert 0 < opens <= 60 / per_minute + 1e-6
-    assert meter.left(1000.0 + opens / 2) == 0
-    assert meter.left(1000.0 + opens) == 1
+    assert bucket.left(1000.0 + opens / 2) == 0
+    assert bucket.left(1000.0 + opens) == 1
 
 
 def test_a_meter_that_waits_its_turn_reaches_its_rate(clock: FrozenClock) -> None:
-    meter, letters = TokenBucket(60, clock.monotonic()), 0
+    bucket, letters = TokenBucket(60, clock.monotonic()), 0
     for _ in range(600):
         clock.advance(SECOND / 10)
-        while meter.left(clock.monotonic()):
-            meter.take(clock.monotonic())
+        while bucket.left(clock.monotonic()):
+            bucket.take(clock.monotonic())
             letters += 1
     assert letters in (60, 61)
 
@@ -133,10 +133,10 @@ def test_the_rate_over_all_bounds_who_may_go_now_and_who_within_seconds(clock: F
 def test_a_rate_per_domain_closes_that_domain_alone(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 10, None, 60)
     assert len(_started(rate_limiter, "a")) == 1
-    assert (rate_limiter.closed(), rate_limiter.wait()) == (["a"], 1.0)
+    assert (rate_limiter.closed_domains(), rate_limiter.wait()) == (["a"], 1.0)
     assert len(_started(rate_limiter, "b")) == 1
     clock.advance(SECOND)
-    assert rate_limiter.closed() == []
+    assert rate_limiter.closed_domains() == []
 
 
 def test_what_there_is_to_wait_for(clock: FrozenClock) -> None:
@@ -146,7 +146,7 @@ def test_what_there_is_to_wait_for(clock: FrozenClock) -> None:
     assert rate_limiter.wait() == inf  # a landing
     _finish(rate_limiter, "a", started)
     assert rate_limiter.wait() is None
-    rate_limiter.rest("a")
+    rate_limiter.pause("a")
     assert rate_limiter.wait() is None  # too long to wait for: the minute's scans come by
 
 
@@ -155,14 +155,14 @@ def test_what_there_is_to_wait_for(clock: FrozenClock) -> None:
 
 def test_a_domain_that_gets_too_much_rests_and_no_other(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 10, None, None)
-    rate_limiter.rest("a")
-    assert rate_limiter.closed() == ["a"]
+    rate_limiter.pause("a")
+    assert rate_limiter.closed_domains() == ["a"]
     assert rate_limiter.start("a") is None
     assert rate_limiter.start("b") is not None
     clock.jump(timedelta(hours=3))
     assert rate_limiter.start("a") is None
     clock.advance(timedelta(minutes=5))
-    assert rate_limiter.closed() == []
+    assert rate_limiter.closed_domains() == []
     assert rate_limiter.start("a") is not None
 
 
@@ -172,6 +172,6 @@ def test_what_it_remembers_is_bounded(clock: FrozenClock) -> None:
         domain = f"d{number}"
         _finish(rate_limiter, domain, _started(rate_limiter, domain, 1))
         clock.advance(SECOND / 100)
-    assert len(rate_limiter._quick) <= pace_module._REMEMBERED
-    assert len(rate_limiter._meters) <= pace_module._REMEMBERED + 1
+    assert len(rate_limiter._quick) <= rate_limit_module._REMEMBERED
+    assert len(rate_limiter._meters) <= rate_limit_module._REMEMBERED + 1
     assert rate_limiter._flying == {}

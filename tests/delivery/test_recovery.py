@@ -14,7 +14,7 @@ from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 from app.store import claims
 from app.store.claims import Claimed
 from app.store.models import Delivery
-from tests.delivery.workers import LEASE, Choices, Office, Town, by_status, firsts, last_attempt
+from tests.delivery.workers import LEASE, Choices, Harness, Process, by_status, firsts, last_attempt
 from tests.sending import TAKEN
 from tests.smtp_server import MailServer
 
@@ -25,38 +25,38 @@ ELSEWHERE = replace(HERE, journal_dir=Path("another/machine"))
 
 
 @asynccontextmanager
-async def _killed(town: Town, server: MailServer, letters: int) -> AsyncIterator[tuple[Office, list[Claimed]]]:
+async def _killed(harness: Harness, server: MailServer, letters: int) -> AsyncIterator[tuple[Process, list[Claimed]]]:
     """A process that has handed letters over, and is killed when the block ends."""
-    await town.post_and_wait(*(f"reader{number}@x.test" for number in range(letters)), sender="jun@writer.test")
-    async with town.office(server.port, HERE, name="dead") as office:
-        claimed = await office.claim(letters)
-        await claims.hand_over(claimed, town.clock.now())
-        yield office, claimed
-        office.answers.close(forget=False)
+    await harness.post_and_wait(*(f"reader{number}@x.test" for number in range(letters)), sender="jun@writer.test")
+    async with harness.process(server.port, HERE, name="dead") as process:
+        claimed = await process.claim(letters)
+        await claims.hand_over(claimed, harness.clock.now())
+        yield process, claimed
+        process.journal.close(delete=False)
 
 
-async def _relieve(town: Town, office: Office) -> None:
-    """Let a lease pass in which this office alone beats."""
+async def _recover(harness: Harness, process: Process) -> None:
+    """Let a lease pass in which only this process writes heartbeats."""
     for _ in range(20):
-        await office.heartbeat.tick()
-        town.clock.advance(LEASE / 15)
+        await process.heartbeat.tick()
+        harness.clock.advance(LEASE / 15)
 
 
 async def test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_again(
-    town: Town, server: MailServer
+    harness: Harness, server: MailServer
 ) -> None:
     """Only where the message was on its way and no answer was read, nobody can know."""
     gone = Reply(550, "5.1.1", "no such user", "body")
     full = Reply(452, "4.2.2", "mailbox full", "body")
-    async with _killed(town, server, 5) as (office, claimed):
+    async with _killed(harness, server, 5) as (process, claimed):
         for one in claimed[:4]:
-            office.answers.begin((one.id, one.token))
+            process.journal.begin((one.id, one.token))
         for one, reply in zip(claimed, (TAKEN, gone, full), strict=False):
-            office.answers.answered((one.id, one.token), town.clock.now(), reply)
-        answered_at = town.clock.now()
-    async with town.office(server.port, HERE) as heir:
+            process.journal.answered((one.id, one.token), harness.clock.now(), reply)
+        answered_at = harness.clock.now()
+    async with harness.process(server.port, HERE) as heir:
         with capture_logs() as lines:
-            await _relieve(town, heir)
+            await _recover(harness, heir)
     (line,) = [line for line in lines if line["event"] == "reclaimed"]
     assert (line["number"], sorted(line["deliveries"])) == (5, sorted(one.id for one in claimed))
     sent, failed, put_off, doubtful, untouched = await firsts()
@@ -71,22 +71,22 @@ async def test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_
     second = await Delivery.get(letter_id=failed.letter_id, occasion=Occasion.SECOND)
     assert (second.status, second.held_reason) == (Status.HELD, HeldReason.FIRST_REFUSED)
     assert await Delivery.filter(letter_id=failed.letter_id, occasion=Occasion.REFUSAL).exists()
-    assert not path_of(HERE.journal_dir, office.heartbeat.id).exists()
+    assert not path_of(HERE.journal_dir, process.heartbeat.id).exists()
     await by_status()
 
 
 async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_file_is_found(
-    town: Town, server: MailServer
+    harness: Harness, server: MailServer
 ) -> None:
-    async with _killed(town, server, 3) as (office, claimed):
+    async with _killed(harness, server, 3) as (process, claimed):
         for one in claimed[:2]:
-            office.answers.begin((one.id, one.token))
-        office.answers.answered((claimed[0].id, claimed[0].token), town.clock.now(), TAKEN)
-        answered_at = town.clock.now()
-    async with town.office(server.port, ELSEWHERE) as heir:
-        await _relieve(town, heir)
+            process.journal.begin((one.id, one.token))
+        process.journal.answered((claimed[0].id, claimed[0].token), harness.clock.now(), TAKEN)
+        answered_at = harness.clock.now()
+    async with harness.process(server.port, ELSEWHERE) as heir:
+        await _recover(harness, heir)
     assert {delivery.status for delivery in await firsts()} == {Status.UNCERTAIN}
-    async with town.office(server.port, HERE) as restarted:
+    async with harness.process(server.port, HERE) as restarted:
         await restarted.heartbeat.tick()
     sent, *doubtful = await firsts()
     assert (sent.status, sent.sent_at, sent.unanswered) == (Status.SENT, answered_at, 1)
@@ -97,20 +97,20 @@ async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_fi
 
 
 async def test_who_dies_in_the_middle_of_relieving_another_does_no_harm(
-    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has settled what is known, and not yet taken back the rest."""
-    async with _killed(town, server, 3) as (dead, claimed):
+    async with _killed(harness, server, 3) as (dead, claimed):
         for one in claimed[:2]:
-            dead.answers.begin((one.id, one.token))
-        dead.answers.answered((claimed[0].id, claimed[0].token), town.clock.now(), TAKEN)
-    async with town.office(server.port, HERE) as heir, town.office(server.port, HERE) as next_heir:
+            dead.journal.begin((one.id, one.token))
+        dead.journal.answered((claimed[0].id, claimed[0].token), harness.clock.now(), TAKEN)
+    async with harness.process(server.port, HERE) as heir, harness.process(server.port, HERE) as next_heir:
         with monkeypatch.context() as patch:
             patch.setattr(claims, "reclaim", _gone)
             with pytest.raises(ConnectionError):
-                await _relieve(town, heir)
+                await _recover(harness, heir)
         assert [each.status for each in await firsts()] == [Status.SENT, Status.CLAIMED, Status.SCHEDULED]
-        await _relieve(town, next_heir)
+        await _recover(harness, next_heir)
     assert [each.status for each in await firsts()] == [Status.SENT, Status.UNCERTAIN, Status.SCHEDULED]
     assert [each.unanswered for each in await firsts()] == [0, 1, 0]
     await by_status()
@@ -121,20 +121,23 @@ async def _gone(*_: object) -> int:
 
 
 async def test_a_process_that_only_stood_still_is_not_believed_to_have_begun_nothing(
-    town: Town, server: MailServer
+    harness: Harness, server: MailServer
 ) -> None:
     """It may go on in this very moment, and write what it has on record as handed over."""
-    await town.post_and_wait("minji@x.test")
-    async with town.office(server.port, HERE, name="sleeper") as sleeper, town.office(server.port, HERE) as heir:
+    await harness.post_and_wait("minji@x.test")
+    async with (
+        harness.process(server.port, HERE, name="sleeper") as sleeper,
+        harness.process(server.port, HERE) as heir,
+    ):
         claimed = await sleeper.claim()
-        await claims.hand_over(claimed, town.clock.now())
-        await _relieve(town, heir)
+        await claims.hand_over(claimed, harness.clock.now())
+        await _recover(harness, heir)
     assert [delivery.status for delivery in await firsts()] == [Status.UNCERTAIN]
 
 
-async def test_without_a_file_what_was_handed_over_is_uncertain(town: Town, server: MailServer) -> None:
-    async with _killed(town, server, 1) as (office, _):
-        path_of(HERE.journal_dir, office.heartbeat.id).unlink()
-    async with town.office(server.port, HERE) as heir:
-        await _relieve(town, heir)
+async def test_without_a_file_what_was_handed_over_is_uncertain(harness: Harness, server: MailServer) -> None:
+    async with _killed(harness, server, 1) as (process, _):
+        path_of(HERE.journal_dir, process.heartbeat.id).unlink()
+    async with harness.process(server.port, HERE) as heir:
+        await _recover(harness, heir)
     assert [delivery.status for delivery in await firsts()] == [Status.UNCERTAIN]

@@ -12,7 +12,7 @@ from app.store.cipher import open_cipher
 from app.store.confirmation import Confirmations
 from app.store.models import Delivery, Letter, UndeliverableAddress
 from app.store.operator_actions import release, requeue
-from tests.delivery.workers import DOMAIN, ORIGIN, Choices, Town, by_status, only
+from tests.delivery.workers import DOMAIN, ORIGIN, Choices, Harness, by_status, only
 from tests.smtp_server import Accepted, MailServer
 
 pytestmark = pytest.mark.anyio
@@ -23,19 +23,19 @@ KNOWN = "known@x.test"
 MINUTE = timedelta(minutes=1)
 
 
-async def _post(town: Town, reader: str) -> None:
+async def _post(harness: Harness, reader: str) -> None:
     """Post a letter that is due, and take its receipt out of the way."""
-    await town.post_and_wait(reader, sender=WRITER)
-    await Delivery.filter(occasion=Occasion.RECEIPT).update(due_at=town.clock.now() + timedelta(days=1000))
+    await harness.post_and_wait(reader, sender=WRITER)
+    await Delivery.filter(occasion=Occasion.RECEIPT).update(due_at=harness.clock.now() + timedelta(days=1000))
 
 
-async def _correct(town: Town, address: str) -> None:
-    corrections = Corrections(town.cipher, None, Confirmations(town.cipher, DOMAIN), confirmed=False)
-    await corrections.correct((await Letter.get()).id, address, None, town.clock.now())
+async def _correct(harness: Harness, address: str) -> None:
+    corrections = Corrections(harness.cipher, None, Confirmations(harness.cipher, DOMAIN), confirmed=False)
+    await corrections.correct((await Letter.get()).id, address, None, harness.clock.now())
 
 
-async def _is_known_not_to_exist(town: Town, address: str) -> None:
-    await UndeliverableAddress.create(address_hmac=town.cipher.address_hmac(address), since=town.clock.now())
+async def _is_known_not_to_exist(harness: Harness, address: str) -> None:
+    await UndeliverableAddress.create(address_hmac=harness.cipher.address_hmac(address), since=harness.clock.now())
 
 
 def _told(server: MailServer) -> list[Accepted]:
@@ -50,45 +50,45 @@ def _words(told: Accepted) -> str:
     return words.replace("\r\n", "\n")
 
 
-async def test_each_address_that_refuses_it_is_told_once(town: Town, server: MailServer) -> None:
-    await _post(town, GONE)
-    async with town.office(server.port) as office:
-        await office.deliver()
-        await _correct(town, ALSO_GONE)
-        await office.deliver()
-        await _correct(town, "minji@x.test")
-        await office.deliver()
+async def test_each_address_that_refuses_it_is_told_once(harness: Harness, server: MailServer) -> None:
+    await _post(harness, GONE)
+    async with harness.process(server.port) as process:
+        await process.deliver()
+        await _correct(harness, ALSO_GONE)
+        await process.deliver()
+        await _correct(harness, "minji@x.test")
+        await process.deliver()
     assert (await only()).status is Status.SENT
     first, second = map(_words, _told(server))
     assert "To: r…@x.test\n" in first
-    quiet = f"{ORIGIN}/quiet/{town.cipher.mailbox_token(town.cipher.address_hmac(WRITER))}\n"
+    quiet = f"{ORIGIN}/quiet/{harness.cipher.mailbox_token(harness.cipher.address_hmac(WRITER))}\n"
     assert first.endswith(f"Send nothing more from here to this address: {quiet}")
     assert "550 5.1.1 as you wish" in first
     assert "550 5.1.2 as you wish" in second
     assert await by_status() == {"sent": 3, "scheduled": 2}
 
 
-async def test_an_address_that_refuses_it_again_is_not_told_again(town: Town, server: MailServer) -> None:
-    await _post(town, "rcpt-550-5.7.1@x.test")
-    async with town.office(server.port) as office:
+async def test_an_address_that_refuses_it_again_is_not_told_again(harness: Harness, server: MailServer) -> None:
+    await _post(harness, "rcpt-550-5.7.1@x.test")
+    async with harness.process(server.port) as process:
         for _ in range(2):
-            await office.deliver()
-            assert await requeue([(await only()).id], town.clock.now())
-        await office.deliver()
+            await process.deliver()
+            assert await requeue([(await only()).id], harness.clock.now())
+        await process.deliver()
     assert (await only()).attempts == 1
     assert len(_told(server)) == 1
 
 
 async def test_an_address_that_is_known_not_to_exist_is_told_like_one_that_refuses(
-    town: Town, server: MailServer
+    harness: Harness, server: MailServer
 ) -> None:
-    await _is_known_not_to_exist(town, KNOWN)
-    await _post(town, KNOWN)
-    async with town.office(server.port) as office:
-        await office.deliver()
-        await release([(await only()).id], town.clock.now())
-        await _is_known_not_to_exist(town, KNOWN)
-        await office.deliver()
+    await _is_known_not_to_exist(harness, KNOWN)
+    await _post(harness, KNOWN)
+    async with harness.process(server.port) as process:
+        await process.deliver()
+        await release([(await only()).id], harness.clock.now())
+        await _is_known_not_to_exist(harness, KNOWN)
+        await process.deliver()
     delivery = await only()
     assert (delivery.status, delivery.held_reason, delivery.attempts) == (Status.HELD, HeldReason.UNDELIVERABLE, 0)
     (told,) = map(_words, _told(server))
@@ -97,51 +97,55 @@ async def test_an_address_that_is_known_not_to_exist_is_told_like_one_that_refus
     assert await by_status() == {"held": 1, "sent": 1, "scheduled": 2}
 
 
-async def test_what_the_last_address_said_is_not_said_of_one_that_was_not_tried(town: Town, server: MailServer) -> None:
-    await _is_known_not_to_exist(town, KNOWN)
-    await _post(town, GONE)
-    async with town.office(server.port) as office:
-        await office.deliver()
-        await _correct(town, KNOWN)
-        await office.deliver()
+async def test_what_the_last_address_said_is_not_said_of_one_that_was_not_tried(
+    harness: Harness, server: MailServer
+) -> None:
+    await _is_known_not_to_exist(harness, KNOWN)
+    await _post(harness, GONE)
+    async with harness.process(server.port) as process:
+        await process.deliver()
+        await _correct(harness, KNOWN)
+        await process.deliver()
     _, told = map(_words, _told(server))
     assert "To: k…@x.test\n" in told
     assert "as you wish" not in told
 
 
 async def test_who_has_corrected_the_address_is_spared_the_notice_that_has_not_left(
-    town: Town, server: MailServer
+    harness: Harness, server: MailServer
 ) -> None:
-    await _post(town, GONE)
-    async with town.office(server.port, Choices(seats=1)) as office:
-        (claimed,) = await office.claim()
-        await office.carry(claimed)
-        await _correct(town, "minji@x.test")
-        await office.deliver()
+    await _post(harness, GONE)
+    async with harness.process(server.port, Choices(slots=1)) as process:
+        (claimed,) = await process.claim()
+        await process.deliver_one(claimed)
+        await _correct(harness, "minji@x.test")
+        await process.deliver()
     assert _told(server) == []
     assert (await Delivery.get(occasion=Occasion.REFUSAL)).status is Status.CANCELLED
     assert await by_status() == {"sent": 1, "cancelled": 1, "scheduled": 2}
 
 
-async def test_a_second_arrival_that_is_held_back_is_no_refusal_of_the_letter(town: Town, server: MailServer) -> None:
-    await _post(town, "minji@x.test")
-    async with town.office(server.port) as office:
-        await office.deliver()
-        await _is_known_not_to_exist(town, "minji@x.test")
-        town.clock.advance(timedelta(days=30))
-        await office.deliver()
+async def test_a_second_arrival_that_is_held_back_is_no_refusal_of_the_letter(
+    harness: Harness, server: MailServer
+) -> None:
+    await _post(harness, "minji@x.test")
+    async with harness.process(server.port) as process:
+        await process.deliver()
+        await _is_known_not_to_exist(harness, "minji@x.test")
+        harness.clock.advance(timedelta(days=30))
+        await process.deliver()
     second = await Delivery.get(occasion=Occasion.SECOND)
     assert (second.status, second.held_reason) == (Status.HELD, HeldReason.UNDELIVERABLE)
     assert not await Delivery.filter(occasion=Occasion.REFUSAL).exists()
 
 
-async def test_a_letter_that_nobody_can_open_is_held_as_that(lite_town: Town, server: MailServer) -> None:
-    await _is_known_not_to_exist(lite_town, KNOWN)
-    await _post(lite_town, KNOWN)
-    stranger = Town(await open_cipher(Cipher(["k" * 32])), lite_town.clock)
+async def test_a_letter_that_nobody_can_open_is_held_as_that(sqlite_harness: Harness, server: MailServer) -> None:
+    await _is_known_not_to_exist(sqlite_harness, KNOWN)
+    await _post(sqlite_harness, KNOWN)
+    stranger = Harness(await open_cipher(Cipher(["k" * 32])), sqlite_harness.clock)
     await Letter.all().update(sender_email_sealed=b"\x01" * 64)
-    async with stranger.office(server.port) as office:
-        await office.deliver()
+    async with stranger.process(server.port) as process:
+        await process.deliver()
     delivery = await only()
     assert (delivery.status, delivery.held_reason) == (Status.HELD, HeldReason.UNREADABLE)
     assert await by_status() == {"held": 1, "scheduled": 2}

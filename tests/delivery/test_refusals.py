@@ -13,7 +13,7 @@ from app.domain.retry import GIVE_UP_AFTER
 from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 from app.store.models import Attempt, Delivery, UndeliverableAddress
 from app.templating import refused_because
-from tests.delivery.workers import Choices, Town, by_status, firsts, last_attempt, only
+from tests.delivery.workers import Choices, Harness, by_status, firsts, last_attempt, only
 from tests.smtp_server import Accepted, MailServer, Policy
 
 pytestmark = pytest.mark.anyio
@@ -67,28 +67,28 @@ def _reader(row: Row) -> str:
     return row.reader.partition("@")[0]
 
 
-async def test_sent_only_after_the_250_that_follows_the_final_dot(town: Town, server: MailServer) -> None:  # S1
-    await town.post_and_wait("minji@x.test")
-    async with town.office(server.port) as office:
-        await office.deliver()
+async def test_sent_only_after_the_250_that_follows_the_final_dot(harness: Harness, server: MailServer) -> None:  # S1
+    await harness.post_and_wait("minji@x.test")
+    async with harness.process(server.port) as process:
+        await process.deliver()
     delivery = await only()
-    assert (delivery.status, delivery.sent_at, delivery.attempts) == (Status.SENT, town.clock.now(), 1)
+    assert (delivery.status, delivery.sent_at, delivery.attempts) == (Status.SENT, harness.clock.now(), 1)
     attempt = await last_attempt(delivery)
     assert (attempt.outcome, attempt.code, attempt.enhanced) == (AttemptResult.ACCEPTED, 250, "2.0.0")
-    assert attempt.handed_over_at == town.clock.now()
+    assert attempt.handed_over_at == harness.clock.now()
     assert [accepted.recipients for accepted in server.accepted] == [("minji@x.test",)]
     assert await by_status() == {"sent": 1, "scheduled": 1}
 
 
 @pytest.mark.parametrize("row", RETRIED, ids=_reader)
-async def test_refused_for_now(lite_town: Town, server: MailServer, row: Row) -> None:
-    await lite_town.post_and_wait(row.reader)
-    async with lite_town.office(server.port) as office:
-        await office.deliver()
-        assert office.breaker.is_open == row.server_rests
-        assert bool(office.rate_limiter.closed()) == row.domain_rests
+async def test_refused_for_now(sqlite_harness: Harness, server: MailServer, row: Row) -> None:
+    await sqlite_harness.post_and_wait(row.reader)
+    async with sqlite_harness.process(server.port) as process:
+        await process.deliver()
+        assert process.breaker.is_open == row.server_rests
+        assert bool(process.rate_limiter.closed_domains()) == row.domain_rests
     delivery = await only()
-    now = lite_town.clock.now()
+    now = sqlite_harness.clock.now()
     assert (delivery.status, delivery.attempts) == (Status.SCHEDULED, 1)
     assert (delivery.due_at, delivery.first_refused_at) == (now + FIVE_MINUTES, now)
     attempt = await last_attempt(delivery)
@@ -101,16 +101,16 @@ async def test_refused_for_now(lite_town: Town, server: MailServer, row: Row) ->
 
 
 @pytest.mark.parametrize("row", FAILED, ids=_reader)
-async def test_refused_for_good(lite_town: Town, server: MailServer, row: Row) -> None:
-    await lite_town.post_and_wait(row.reader, sender="jun@writer.test")
-    await Delivery.filter(occasion=Occasion.RECEIPT).update(due_at=lite_town.clock.now() + timedelta(days=1))
-    async with lite_town.office(server.port) as office:
-        await office.deliver()
-        assert not office.breaker.trouble
+async def test_refused_for_good(sqlite_harness: Harness, server: MailServer, row: Row) -> None:
+    await sqlite_harness.post_and_wait(row.reader, sender="jun@writer.test")
+    await Delivery.filter(occasion=Occasion.RECEIPT).update(due_at=sqlite_harness.clock.now() + timedelta(days=1))
+    async with sqlite_harness.process(server.port) as process:
+        await process.deliver()
+        assert not process.breaker.trouble
     delivery = await only()
     assert (delivery.status, delivery.attempts) == (Status.FAILED, 1)
     assert (
-        await UndeliverableAddress.filter(address_hmac=lite_town.cipher.address_hmac(row.reader)).exists()
+        await UndeliverableAddress.filter(address_hmac=sqlite_harness.cipher.address_hmac(row.reader)).exists()
         == row.blocked
     )
     second = await Delivery.get(occasion=Occasion.SECOND)
@@ -122,69 +122,71 @@ async def test_refused_for_good(lite_town: Town, server: MailServer, row: Row) -
     assert await by_status() == {"failed": 1, "held": 1, "sent": 1, "scheduled": 1}
 
 
-async def test_all_of_them_together(town: Town, server: MailServer) -> None:
+async def test_all_of_them_together(harness: Harness, server: MailServer) -> None:
     rows = [row for row in (*RETRIED, *FAILED) if not row.server_rests]
-    await town.post_and_wait(*(row.reader for row in rows))
-    async with town.office(server.port) as office:
-        await office.deliver()
+    await harness.post_and_wait(*(row.reader for row in rows))
+    async with harness.process(server.port) as process:
+        await process.deliver()
     assert [(delivery.status, delivery.attempts) for delivery in await firsts()] == [(row.status, 1) for row in rows]
     assert await by_status() == {"scheduled": 16, "failed": 9, "held": 9}
 
 
-async def test_without_an_address_of_the_writer_nobody_is_told(town: Town, server: MailServer) -> None:
-    await town.post_and_wait("rcpt-550-5.1.1@x.test")
-    async with town.office(server.port) as office:
-        await office.deliver()
+async def test_without_an_address_of_the_writer_nobody_is_told(harness: Harness, server: MailServer) -> None:
+    await harness.post_and_wait("rcpt-550-5.1.1@x.test")
+    async with harness.process(server.port) as process:
+        await process.deliver()
     assert await by_status() == {"failed": 1, "held": 1}
     assert server.accepted == []
 
 
-async def test_an_address_that_does_not_exist_is_not_written_to_again(town: Town, server: MailServer) -> None:
-    await town.post_and_wait("rcpt-550-5.1.1@x.test")
-    async with town.office(server.port) as office:
-        await office.deliver()
+async def test_an_address_that_does_not_exist_is_not_written_to_again(harness: Harness, server: MailServer) -> None:
+    await harness.post_and_wait("rcpt-550-5.1.1@x.test")
+    async with harness.process(server.port) as process:
+        await process.deliver()
         sessions = server.sessions
-        await town.post_and_wait("RCPT-550-5.1.1@x.test")
-        await office.deliver()
+        await harness.post_and_wait("RCPT-550-5.1.1@x.test")
+        await process.deliver()
     _, again = await firsts()
     assert (again.status, again.held_reason, again.attempts) == (Status.HELD, HeldReason.UNDELIVERABLE, 0)
     assert server.sessions == sessions
 
 
-async def test_what_the_server_said_is_kept_without_addresses(town: Town, server: MailServer) -> None:
+async def test_what_the_server_said_is_kept_without_addresses(harness: Harness, server: MailServer) -> None:
     server.policy = lambda stage, reader: f"550 5.7.1 no mail from <letters@us.test> for {reader}" * (stage == "rcpt")
-    await town.post_and_wait("minji@x.test")
-    async with town.office(server.port) as office:
-        await office.deliver()
+    await harness.post_and_wait("minji@x.test")
+    async with harness.process(server.port) as process:
+        await process.deliver()
     answer = (await last_attempt(await only())).answer
     assert answer == "no mail from <[address]> for [address]"
 
 
-async def test_nor_does_an_address_reach_the_log_when_the_server_wants_a_pause(town: Town, server: MailServer) -> None:
+async def test_nor_does_an_address_reach_the_log_when_the_server_wants_a_pause(
+    harness: Harness, server: MailServer
+) -> None:
     server.policy = lambda stage, reader: f"421 4.7.0 <{reader}>: too many" * (stage == "rcpt")
-    await town.post_and_wait("minji@x.test")
+    await harness.post_and_wait("minji@x.test")
     with capture_logs() as lines:
-        async with town.office(server.port) as office:
-            await office.deliver()
-            assert office.breaker.trouble.endswith("<[address]>: too many")
+        async with harness.process(server.port) as process:
+            await process.deliver()
+            assert process.breaker.trouble.endswith("<[address]>: too many")
     assert any("too many" in str(line) for line in lines)
     assert "minji" not in str(lines)
 
 
 @pytest.mark.parametrize("code", ["530", "534", "535", "538"])
 async def test_who_does_not_accept_us_charges_nothing_to_the_letter(  # S6
-    town: Town, server: MailServer, code: str
+    harness: Harness, server: MailServer, code: str
 ) -> None:
-    await town.post_and_wait(f"rcpt-{code}@x.test")
-    async with town.office(server.port) as office:
+    await harness.post_and_wait(f"rcpt-{code}@x.test")
+    async with harness.process(server.port) as process:
         before = await only()
         for pause in (10, 20, 40):
-            await office.deliver()
-            assert office.breaker.trouble.startswith(f"the mail server does not accept us: {code}")
-            town.clock.advance(timedelta(seconds=pause - 1))
-            assert office.breaker.is_open
-            town.clock.advance(timedelta(seconds=1))
-            assert not office.breaker.is_open
+            await process.deliver()
+            assert process.breaker.trouble.startswith(f"the mail server does not accept us: {code}")
+            harness.clock.advance(timedelta(seconds=pause - 1))
+            assert process.breaker.is_open
+            harness.clock.advance(timedelta(seconds=1))
+            assert not process.breaker.is_open
     after = await only()
     assert (after.status, after.attempts, after.due_at) == (Status.SCHEDULED, 0, before.due_at)
     assert await by_status() == {"scheduled": 2}
@@ -194,10 +196,12 @@ def _at_rcpt(answer: str) -> Policy:
     return lambda stage, _: answer * (stage == "rcpt")
 
 
-async def test_what_is_about_us_ends_no_letter_and_all_go_once_it_is_mended(town: Town, server: MailServer) -> None:
+async def test_what_is_about_us_ends_no_letter_and_all_go_once_it_is_mended(
+    harness: Harness, server: MailServer
+) -> None:
     readers = [f"minji@x{number}.test" for number in range(40)]
-    await town.post_and_wait(*readers, sender="jun@writer.test")
-    async with town.office(server.port) as office:
+    await harness.post_and_wait(*readers, sender="jun@writer.test")
+    async with harness.process(server.port) as process:
         for answer in (
             "554 5.7.1 <x>: Relay access denied",
             "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
@@ -205,28 +209,30 @@ async def test_what_is_about_us_ends_no_letter_and_all_go_once_it_is_mended(town
             "550 Domain x.test has exceeded the max emails per hour (5/5 (100%)) allowed.",
         ):
             server.policy = _at_rcpt(answer)
-            await office.deliver()
-            assert office.breaker.trouble.startswith(f"the mail server does not accept us: {answer[:3]}")
-            town.clock.advance(FIVE_MINUTES * 2)
+            await process.deliver()
+            assert process.breaker.trouble.startswith(f"the mail server does not accept us: {answer[:3]}")
+            harness.clock.advance(FIVE_MINUTES * 2)
         assert await by_status() == {"scheduled": 120}
         assert not await Attempt.exists()
         server.policy = _at_rcpt("")
-        await office.deliver()
+        await process.deliver()
     assert len(server.accepted) == 80
     assert not await UndeliverableAddress.exists()
 
 
-async def test_a_letter_that_alone_is_not_relayed_keeps_no_other_waiting(lite_town: Town, server: MailServer) -> None:
+async def test_a_letter_that_alone_is_not_relayed_keeps_no_other_waiting(
+    sqlite_harness: Harness, server: MailServer
+) -> None:
     def wish(stage: str, reader: str) -> str:
         return "550 relay not permitted" if stage == "rcpt" and reader.startswith("alone") else ""
 
     server.policy = wish
-    await lite_town.post_and_wait("alone@x.test", "minji@y.test", "jun@z.test")
-    async with lite_town.office(server.port, Choices(seats=1)) as office:
-        await office.deliver()
+    await sqlite_harness.post_and_wait("alone@x.test", "minji@y.test", "jun@z.test")
+    async with sqlite_harness.process(server.port, Choices(slots=1)) as process:
+        await process.deliver()
         assert server.accepted == []
-        lite_town.clock.advance(FIVE_MINUTES)
-        await office.deliver()
+        sqlite_harness.clock.advance(FIVE_MINUTES)
+        await process.deliver()
     assert [accepted.recipients for accepted in server.accepted] == [("minji@y.test",), ("jun@z.test",)]
     alone, *_ = await firsts()
     assert (alone.status, alone.attempts) == (Status.SCHEDULED, 0)
@@ -244,41 +250,41 @@ async def test_a_letter_that_alone_is_not_relayed_keeps_no_other_waiting(lite_to
     ],
 )
 async def test_what_was_judged_is_on_record_and_told_to_the_writer(
-    lite_town: Town, server: MailServer, stage: str, answer: str, reason: Reason
+    sqlite_harness: Harness, server: MailServer, stage: str, answer: str, reason: Reason
 ) -> None:
     server.policy = lambda at, reader: answer * (at == stage and reader == "minji@x.test")
-    await lite_town.post_and_wait("minji@x.test", sender="jun@writer.test")
-    async with lite_town.office(server.port) as office:
-        await office.deliver()
+    await sqlite_harness.post_and_wait("minji@x.test", sender="jun@writer.test")
+    async with sqlite_harness.process(server.port) as process:
+        await process.deliver()
     assert (await last_attempt(await only())).reason is reason
     told = [_text(accepted) for accepted in server.accepted]
     assert sum(refused_because(reason, "en") in text for text in told) == reason.permanent
 
 
 async def test_a_server_that_asks_for_a_pause_again_gets_a_longer_one(  # S3
-    lite_town: Town, server: MailServer
+    sqlite_harness: Harness, server: MailServer
 ) -> None:
-    await lite_town.post_and_wait("rcpt-421@x.test")
-    async with lite_town.office(server.port) as office:
-        await office.deliver()
-        lite_town.clock.advance(FIVE_MINUTES)
-        await office.deliver()
-        lite_town.clock.advance(timedelta(seconds=15))
-        assert office.breaker.is_open
+    await sqlite_harness.post_and_wait("rcpt-421@x.test")
+    async with sqlite_harness.process(server.port) as process:
+        await process.deliver()
+        sqlite_harness.clock.advance(FIVE_MINUTES)
+        await process.deliver()
+        sqlite_harness.clock.advance(timedelta(seconds=15))
+        assert process.breaker.is_open
 
 
-async def test_it_gives_up_five_days_after_the_first_refusal(lite_town: Town, server: MailServer) -> None:  # S2
-    await lite_town.post_and_wait("rcpt-450@x.test", sender="jun@writer.test")
-    began = lite_town.clock.now()
+async def test_it_gives_up_five_days_after_the_first_refusal(sqlite_harness: Harness, server: MailServer) -> None:  # S2
+    await sqlite_harness.post_and_wait("rcpt-450@x.test", sender="jun@writer.test")
+    began = sqlite_harness.clock.now()
     waits = []
-    async with lite_town.office(server.port) as office:
+    async with sqlite_harness.process(server.port) as process:
         while (delivery := await only()).status is Status.SCHEDULED:
-            await office.deliver()
+            await process.deliver()
             due = (await only()).due_at
-            waits.append((due - lite_town.clock.now()) // timedelta(minutes=1))
-            lite_town.clock.advance(due - lite_town.clock.now())
+            waits.append((due - sqlite_harness.clock.now()) // timedelta(minutes=1))
+            sqlite_harness.clock.advance(due - sqlite_harness.clock.now())
     assert delivery.status is Status.FAILED
-    assert lite_town.clock.now() - began == GIVE_UP_AFTER
+    assert sqlite_harness.clock.now() - began == GIVE_UP_AFTER
     assert waits[:7] == [5, 10, 20, 40, 80, 160, 240]
     assert waits[-1] == 0
     assert delivery.attempts == len(waits)

@@ -51,7 +51,7 @@ def scans() -> Scans:
 
 @pytest.fixture
 async def scheduler(clock: FrozenClock, scans: Scans) -> AsyncIterator[Scheduler]:
-    scheduler = Scheduler(scans, MINUTE, clock, "office")
+    scheduler = Scheduler(scans, MINUTE, clock, "one")
     yield scheduler
     scheduler.stop()
 

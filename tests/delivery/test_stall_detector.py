@@ -20,10 +20,10 @@ class Watcher:
 
     def __init__(self, clock: FrozenClock) -> None:
         self._clock = clock
-        self._watch = StallDetector(LEASE)
+        self._detector = StallDetector(LEASE)
 
     def look(self, beats: Mapping[UUID, int]) -> list[tuple[UUID, int]]:
-        return self._watch.still(beats, self._clock.monotonic())
+        return self._detector.stalled(beats, self._clock.monotonic())
 
     def look_until_found(self, beats: Mapping[UUID, int]) -> float:
         began = self._clock.monotonic()

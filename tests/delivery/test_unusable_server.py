@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from app.domain.status import AttemptResult, Status
 from app.store.models import Attempt, UndeliverableAddress, Worker
 from tests.certificates import Authority
-from tests.delivery.workers import Choices, Town, by_status, firsts, last_attempt, only
+from tests.delivery.workers import Choices, Harness, by_status, firsts, last_attempt, only
 from tests.smtp_script import Script, ScriptedServer, Wire, greeting
 from tests.smtp_server import MailServer
 
@@ -66,17 +66,17 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("row", UNUSABLE.values(), ids=UNUSABLE.keys())
 async def test_what_is_ours_charges_nothing_and_is_told(
-    lite_town: Town, authority: Authority, stranger: Authority, row: Row
+    sqlite_harness: Harness, authority: Authority, stranger: Authority, row: Row
 ) -> None:
     """On one database: for the ledger it is the outage of `test_bad_server`."""
-    await lite_town.post_and_wait("minji@x.test")
+    await sqlite_harness.post_and_wait("minji@x.test")
     trusted = (authority if row.trusted else stranger).client_context()
     context = authority.server_context() if row.way is TLS else None
     server = ScriptedServer(row.script, tls_context=context)
-    async with server, lite_town.office(server.port, trusted=trusted, **row.way) as office:
-        await office.deliver()
-        assert office.breaker.is_open
-        await office.heartbeat.tick(office.scan.trouble)
+    async with server, sqlite_harness.process(server.port, trusted=trusted, **row.way) as process:
+        await process.deliver()
+        assert process.breaker.is_open
+        await process.heartbeat.tick(process.dispatcher.trouble)
     trouble = (await Worker.get()).trouble  # the desk shows it
     assert row.trouble in trouble
     assert LOGIN[1] not in trouble
@@ -89,42 +89,46 @@ async def test_what_is_ours_charges_nothing_and_is_told(
     assert await by_status() == {"scheduled": 2}
 
 
-async def test_a_login_that_is_refused_for_now_is_tried_again(town: Town, authority: Authority) -> None:  # S6, 454
+async def test_a_login_that_is_refused_for_now_is_tried_again(
+    harness: Harness, authority: Authority
+) -> None:  # S6, 454
     async def welcoming(wire: Wire) -> None:
         await wire.greet("AUTH PLAIN")
         await wire.hear()
         await wire.say("235 2.7.0 welcome\n")
         await wire.converse()
 
-    await town.post_and_wait("minji@x.test")
+    await harness.post_and_wait("minji@x.test")
     server = ScriptedServer(UNUSABLE["S6 454 at login"].script, welcoming, tls_context=authority.server_context())
-    async with server, town.office(server.port, trusted=authority.client_context(), **TLS) as office:
-        await office.deliver()
-        town.clock.advance(timedelta(seconds=15))
-        await office.deliver()
-        assert not office.scan.trouble
+    async with server, harness.process(server.port, trusted=authority.client_context(), **TLS) as process:
+        await process.deliver()
+        harness.clock.advance(timedelta(seconds=15))
+        await process.deliver()
+        assert not process.dispatcher.trouble
     assert ((await only()).status, (await only()).attempts) == (Status.SENT, 1)
 
 
-async def test_who_is_put_off_by_a_greylist_is_taken_five_minutes_later(town: Town, server: MailServer) -> None:  # S3
+async def test_who_is_put_off_by_a_greylist_is_taken_five_minutes_later(
+    harness: Harness, server: MailServer
+) -> None:  # S3
     server.policy = lambda stage, _: "450 4.7.1 greylisted, come again" * (stage == "rcpt")
-    await town.post_and_wait("minji@x.test", "jun@y.test")
-    async with town.office(server.port) as office:
-        await office.deliver()
-        assert not office.breaker.trouble
+    await harness.post_and_wait("minji@x.test", "jun@y.test")
+    async with harness.process(server.port) as process:
+        await process.deliver()
+        assert not process.breaker.trouble
         server.policy = lambda _stage, _reader: ""
-        await office.deliver()
+        await process.deliver()
         assert server.accepted == []
-        town.clock.advance(timedelta(minutes=5))
-        await office.deliver()
+        harness.clock.advance(timedelta(minutes=5))
+        await process.deliver()
     assert [(delivery.status, delivery.attempts) for delivery in await firsts()] == [(Status.SENT, 2)] * 2
 
 
-async def test_a_policy_stops_one_message_and_is_told(lite_town: Town, server: MailServer) -> None:  # S5
-    await lite_town.post_and_wait("body-554-5.7.1@x.test", "minji@x.test")
+async def test_a_policy_stops_one_message_and_is_told(sqlite_harness: Harness, server: MailServer) -> None:  # S5
+    await sqlite_harness.post_and_wait("body-554-5.7.1@x.test", "minji@x.test")
     with capture_logs() as lines:
-        async with lite_town.office(server.port) as office:
-            await office.deliver()
+        async with sqlite_harness.process(server.port) as process:
+            await process.deliver()
     (told,) = [line for line in lines if line["event"] == "a delivery failed for good"]
     assert (told["log_level"], told["reason"]) == ("warning", "policy")
     assert [delivery.status for delivery in await firsts()] == [Status.FAILED, Status.SENT]
@@ -134,10 +138,12 @@ async def test_a_policy_stops_one_message_and_is_told(lite_town: Town, server: M
 # What it offers
 
 
-async def test_a_letter_that_is_too_long_for_a_server_is_not_begun(town: Town) -> None:  # S10, SIZE; S4, 552 5.3.4
-    await town.post_and_wait("minji@x.test")
-    async with MailServer(size_limit=500) as server, town.office(server.port) as office:
-        await office.deliver()
+async def test_a_letter_that_is_too_long_for_a_server_is_not_begun(
+    harness: Harness,
+) -> None:  # S10, SIZE; S4, 552 5.3.4
+    await harness.post_and_wait("minji@x.test")
+    async with MailServer(size_limit=500) as server, harness.process(server.port) as process:
+        await process.deliver()
     delivery = await only()
     attempt = await last_attempt(delivery)
     assert (delivery.status, attempt.outcome, attempt.code, attempt.enhanced, attempt.handed_over_at) == (
@@ -152,12 +158,12 @@ async def test_a_letter_that_is_too_long_for_a_server_is_not_begun(town: Town) -
     ids=["nothing", "all"],
 )
 async def test_what_a_server_offers_is_used_and_nothing_else(  # S10
-    lite_town: Town, offers: tuple[str, ...], parameters: str
+    sqlite_harness: Harness, offers: tuple[str, ...], parameters: str
 ) -> None:
-    await lite_town.post("minji@x.test", body="안녕, 미나")
-    lite_town.clock.advance(timedelta(days=7))
-    async with ScriptedServer(greeting(*offers)) as server, lite_town.office(server.port) as office:
-        await office.deliver()
+    await sqlite_harness.post("minji@x.test", body="안녕, 미나")
+    sqlite_harness.clock.advance(timedelta(days=7))
+    async with ScriptedServer(greeting(*offers)) as server, sqlite_harness.process(server.port) as process:
+        await process.deliver()
     assert (await only()).status is Status.SENT
     (wire,) = server.wires
     mail, reader = wire.heard[1:3]
@@ -166,13 +172,13 @@ async def test_what_a_server_offers_is_used_and_nothing_else(  # S10
     assert wire.texts[0].isascii()
 
 
-# What we may ask of it: rates per domain stand in `test_scan`
+# What we may ask of it: rates per domain stand in `test_dispatcher`
 
 
-async def test_connections_and_letters_on_each_are_what_the_operator_allows(lite_town: Town) -> None:  # S11
-    await lite_town.post_and_wait(*(f"reader@x{number}.test" for number in range(10)))
-    async with MailServer() as server, lite_town.office(server.port, Choices(seats=2), messages=2) as office:
-        await office.deliver()
+async def test_connections_and_letters_on_each_are_what_the_operator_allows(sqlite_harness: Harness) -> None:  # S11
+    await sqlite_harness.post_and_wait(*(f"reader@x{number}.test" for number in range(10)))
+    async with MailServer() as server, sqlite_harness.process(server.port, Choices(slots=2), messages=2) as process:
+        await process.deliver()
     assert len(server.accepted) == 10
     assert server.most_at_once == 2
     assert server.sessions >= 5

@@ -9,7 +9,7 @@ from app.delivery import completer, dispatcher, worker
 from app.domain.status import Status
 from app.store import settlements, workers
 from app.store.models import Delivery, Lease, Worker
-from tests.delivery.workers import LEASE, Choices, Office, Town, by_status, firsts, only
+from tests.delivery.workers import LEASE, Choices, Harness, Process, by_status, firsts, only
 from tests.smtp_server import STALL, MailServer, Stage
 
 pytestmark = pytest.mark.anyio
@@ -29,23 +29,25 @@ class Stalling:
         return STALL
 
 
-async def test_a_station_delivers_by_itself_and_leaves_nothing_behind(town: Town, server: MailServer) -> None:
+async def test_a_station_delivers_by_itself_and_leaves_nothing_behind(harness: Harness, server: MailServer) -> None:
     readers = [f"reader{number}@x.test" for number in range(20)]
-    await town.post_and_wait(*readers)
-    async with town.unentered(server.port) as office, office.worker:
+    await harness.post_and_wait(*readers)
+    async with harness.unregistered(server.port) as process, process.worker:
         await server.has_accepted(20)
     assert await by_status() == {"sent": 20, "scheduled": 20}
     assert not await Worker.exists()
     assert await Lease.filter(name=workers.SCHEDULER, worker_id=None).exists()
 
 
-async def test_stopped_it_finishes_what_is_in_flight_and_claims_nothing_more(town: Town, server: MailServer) -> None:
-    await town.post_and_wait(*(f"reader@x{number}.test" for number in range(40)))
-    async with town.unentered(server.port, Choices(seats=4)) as office:
-        async with office.worker:
+async def test_stopped_it_finishes_what_is_in_flight_and_claims_nothing_more(
+    harness: Harness, server: MailServer
+) -> None:
+    await harness.post_and_wait(*(f"reader@x{number}.test" for number in range(40)))
+    async with harness.unregistered(server.port, Choices(slots=4)) as process:
+        async with process.worker:
             await server.has_accepted(5)
-            office.worker.stop()
-            office.worker.stop()  # twice is the same as once
+            process.worker.stop()
+            process.worker.stop()  # twice is the same as once
         arrived = len(server.accepted)
         assert 5 <= arrived < 40
     assert await by_status() == {"sent": arrived, "scheduled": 80 - arrived}
@@ -55,11 +57,11 @@ async def test_stopped_it_finishes_what_is_in_flight_and_claims_nothing_more(tow
 
 @pytest.mark.parametrize(("stage", "status"), [("rcpt", Status.SCHEDULED), ("body", Status.UNCERTAIN)])
 async def test_what_is_stuck_at_the_end_of_the_grace_time_is_called_back(
-    town: Town, server: MailServer, stage: Stage, status: Status
+    harness: Harness, server: MailServer, stage: Stage, status: Status
 ) -> None:
     server.policy = policy = Stalling(stage)
-    await town.post_and_wait("minji@x.test")
-    async with town.unentered(server.port, Choices(grace=0.01)) as office, office.worker:
+    await harness.post_and_wait("minji@x.test")
+    async with harness.unregistered(server.port, Choices(grace=0.01)) as process, process.worker:
         await policy.begun.wait()
     delivery = await only()
     assert (delivery.status, delivery.attempts) == (status, int(status is Status.UNCERTAIN))
@@ -68,40 +70,40 @@ async def test_what_is_stuck_at_the_end_of_the_grace_time_is_called_back(
 
 
 async def test_a_worker_taken_for_dead_enters_again_and_its_old_claims_are_fenced(
-    town: Town, server: MailServer
+    harness: Harness, server: MailServer
 ) -> None:
-    await town.post_and_wait("minji@x.test")
+    await harness.post_and_wait("minji@x.test")
     followers = Choices(leads=False)
     async with (
-        town.office(server.port, followers, name="sleeper") as sleeper,
-        town.office(server.port, followers, name="other") as other,
+        harness.process(server.port, followers, name="sleeper") as sleeper,
+        harness.process(server.port, followers, name="other") as other,
     ):
         old = sleeper.heartbeat.id
         (claimed,) = await sleeper.claim()
-        await _relieve(town, other)
+        await _recover(harness, other)
         assert (await only()).status is Status.SCHEDULED
         await sleeper.worker.tick()
         assert sleeper.heartbeat.id != old
-        await sleeper.carry(claimed)
+        await sleeper.deliver_one(claimed)
         assert server.accepted == []
         await sleeper.deliver()
     assert len(server.accepted) == 1
     assert await by_status() == {"sent": 1, "scheduled": 1}
 
 
-async def _relieve(town: Town, office: Office) -> None:
-    """Let a lease pass in which this office alone beats."""
+async def _recover(harness: Harness, process: Process) -> None:
+    """Let a lease pass in which only this process writes heartbeats."""
     for _ in range(20):
-        await office.heartbeat.tick()
-        town.clock.advance(LEASE / 15)
+        await process.heartbeat.tick()
+        harness.clock.advance(LEASE / 15)
 
 
-async def test_two_that_scan_at_once_send_each_letter_once(town: Town, server: MailServer) -> None:
+async def test_two_that_scan_at_once_send_each_letter_once(harness: Harness, server: MailServer) -> None:
     readers = [f"reader{number}@x{number % 50}.test" for number in range(600)]
-    await town.post_and_wait(*readers)
-    async with town.office(server.port, name="one") as one, town.office(server.port, name="two") as two:
+    await harness.post_and_wait(*readers)
+    async with harness.process(server.port, name="one") as one, harness.process(server.port, name="two") as two:
         await asyncio.gather(one.deliver(), two.deliver())
-        shares = [office.completer.settled[Status.SENT] for office in (one, two)]
+        shares = [process.completer.settled[Status.SENT] for process in (one, two)]
     assert sum(shares) == 600
     assert min(shares) > 0
     assert sorted(accepted.recipients[0] for accepted in server.accepted) == sorted(readers)
@@ -109,13 +111,13 @@ async def test_two_that_scan_at_once_send_each_letter_once(town: Town, server: M
     assert await by_status() == {"sent": 600, "scheduled": 600}
 
 
-async def test_claims_of_a_dead_worker_are_sent_by_another(town: Town, server: MailServer) -> None:
-    await town.post_and_wait("minji@x.test", "jun@x.test")
-    async with town.office(server.port, name="dead") as dead, town.office(server.port, name="alive") as alive:
+async def test_claims_of_a_dead_worker_are_sent_by_another(harness: Harness, server: MailServer) -> None:
+    await harness.post_and_wait("minji@x.test", "jun@x.test")
+    async with harness.process(server.port, name="dead") as dead, harness.process(server.port, name="alive") as alive:
         await dead.claim(2)
         await alive.deliver()
         assert server.accepted == []
-        await _relieve(town, alive)
+        await _recover(harness, alive)
         await alive.deliver()
     assert len(server.accepted) == 2
     assert {delivery.attempts for delivery in await firsts()} == {1}
@@ -123,7 +125,7 @@ async def test_claims_of_a_dead_worker_are_sent_by_another(town: Town, server: M
 
 
 async def test_it_ends_without_a_database_too_and_the_others_find_out(
-    town: Town, server: MailServer, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered = asyncio.Event()
 
@@ -134,16 +136,16 @@ async def test_it_ends_without_a_database_too_and_the_others_find_out(
     monkeypatch.setattr(
         completer, "_DATABASE_PAUSE", 3600.0
     )  # what it never records is not tried again in another test
-    monkeypatch.setattr(dispatcher, "_LAST_WORDS", 0.01)
-    monkeypatch.setattr(worker, "_LAST_WORDS", 0.01)
-    await town.post_and_wait("minji@x.test")
-    async with town.unentered(server.port, Choices(grace=0.01)) as office:
+    monkeypatch.setattr(dispatcher, "_SETTLE_TIME", 0.01)
+    monkeypatch.setattr(worker, "_SETTLE_TIME", 0.01)
+    await harness.post_and_wait("minji@x.test")
+    async with harness.unregistered(server.port, Choices(grace=0.01)) as process:
         with monkeypatch.context() as patch:
             patch.setattr(settlements, "settle", away)
-            async with office.worker:
+            async with process.worker:
                 await answered.wait()
     left = await only()
-    assert (left.status, left.handed_over_at) == (Status.CLAIMED, town.clock.now())
-    async with town.office(server.port, Choices(leads=False, on_uncertain="hold")) as heir:
-        await _relieve(town, heir)
+    assert (left.status, left.handed_over_at) == (Status.CLAIMED, harness.clock.now())
+    async with harness.process(server.port, Choices(leads=False, on_uncertain="hold")) as heir:
+        await _recover(harness, heir)
     assert await by_status() == {"sent": 1, "scheduled": 1}  # the answer was written down

@@ -48,7 +48,7 @@ DOMAIN = "letters.test"
 class Choices:
     """What an operator may set, as far as delivering goes."""
 
-    seats: int = 10
+    slots: int = 10
     rate: int | None = None
     rate_per_domain: int | None = None
     on_uncertain: Literal["resend", "hold"] = "resend"
@@ -60,7 +60,7 @@ class Choices:
     journal_dir: Path = Path("var/answers")  # of the test's own folder
 
 
-class Office:
+class Process:
     """One process: its parts are there for a test to look at."""
 
     def __init__(
@@ -68,17 +68,17 @@ class Office:
     ) -> None:
         packer = Packer(cipher, Composer(f"Slow <letters@{DOMAIN}>", "", ORIGIN, "", ""), ORIGIN, DOMAIN)
         self.clock = clock
-        self.slots = DeliverySlots(choices.seats)
+        self.slots = DeliverySlots(choices.slots)
         self.breaker = Breaker(clock, lambda: 0.5)
-        self.rate_limiter = RateLimiter(clock, choices.seats, choices.rate, choices.rate_per_domain)
+        self.rate_limiter = RateLimiter(clock, choices.slots, choices.rate, choices.rate_per_domain)
         policy = OutcomePolicy(packer, self.breaker, self.rate_limiter, lambda: 0.5)
-        self.answers = Journal(choices.journal_dir)
+        self.journal = Journal(choices.journal_dir)
         recovery = Recovery(choices.journal_dir, policy, clock)
-        self.heartbeat = Heartbeat(name, choices.lease, clock, self.answers, recovery)
-        self.completer = Completer(self.heartbeat, self.answers, clock)
-        line = ReadyQueue(self.rate_limiter, clock, choices.seats)
+        self.heartbeat = Heartbeat(name, choices.lease, clock, self.journal, recovery)
+        self.completer = Completer(self.heartbeat, self.journal, clock)
+        queue = ReadyQueue(self.rate_limiter, clock, choices.slots)
         self.courier = Courier(
-            ahead=BatchPacker(packer, line.upcoming),
+            packer=BatchPacker(packer, queue.upcoming),
             transport=transport,
             policy=policy,
             completer=self.completer,
@@ -87,27 +87,29 @@ class Office:
             clock=clock,
             max_lateness=choices.max_lateness,
         )
-        self.scan = Dispatcher(
+        self.dispatcher = Dispatcher(
             courier=self.courier,
             completer=self.completer,
             slots=self.slots,
-            line=line,
+            queue=queue,
             breaker=self.breaker,
             heartbeat=self.heartbeat,
             clock=clock,
             on_uncertain=choices.on_uncertain,
         )
         if choices.paused:
-            self.scan.stop()
+            self.dispatcher.stop()
         self._lead(choices, name)
 
     def _lead(self, choices: Choices, name: str) -> None:
-        self.scheduler = Scheduler(ScanRecorder(self.scan.start, MINUTE, self.clock, name), MINUTE, self.clock, name)
+        self.scheduler = Scheduler(
+            ScanRecorder(self.dispatcher.start, MINUTE, self.clock, name), MINUTE, self.clock, name
+        )
         self.leadership = Leadership(self.heartbeat, self.scheduler, choices.lease, self.clock)
         self.worker = Worker(
             heartbeat=self.heartbeat,
             leadership=self.leadership if choices.leads else None,
-            scan=self.scan,
+            dispatcher=self.dispatcher,
             slots=self.slots,
             completer=self.completer,
             lease=choices.lease,
@@ -117,16 +119,16 @@ class Office:
 
     async def deliver(self) -> None:
         """Scan until nothing is due, and wait until everything has landed."""
-        await self.scan.drain()
+        await self.dispatcher.drain()
 
     async def landed(self) -> None:
-        """Wait until nothing is in flight, and everything is settled."""
+        """Wait until nothing is in delivering, and everything is settled."""
         await self.slots.finished()
         await self.completer.completed()
 
-    async def carry(self, claimed: Claimed) -> None:
+    async def deliver_one(self, claimed: Claimed) -> None:
         """Carry one claim, and wait until its end is on record."""
-        await self.courier.carry(claimed)
+        await self.courier.deliver(claimed)
         await self.completer.completed()
 
     async def claim(self, limit: int = 1) -> list[Claimed]:
@@ -134,7 +136,7 @@ class Office:
         return await claims.claim(self.heartbeat.id, uuid4(), self.clock.now(), limit, notices=False)
 
 
-class Town:
+class Harness:
     """A connected database, with letters to post and offices to open."""
 
     def __init__(self, cipher: LetterCipher, clock: FrozenClock) -> None:
@@ -155,29 +157,29 @@ class Town:
         self.clock.advance(WEEK)
 
     @asynccontextmanager
-    async def unentered(
-        self, port: int, choices: Choices | None = None, *, name: str = "office", **way: Any
-    ) -> AsyncIterator[Office]:
+    async def unregistered(
+        self, port: int, choices: Choices | None = None, *, name: str = "one", **way: Any
+    ) -> AsyncIterator[Process]:
         """Open an office beside a mail server, for a test to enter its station; `way`: see `transport_to`."""
         choices = choices or Choices()
-        async with transport_to(port, connections=choices.seats, clock=self.clock, **way) as transport:
-            yield Office(self.cipher, transport, self.clock, choices, name)
+        async with transport_to(port, connections=choices.slots, clock=self.clock, **way) as transport:
+            yield Process(self.cipher, transport, self.clock, choices, name)
 
     @asynccontextmanager
-    async def office(
-        self, port: int, choices: Choices | None = None, *, name: str = "office", **way: Any
-    ) -> AsyncIterator[Office]:
+    async def process(
+        self, port: int, choices: Choices | None = None, *, name: str = "one", **way: Any
+    ) -> AsyncIterator[Process]:
         """Open one that is a worker, and neither beats nor scans by itself."""
-        async with self.unentered(port, choices, name=name, **way) as office:
-            await office.heartbeat.join()
+        async with self.unregistered(port, choices, name=name, **way) as process:
+            await process.heartbeat.join()
             try:
-                yield office
+                yield process
             finally:
-                office.scheduler.stop()
-                office.scan.stop()
-                await office.scan.ended()
-                await office.slots.finished(0)
-                await office.completer.completed(60)
+                process.scheduler.stop()
+                process.dispatcher.stop()
+                await process.dispatcher.ended()
+                await process.slots.finished(0)
+                await process.completer.completed(60)
 
 
 async def firsts() -> Sequence[Delivery]:

@@ -54,7 +54,7 @@ DELIVERY = (
     Guard(
         "S3",
         "app/delivery/outcome.py",
-        "self._rate_limiter.rest(claimed.domain_hmac)",
+        "self._rate_limiter.pause(claimed.domain_hmac)",
         "pass",
         "tests/delivery/test_refusals.py::test_refused_for_now",
     ),
@@ -187,14 +187,14 @@ DELIVERY = (
     Guard(
         "L2",
         "app/delivery/recovery.py",
-        "if remains.whole and claim not in remains.begun:",
-        "if claim not in remains.begun:",
+        "if contents.complete and claim not in contents.begun:",
+        "if claim not in contents.begun:",
         "tests/delivery/test_recovery.py::test_a_process_that_only_stood_still_is_not_believed_to_have_begun_nothing",
     ),
     Guard(
         "L2",
         "app/delivery/recovery.py",
-        "if answer := remains.answers.get(claim):",
+        "if answer := contents.replies.get(claim):",
         "if answer := None:",
         "tests/delivery/test_recovery.py::test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_again",
     ),
@@ -208,7 +208,7 @@ DELIVERY = (
     Guard(
         "L4",
         "app/delivery/worker.py",
-        "self.scan.stop()",
+        "self.dispatcher.stop()",
         "pass",
         "tests/delivery/test_worker.py::test_stopped_it_finishes_what_is_in_flight_and_claims_nothing_more",
     ),

@@ -15,7 +15,7 @@ async def deliver(client: httpx.AsyncClient) -> None:
     transport = client._transport
     assert isinstance(transport, httpx.ASGITransport)
     worker: Worker = transport.app.state.worker  # type: ignore[attr-defined]
-    await worker.scan.drain()
+    await worker.dispatcher.drain()
 
 
 def arrived(services: Services, to: str, subject: str = "") -> list[EmailMessage]:
