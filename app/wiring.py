@@ -42,7 +42,7 @@ from app.store.address_change import Corrections
 from app.store.cipher import LetterCipher, open_cipher
 from app.store.confirmation import Confirmations
 from app.store.database import connected, missing_migrations
-from app.store.editing import Changes
+from app.store.editing import LetterEditor
 from app.store.execution import within
 from app.store.keys_in_use import check_keys
 from app.store.letters import Letters, Posted
@@ -63,7 +63,7 @@ class Services:
     cipher: LetterCipher
     letters: Letters
     readiness: Readiness
-    changes: Changes
+    editor: LetterEditor
     corrections: Corrections
     transport: Transport
     outbox: Outbox | None
@@ -105,7 +105,7 @@ async def open_services(settings: Settings, clock: Clock) -> AsyncIterator[Servi
                 cipher,
                 _letters(settings, cipher),
                 Readiness(cipher, clock),
-                Changes(cipher, _message_domain(settings), quotas_of(settings)),
+                LetterEditor(cipher, _message_domain(settings), quotas_of(settings)),
                 Corrections(cipher, quotas_of(settings), _confirmations(settings, cipher), settings.confirms),
                 transport,
                 outbox,

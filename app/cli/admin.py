@@ -56,7 +56,7 @@ def admin_remove(
 
 
 async def _remove(username: str, force: bool) -> None:
-    await accounts.remove_account(username, even_the_last=force)
+    await accounts.remove_account(username, force=force)
     await record(operator(), Event.REMOVE_ACCOUNT, SystemClock().now(), subject=username)
 
 

@@ -62,8 +62,8 @@ class Courier:
         self._completer.settle(ending)
 
     def _reason_to_hold(self, claimed: Claimed, now: datetime) -> HeldReason | None:
-        if claimed.barred:
-            return claimed.barred
+        if claimed.hold_reason:
+            return claimed.hold_reason
         return HeldReason.OVERDUE if now - claimed.due_at > self._catch_up_limit else None
 
     async def _end(self, claimed: Claimed, now: datetime) -> Outcome:

@@ -179,7 +179,7 @@ class Dispatcher:
     async def _is_anything_due(self) -> bool:
         """Look around, as once a minute; what is to be sent again or called off is that. False: nothing may leave."""
         self._asked = False
-        found = await claims.look_for_due(self._clock.now())
+        found = await claims.find_due_work(self._clock.now())
         resent = found.uncertain and self._resends and await uncertain.resend_uncertain(self._clock.now())
         if resent:
             log.warning("sending again what was never answered", **listed(resent))

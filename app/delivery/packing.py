@@ -141,7 +141,7 @@ class BatchPacker:
             key = _key(claimed)
             if key in self._made:
                 yield key, self._made[key]
-            elif not claimed.barred:
+            elif not claimed.hold_reason:
                 with contextlib.suppress(Exception):  # told when it is its turn
                     yield key, (now, self._packer.pack(claimed, now))
 

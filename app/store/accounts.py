@@ -17,8 +17,8 @@ from app.errors import AccountError, WeakPassword
 from app.store.database import transaction
 from app.store.models import Account, Session
 
-IDLE = timedelta(minutes=30)
-ABSOLUTE = timedelta(hours=12)
+IDLE_TIMEOUT = timedelta(minutes=30)
+ABSOLUTE_TIMEOUT = timedelta(hours=12)
 SHORTEST = 12
 LONGEST = 128
 _LONGEST_TYPED = 4 * LONGEST  # a syllable that a system takes apart (NFD) is three code points
@@ -50,7 +50,7 @@ class SessionView:
 
     created_at: datetime
     seen_at: datetime
-    here: bool
+    current: bool
 
 
 async def ensure_first_account(username: str, password: str, now: datetime) -> str | None:
@@ -104,13 +104,13 @@ async def reset_password(username: str, password: str) -> None:
     await _set_password(await _existing(username), password)
 
 
-async def remove_account(username: str, *, even_the_last: bool = False) -> None:
+async def remove_account(username: str, *, force: bool = False) -> None:
     """Remove an account with its sessions and its second factor; the activity log keeps its name.
 
     Raises AccountError where there is no such account, or no other one.
     """
     account = await _existing(username)
-    if not even_the_last and not await Account.exclude(id=account.id).exists():
+    if not force and not await Account.exclude(id=account.id).exists():
         raise AccountError(
             f"{username!r} is the only account; create another one first, or remove it with --force: "
             "the next start creates MAILBOX_ADMIN_USERNAME anew"
@@ -125,11 +125,11 @@ async def list_accounts() -> list[AccountView]:
 
 async def sign_in(username: str, password: str, now: datetime) -> str | None:
     """Return a new session's token, or None: name and password do not belong together."""
-    mark = await prove(username, password)
+    mark = await verify_password(username, password)
     return await open_session(username, mark, now) if mark else None
 
 
-async def prove(username: str, password: str) -> str | None:
+async def verify_password(username: str, password: str) -> str | None:
     """Return a mark that says name and password belong together, until the password is another; None: they do not.
 
     An unknown name takes as long as a wrong password.
@@ -144,14 +144,14 @@ async def prove(username: str, password: str) -> str | None:
     return token_hash(account.password_hash)
 
 
-async def is_proven(username: str, mark: str) -> bool:
-    """Return whether `prove` gave this mark for the present password."""
+async def is_valid_proof(username: str, mark: str) -> bool:
+    """Return whether `verify_password` gave this mark for the present password."""
     account = await _find(username)
     return account is not None and token_hash(account.password_hash) == mark
 
 
 async def open_session(username: str, mark: str, now: datetime) -> str | None:
-    """Return a new session's token for whom `prove` gave this mark; None: the password has been changed since."""
+    """Return a new session's token for whom `verify_password` gave this mark; None: the password has been changed since."""
     account = await _find(username)
     return await _new_session(account, now) if account and token_hash(account.password_hash) == mark else None
 
@@ -162,9 +162,11 @@ async def known_name(username: str) -> str | None:
     return account.username if account else None
 
 
-async def account_of(token: str, now: datetime) -> AccountView | None:
+async def session_account(token: str, now: datetime) -> AccountView | None:
     """Return whose session this is, and keep it from idling; None where it has ended."""
-    living = Session.filter(token_hash=token_hash(token), created_at__gt=now - ABSOLUTE, seen_at__gt=now - IDLE)
+    living = Session.filter(
+        token_hash=token_hash(token), created_at__gt=now - ABSOLUTE_TIMEOUT, seen_at__gt=now - IDLE_TIMEOUT
+    )
     session = await living.select_related("account").first()
     if session is None:
         return None
@@ -186,7 +188,9 @@ async def change_password(username: str, password: str, now: datetime) -> str | 
 
 async def list_sessions(username: str, token: str, now: datetime) -> list[SessionView]:
     """Return the living sessions of an account, newest first; `token` is that of the one that asks."""
-    living = Session.filter(account__username=username, created_at__gt=now - ABSOLUTE, seen_at__gt=now - IDLE)
+    living = Session.filter(
+        account__username=username, created_at__gt=now - ABSOLUTE_TIMEOUT, seen_at__gt=now - IDLE_TIMEOUT
+    )
     here = token_hash(token)
     return [
         SessionView(each.created_at, each.seen_at, each.token_hash == here)
@@ -207,7 +211,7 @@ async def sign_out(token: str) -> None:
 
 async def drop_ended_sessions(now: datetime) -> int:
     """Drop the logins that have run out; returns how many."""
-    return await Session.filter(Q(created_at__lte=now - ABSOLUTE) | Q(seen_at__lte=now - IDLE)).delete()
+    return await Session.filter(Q(created_at__lte=now - ABSOLUTE_TIMEOUT) | Q(seen_at__lte=now - IDLE_TIMEOUT)).delete()
 
 
 def new_password() -> str:

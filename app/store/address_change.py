@@ -34,7 +34,7 @@ class Corrections:
     confirmed: bool
     """Whether an address must confirm what is written to it, where the writer gave none of their own."""
 
-    async def by_link(
+    async def correct_by_token(
         self,
         token: str,
         recipient_email: str,

@@ -29,7 +29,7 @@ COUNT_LIMIT = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
+class BulkTarget:
     """The deliveries an action is for: all of a selection, or those that were chosen by their ids."""
 
     selection: DeliveryFilter | None = None
@@ -43,25 +43,27 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class BulkProgress:
-    """How far a request has come: of `asked` that were meant when it was made, `seen` were looked at."""
+    """How far a request has come: of `asked` that were target when it was made, `seen` were looked at."""
 
     action: Action
     asked: int
     seen: int
     changed: int
     ended: bool
-    meant: Matched
+    target: BulkTarget
 
 
-async def count_matched(action: Action, meant: Matched) -> int:
+async def count_matching(action: Action, target: BulkTarget) -> int:
     """Return how many deliveries an action would move just now; above COUNT_LIMIT: one more than that."""
-    if meant.selection is not None:
-        narrowed = _narrowed(meant.selection, action)
+    if target.selection is not None:
+        narrowed = _narrowed(target.selection, action)
         return await count(narrowed, COUNT_LIMIT) if narrowed.states else 0
-    return await Delivery.filter(id__in=meant.chosen, status__in=action.begins_at).count()
+    return await Delivery.filter(id__in=target.chosen, status__in=action.begins_at).count()
 
 
-async def begin(bulk_id: UUID, action: Action, meant: Matched, asked: int, operator: Operator, now: datetime) -> bool:
+async def begin(
+    bulk_id: UUID, action: Action, target: BulkTarget, asked: int, operator: Operator, now: datetime
+) -> bool:
     """Put a request on record, for deliveries that exist by now. False: it is there already."""
     newest = await Delivery.all().annotate(newest=Max("id")).values_list("newest", flat=True)
     bulk = BulkAction(
@@ -69,8 +71,8 @@ async def begin(bulk_id: UUID, action: Action, meant: Matched, asked: int, opera
         action=action,
         who=operator.name,
         client=operator.client,
-        selection=str(meant.selection) if meant.selection is not None else "",
-        chosen=json.dumps(meant.chosen),
+        selection=str(target.selection) if target.selection is not None else "",
+        chosen=json.dumps(target.chosen),
         asked=asked,
         newest_id=newest[0] or 0,
         begun_at=now,
@@ -122,22 +124,22 @@ async def drop_ended(now: datetime, keep: timedelta) -> int:
 
 async def _next(bulk: BulkAction, action: Action, limit: int) -> tuple[Sequence[int], str]:
     """Return the next ids and the place behind them. Those that moved are no longer in the way of the walk."""
-    meant = _matched(bulk)
-    if meant.selection is None:
+    target = _matched(bulk)
+    if target.selection is None:
         done = int(bulk.place or 0)
-        return meant.chosen[done : done + limit], str(done + limit)
-    narrowed = _narrowed(meant.selection, action)
+        return target.chosen[done : done + limit], str(done + limit)
+    narrowed = _narrowed(target.selection, action)
     if not narrowed.states:
         return (), bulk.place
-    places = await find(narrowed, read_cursor(bulk.place), limit, falling=False)
+    places = await find(narrowed, read_cursor(bulk.place), limit, descending=False)
     return [place.id for place in places], str(places[-1]) if places else bulk.place
 
 
-def _matched(bulk: BulkAction) -> Matched:
+def _matched(bulk: BulkAction) -> BulkTarget:
     chosen = tuple(json.loads(bulk.chosen))
     if chosen:
-        return Matched(chosen=chosen)
-    return Matched(selection=read_filter(parse_qsl(bulk.selection), ZoneInfo("UTC")))
+        return BulkTarget(chosen=chosen)
+    return BulkTarget(selection=read_filter(parse_qsl(bulk.selection), ZoneInfo("UTC")))
 
 
 def _narrowed(selection: DeliveryFilter, action: Action) -> DeliveryFilter:

@@ -12,7 +12,7 @@ from tortoise.expressions import F
 
 from app.domain.refusal import Reason
 from app.domain.status import AttemptResult, HeldReason, Occasion, Status
-from app.store.confirmation import LIFE
+from app.store.confirmation import LINK_LIFETIME
 from app.store.database import as_moment, as_parameter, connection, transaction
 from app.store.execution import retried
 from app.store.link_recovery import letters_of
@@ -46,7 +46,7 @@ class Claimed(NamedTuple):
     first_refused_at: datetime | None
     domain_hmac: str
     letter: Row
-    barred: HeldReason | None
+    hold_reason: HeldReason | None
     refusal: str
     refused_for: Reason | None
     untried: bool
@@ -106,7 +106,7 @@ def _claimed(row: Row) -> Claimed:
         first_refused_at=as_moment(refused) if refused else None,
         domain_hmac=row["domain_hmac"],
         letter=row,
-        barred=HeldReason(row["barred"]) if row["barred"] else None,
+        hold_reason=HeldReason(row["hold_reason"]) if row["hold_reason"] else None,
         refusal=row["refusal"] or "",
         refused_for=Reason(row["refusal_reason"]) if row["refusal_reason"] else None,
         untried=bool(row["untried"]),
@@ -196,7 +196,7 @@ _LOOK = f"SELECT {_UNCERTAIN} AS uncertain, {_UNCONFIRMED} AS unconfirmed, {_OLD
 
 
 @dataclass(frozen=True, slots=True)
-class DueCounts:
+class DueWork:
     """Whether something may have to be sent again, or called off, and whether anything is to be sent."""
 
     uncertain: bool
@@ -204,10 +204,12 @@ class DueCounts:
     scheduled: bool
 
 
-async def look_for_due(now: datetime) -> DueCounts:
+async def find_due_work(now: datetime) -> DueWork:
     """Return what there is for a scan at this moment; what is paused or closed to us counts, too."""
-    _, (found,) = await connection().execute_query(numbered(_LOOK), [as_parameter(now), as_parameter(now - LIFE)])
-    return DueCounts(bool(found["uncertain"]), bool(found["unconfirmed"]), _earliest(found) is not None)
+    _, (found,) = await connection().execute_query(
+        numbered(_LOOK), [as_parameter(now), as_parameter(now - LINK_LIFETIME)]
+    )
+    return DueWork(bool(found["uncertain"]), bool(found["unconfirmed"]), _earliest(found) is not None)
 
 
 async def oldest_due(now: datetime) -> datetime | None:

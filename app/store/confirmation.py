@@ -22,7 +22,7 @@ from app.store.posting import new_delivery
 from app.store.quotas import Quotas, hold_over_quota, lock_addresses
 from app.store.sql import lock_deliveries, numbered
 
-LIFE = timedelta(hours=48)
+LINK_LIFETIME = timedelta(hours=48)
 """How long a link lives once its mail has left; what it would have freed is cancelled then."""
 
 _DAY = timedelta(days=1)
@@ -129,7 +129,7 @@ async def _next_question(address_hmac: str, now: datetime) -> datetime | None:
     return last.asked_at + _DAY if last.used_at else None
 
 
-async def look_up(token: str, now: datetime) -> ConfirmationLink:
+async def link_state(token: str, now: datetime) -> ConfirmationLink:
     """Return whether a link still confirms. Raises LetterNotFound."""
     return _state(await _by_token(token), now)
 
@@ -163,7 +163,7 @@ async def cancel_unconfirmed(now: datetime) -> list[int]:
     """Cancel what waited for a link in vain. Returns which deliveries, a batch at most."""
     client = connection()
     sql = numbered(_CANCEL[client.capabilities.dialect].format(limit=_BATCH))
-    cancelled = await client.execute_query_dict(sql, [as_parameter(now), as_parameter(now - LIFE)])
+    cancelled = await client.execute_query_dict(sql, [as_parameter(now), as_parameter(now - LINK_LIFETIME)])
     return [row["id"] for row in cancelled]
 
 
@@ -177,5 +177,5 @@ async def _by_token(token: str) -> Confirmation:
 def _state(found: Confirmation, now: datetime) -> ConfirmationLink:
     if found.used_at:
         return ConfirmationLink.USED
-    lives = found.notice.status in _UNSENT or found.notice.status_at > now - LIFE
+    lives = found.notice.status in _UNSENT or found.notice.status_at > now - LINK_LIFETIME
     return ConfirmationLink.LIVE if lives else ConfirmationLink.EXPIRED

@@ -17,7 +17,7 @@ from app.store.sql import numbered
 
 QUARTER = timedelta(minutes=15)
 """The grain of time: counts of a span are those of the quarters of an hour that begin in it."""
-REMEMBERED = timedelta(days=40)
+QUARTERS_KEPT = timedelta(days=40)
 """For how long the quarters are told apart; what is older is only added up."""
 
 WAITING = "waiting"
@@ -138,7 +138,7 @@ async def _counts(sql: str, values: list[str]) -> list[CounterValue]:
 @retried
 async def compact(now: datetime) -> None:
     """Make few counters of many; the counts stay what they are. Any process may, at any time."""
-    horizon = quarter_of(now - REMEMBERED)
+    horizon = quarter_of(now - QUARTERS_KEPT)
     if connection().capabilities.dialect == "postgres":
         await connection().execute_query(_COMPACT, [horizon])
     elif await connection().execute_query_dict(_COMPACTABLE, [horizon]):

@@ -58,7 +58,7 @@ class LetterView:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryDetails:
-    """One delivery. `tries` are the newest 200, oldest first; `sisters` are the letter's other deliveries."""
+    """One delivery. `tries` are the newest 200, oldest first; `siblings` are the letter's other deliveries."""
 
     row: ListRow
     message_id: str
@@ -68,7 +68,7 @@ class DeliveryDetails:
     claim: ClaimView | None
     letter: LetterView
     tries: tuple[AttemptView, ...]
-    sisters: tuple[ListRow, ...]
+    siblings: tuple[ListRow, ...]
 
 
 async def delivery_details(cipher: LetterCipher, delivery_id: int) -> DeliveryDetails | None:
@@ -87,7 +87,7 @@ async def delivery_details(cipher: LetterCipher, delivery_id: int) -> DeliveryDe
         claim=_claim(delivery),
         letter=_letter(cipher, delivery),
         tries=await _attempts(delivery_id),
-        sisters=tuple(rows.values()),
+        siblings=tuple(rows.values()),
     )
 
 

@@ -70,17 +70,17 @@ class ListPage:
 
 
 async def list_deliveries(
-    cipher: LetterCipher, selection: DeliveryFilter, *, falling: bool, cursor: str = "", limit: int = PAGE
+    cipher: LetterCipher, selection: DeliveryFilter, *, descending: bool, cursor: str = "", limit: int = PAGE
 ) -> ListPage:
-    """Return a page of what is meant, the latest in time first if `falling`, else the earliest.
+    """Return a page of what is meant, the latest in time first if `descending`, else the earliest.
 
     A cursor that is none of ours, or leads where no rows are left, means the first page.
     """
     backwards, place = _read(cursor)
-    places = await find(selection, place, limit + 1, falling=falling != backwards)
+    places = await find(selection, place, limit + 1, descending=descending != backwards)
     shown, more = places[:limit], len(places) > limit
     if place and (not places or (backwards and not more)):
-        return await list_deliveries(cipher, selection, falling=falling, limit=limit)
+        return await list_deliveries(cipher, selection, descending=descending, limit=limit)
     if backwards:
         shown.reverse()
     earlier, later = (more, True) if backwards else (place is not None, more)

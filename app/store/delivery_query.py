@@ -76,15 +76,15 @@ def read_cursor(text: str) -> Cursor | None:
     return parts and Cursor(_EPOCH + int(parts[1]) * _MICROSECOND, int(parts[2]))
 
 
-async def find(selection: DeliveryFilter, beyond: Cursor | None, limit: int, *, falling: bool) -> list[Cursor]:
+async def find(selection: DeliveryFilter, beyond: Cursor | None, limit: int, *, descending: bool) -> list[Cursor]:
     """Return the places of at most `limit` deliveries, from the one next to `beyond` on, that one not included.
 
     They rise, or fall, in time. None for `beyond`: from the first, or the last, on.
     """
-    direction = _DESCENDING if falling else _ASCENDING
+    direction = _DESCENDING if descending else _ASCENDING
     strands, values = _branches(selection, direction, limit)
     sql = _KEYS.format(strands=strands, order=direction["order"], limit=limit)
-    rows = await connection().execute_query_dict(numbered(sql), [*_range(selection, beyond, falling), *values])
+    rows = await connection().execute_query_dict(numbered(sql), [*_range(selection, beyond, descending), *values])
     return [Cursor(as_moment(row["moment"]), row["id"]) for row in rows]
 
 
@@ -97,10 +97,10 @@ async def count(selection: DeliveryFilter, limit: int) -> int:
     return int(rows[0]["n"])
 
 
-def _range(selection: DeliveryFilter, beyond: Cursor | None, falling: bool) -> list[Any]:
+def _range(selection: DeliveryFilter, beyond: Cursor | None, descending: bool) -> list[Any]:
     """Return where to start, and the moment to stop at; no id is 0, so a start with it includes its moment."""
     since, until = selection.since or _FIRST, selection.until or _LAST
-    start, stop = (Cursor(until, 0), since) if falling else (Cursor(since, 0), until)
+    start, stop = (Cursor(until, 0), since) if descending else (Cursor(since, 0), until)
     start = beyond or start
     return [as_parameter(start.moment), start.id, as_parameter(stop)]
 

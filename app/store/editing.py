@@ -27,7 +27,7 @@ _LEFT = (Status.CLAIMED, Status.UNCERTAIN, Status.SENT)
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class LetterEditor:
     """Lets writers think again, for a while."""
 
     cipher: LetterCipher
@@ -35,7 +35,7 @@ class Changes:
     quotas: Quotas | None = None
 
     @retried
-    async def change(self, token: str, draft: Draft, promise: Promise, now: datetime) -> None:
+    async def edit(self, token: str, draft: Draft, promise: Promise, now: datetime) -> None:
         """Write a letter anew; it goes where and in the language it was to go, and arrives as promised now.
 
         A receipt that names other days is followed by one with these, once the letter is sealed.

@@ -54,7 +54,7 @@ _CLAIMED = """
                     SELECT 1 FROM undeliverable_addresses
                     WHERE address_hmac = {addressee}
                 ) THEN 'undeliverable'
-            END AS barred,
+            END AS hold_reason,
             CASE WHEN deliveries.occasion = 'refusal' THEN (
                 SELECT {said} FROM attempts JOIN deliveries AS first ON first.id = delivery_id
                 WHERE first.letter_id = letters.id AND first.occasion = 'first'

@@ -74,7 +74,7 @@ async def change_address(request: Request, services: CurrentServices, token: str
         if typed.get("sure") != "yes":
             return page(request, "pages/readdress.html", token=token, letter=letter, address=address, name=name)
         await limit_posts(request)
-        await services.corrections.by_link(token, address, name, services.clock.now(), networks_of(request))
+        await services.corrections.correct_by_token(token, address, name, services.clock.now(), networks_of(request))
     except FormError as rejected:
         errors = rejected.words(language_of(request))
         return _form(request, token, letter, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=errors)
@@ -95,7 +95,7 @@ async def change_address_json(
     letter = await services.letters.find(token)
     await limit_posts(request)
     address, name = _read(letter, correction.model_dump(exclude_none=True))
-    await services.corrections.by_link(
+    await services.corrections.correct_by_token(
         token,
         address,
         None if correction.recipient_name is None else name,

@@ -36,7 +36,7 @@ class ConfirmationOut(BaseModel):
 
 @router.get("", name="confirmation", dependencies=[Depends(limit_misses)])
 async def show_confirmation(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
-    link = await confirmation.look_up(token, services.clock.now())
+    link = await confirmation.link_state(token, services.clock.now())
     status = HTTPStatus.GONE if link is ConfirmationLink.EXPIRED else HTTPStatus.OK
     return page(request, "pages/confirm.html", status, token=token, link=link)
 
@@ -51,7 +51,7 @@ async def confirm_address(request: Request, services: CurrentServices, token: st
 @api.get("", name="api confirmation", summary="Look at a confirmation", dependencies=[Depends(limit_misses)])
 async def show_as_json(services: CurrentServices, token: str) -> ConfirmationOut:
     """Say whether a link still works; this changes nothing."""
-    return ConfirmationOut(link=await confirmation.look_up(token, services.clock.now()))
+    return ConfirmationOut(link=await confirmation.link_state(token, services.clock.now()))
 
 
 @api.post(

@@ -60,14 +60,14 @@ def _wish(moment: datetime | None, usual: Delay, letter: StoredLetter) -> tuple[
 async def apply_edit(services: Services, token: str, letter: StoredLetter, typed: Mapping[str, str]) -> None:
     """Have a letter changed to what was typed; whom it goes to and in which language stays as it was.
 
-    Raises Rejected, and what `Changes.change` raises.
+    Raises Rejected, and what `LetterEditor.edit` raises.
     """
     settings, now = services.settings, services.clock.now()
     fixed = {"recipient_email": letter.draft.recipient_email, "sender_email": letter.draft.sender_email}
     draft, promise = read_letter(
         {**typed, **fixed}, settings, language=letter.draft.language, written_at=letter.written_at, now=now
     )
-    await within(LONGEST_POST, services.changes.change(token, draft, promise, now))
+    await within(LONGEST_POST, services.editor.edit(token, draft, promise, now))
 
 
 @router.get("", name="ask to change", dependencies=[Depends(limit_misses)])

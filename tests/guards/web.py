@@ -13,7 +13,7 @@ WEB = (
     Guard(
         "P1",
         "app/store/confirmation.py",
-        "found.notice.status_at > now - LIFE",
+        "found.notice.status_at > now - LINK_LIFETIME",
         "True",
         "tests/store/test_confirmation.py::test_a_link_dies_after_two_days_and_what_waited_for_it_is_called_off",
     ),
@@ -111,8 +111,8 @@ WEB = (
     Guard(
         "P5",
         "app/store/accounts.py",
-        "IDLE = timedelta(minutes=30)",
-        "IDLE = timedelta(days=30)",
+        "IDLE_TIMEOUT = timedelta(minutes=30)",
+        "IDLE_TIMEOUT = timedelta(days=30)",
         "tests/store/test_accounts.py::test_a_session_ends_after_half_an_hour_without_a_request",
     ),
     Guard(
@@ -293,7 +293,7 @@ WEB = (
     Guard(
         "P18",
         "app/web/admin/account.py",
-        "proposal if not expired and await is_proven(account.username, proposal.mark) else None",
+        "proposal if not expired and await is_valid_proof(account.username, proposal.mark) else None",
         "proposal if not expired else None",
         "tests/web/admin/test_account.py::test_a_proposed_secret_does_not_outlive_the_password",
     ),
@@ -307,7 +307,7 @@ WEB = (
     Guard(
         "P18",
         "app/store/accounts.py",
-        "if not even_the_last and not",
+        "if not force and not",
         "if False and not",
         "tests/store/test_accounts.py::test_the_only_account_is_removed_by_force_alone",
     ),

@@ -11,15 +11,15 @@ from argon2 import PasswordHasher, extract_parameters
 
 from app.errors import AccountError
 from app.store.accounts import (
-    ABSOLUTE,
-    IDLE,
-    account_of,
+    ABSOLUTE_TIMEOUT,
+    IDLE_TIMEOUT,
     create_account,
     ensure_first_account,
     list_accounts,
     new_password,
     remove_account,
     reset_password,
+    session_account,
     sign_in,
     sign_out,
 )
@@ -116,12 +116,12 @@ async def test_a_password_that_everybody_tries_is_refused() -> None:
 
 
 async def test_only_name_and_password_together_open(token: str) -> None:
-    view = await account_of(token, NOW)
+    view = await session_account(token, NOW)
     assert view
     assert (view.username, view.created_at) == ("admin", NOW)
     assert await sign_in("admin", PASSWORD + "x", NOW) is None
     assert await sign_in("Admin", PASSWORD, NOW) is None
-    assert await account_of("a token of nobody's", NOW) is None
+    assert await session_account("a token of nobody's", NOW) is None
 
 
 async def test_an_unknown_name_costs_as_much_as_a_wrong_password(token: str) -> None:
@@ -153,37 +153,37 @@ async def test_every_login_has_a_token_of_its_own(token: str) -> None:
 
 
 async def test_a_session_ends_after_half_an_hour_without_a_request(token: str) -> None:
-    assert await account_of(token, NOW + IDLE - MINUTE)
-    assert await account_of(token, NOW + 2 * (IDLE - MINUTE))
-    assert await account_of(token, NOW + 3 * (IDLE - MINUTE) + MINUTE) is None
+    assert await session_account(token, NOW + IDLE_TIMEOUT - MINUTE)
+    assert await session_account(token, NOW + 2 * (IDLE_TIMEOUT - MINUTE))
+    assert await session_account(token, NOW + 3 * (IDLE_TIMEOUT - MINUTE) + MINUTE) is None
 
 
 async def test_a_session_ends_after_half_a_day_however_busy_it_is(token: str) -> None:
     now = NOW
-    while now < NOW + ABSOLUTE:
-        assert await account_of(token, now)
-        now += IDLE / 2
-    assert await account_of(token, now) is None
+    while now < NOW + ABSOLUTE_TIMEOUT:
+        assert await session_account(token, now)
+        now += IDLE_TIMEOUT / 2
+    assert await session_account(token, now) is None
 
 
 async def test_a_session_is_marked_as_seen_once_a_minute(token: str) -> None:
-    await account_of(token, NOW + MINUTE / 2)
+    await session_account(token, NOW + MINUTE / 2)
     assert (await Session.get()).seen_at == NOW
-    await account_of(token, NOW + MINUTE)
+    await session_account(token, NOW + MINUTE)
     assert (await Session.get()).seen_at == NOW + MINUTE
 
 
 async def test_signing_out_ends_this_session_alone(token: str) -> None:
     other = await _signed_in()
     await sign_out(token)
-    assert await account_of(token, NOW) is None
-    assert await account_of(other, NOW)
+    assert await session_account(token, NOW) is None
+    assert await session_account(other, NOW)
 
 
 async def test_signing_in_clears_sessions_that_have_ended(token: str) -> None:
     assert token
-    await sign_in("admin", PASSWORD, NOW + IDLE)
-    assert (await Session.get()).created_at == NOW + IDLE
+    await sign_in("admin", PASSWORD, NOW + IDLE_TIMEOUT)
+    assert (await Session.get()).created_at == NOW + IDLE_TIMEOUT
 
 
 async def test_a_reset_ends_the_account_s_sessions_and_the_old_password(token: str) -> None:
@@ -192,10 +192,10 @@ async def test_a_reset_ends_the_account_s_sessions_and_the_old_password(token: s
     assert others
     fresh = new_password()
     await reset_password("admin", fresh)
-    assert await account_of(token, NOW) is None
+    assert await session_account(token, NOW) is None
     assert await sign_in("admin", PASSWORD, NOW) is None
     assert await sign_in("admin", fresh, NOW)
-    assert await account_of(others, NOW)
+    assert await session_account(others, NOW)
 
 
 async def test_a_removed_account_takes_its_sessions_and_its_second_factor_along(token: str) -> None:
@@ -206,8 +206,8 @@ async def test_a_removed_account_takes_its_sessions_and_its_second_factor_along(
     await RecoveryCode.create(code_hash="hash", account=account)
     await remove_account("admin")
     assert others
-    assert await account_of(others, NOW)
-    assert await account_of(token, NOW) is None
+    assert await session_account(others, NOW)
+    assert await session_account(token, NOW) is None
     assert await sign_in("admin", PASSWORD, NOW) is None
     assert (await Session.all().count(), await SecondFactor.exists(), await RecoveryCode.exists()) == (1, False, False)
 
@@ -215,11 +215,11 @@ async def test_a_removed_account_takes_its_sessions_and_its_second_factor_along(
 async def test_the_only_account_is_removed_by_force_alone(token: str) -> None:
     with pytest.raises(AccountError, match="the only account"):
         await remove_account("admin")
-    assert await account_of(token, NOW)
-    await remove_account("admin", even_the_last=True)
+    assert await session_account(token, NOW)
+    await remove_account("admin", force=True)
     assert await list_accounts() == []
     with pytest.raises(AccountError, match="no account 'admin'"):
-        await remove_account("admin", even_the_last=True)
+        await remove_account("admin", force=True)
 
 
 async def test_a_reset_names_what_is_wrong() -> None:
@@ -235,7 +235,7 @@ async def test_a_reset_during_a_login_wins() -> None:
     await create_account("admin", PASSWORD, NOW)
     for _ in range(3):
         login, _reset = await asyncio.gather(sign_in("admin", PASSWORD, NOW), reset_password("admin", PASSWORD + "!"))
-        assert login is None or await account_of(login, NOW) is None
+        assert login is None or await session_account(login, NOW) is None
         await reset_password("admin", PASSWORD)
 
 

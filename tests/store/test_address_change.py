@@ -70,7 +70,7 @@ async def test_a_corrected_letter_is_the_new_readers_in_every_way(
 ) -> None:
     before = await Letter.get()
     old_link = cipher.reader_token(before.id, before.recipient_hmac)
-    await corrections.by_link(token, NEW, None, NOW + DAY)
+    await corrections.correct_by_token(token, NEW, None, NOW + DAY)
     letter, found = await Letter.get(), await letters.find(token)
     assert (found.draft.recipient_email, found.draft.recipient_name) == (NEW, "Minji")
     assert replace(found.draft, recipient_email=READER) == DRAFT
@@ -91,9 +91,9 @@ async def test_a_corrected_letter_is_the_new_readers_in_every_way(
 
 
 async def test_the_name_is_corrected_where_one_is_given(letters: Letters, corrections: Corrections, token: str) -> None:
-    await corrections.by_link(token, NEW, "Sujin", NOW)
+    await corrections.correct_by_token(token, NEW, "Sujin", NOW)
     assert (await letters.find(token)).draft.recipient_name == "Sujin"
-    await corrections.by_link(token, READER, "", NOW)
+    await corrections.correct_by_token(token, READER, "", NOW)
     assert (await letters.find(token)).draft.recipient_name == ""
 
 
@@ -112,7 +112,7 @@ async def test_what_the_old_address_refused_is_begun_anew(
 ) -> None:
     await _put(Occasion.FIRST, status, reason)
     await _put(Occasion.SECOND, status, reason)
-    await corrections.by_link(token, NEW, None, LATER)
+    await corrections.correct_by_token(token, NEW, None, LATER)
     first, second = await _delivery(Occasion.FIRST), await _delivery(Occasion.SECOND)
     assert first.due_at == LATER
     assert second.due_at == second.promised_at == NOW + 30 * DAY
@@ -138,7 +138,7 @@ async def test_what_has_ended_or_waits_for_somebody_else_stays_as_it_is(
 ) -> None:
     await _put(Occasion.FIRST, status, reason)
     (before,) = await Delivery.filter(occasion=Occasion.FIRST).values()
-    await corrections.by_link(token, NEW, None, LATER)
+    await corrections.correct_by_token(token, NEW, None, LATER)
     (after,) = await Delivery.filter(occasion=Occasion.FIRST).values()
     ended = status in (Status.SENT, Status.CANCELLED)
     assert (after.pop("domain_hmac") == before.pop("domain_hmac")) is ended
@@ -152,7 +152,7 @@ async def test_where_nothing_is_to_come_there_is_nothing_to_correct(
     for occasion, status in zip((Occasion.FIRST, Occasion.SECOND), statuses, strict=True):
         await _put(occasion, status)
     with pytest.raises(NotCorrectable):
-        await corrections.by_link(token, NEW, None, LATER)
+        await corrections.correct_by_token(token, NEW, None, LATER)
     assert (await letters.find(token)).draft.recipient_email == READER
     assert await Correction.all().count() == 0
 
@@ -162,7 +162,7 @@ async def test_what_is_being_handed_over_keeps_its_address(
 ) -> None:
     (claimed,) = await claim(await new_worker(), uuid4(), NOW + 7 * DAY, 9, notices=False)
     with pytest.raises(LeavingJustNow):
-        await corrections.by_link(token, NEW, None, LATER)
+        await corrections.correct_by_token(token, NEW, None, LATER)
     assert (await letters.find(token)).draft.recipient_email == READER
     assert (await _delivery(Occasion.SECOND)).domain_hmac == claimed.domain_hmac
 
@@ -173,7 +173,7 @@ async def test_a_scan_at_the_same_moment_sends_to_one_address_and_not_to_a_mixtu
     worker = await new_worker()
     taken, corrected = await asyncio.gather(
         claim(worker, uuid4(), NOW + 7 * DAY, 9, notices=False),
-        corrections.by_link(token, NEW, None, NOW + 7 * DAY),
+        corrections.correct_by_token(token, NEW, None, NOW + 7 * DAY),
         return_exceptions=True,
     )
     assert not isinstance(taken, BaseException)
@@ -191,7 +191,7 @@ async def test_a_reader_who_stopped_a_letter_has_stopped_it_wherever_it_goes(
     await _put(Occasion.FIRST, Status.HELD, HeldReason.OPERATOR)
     await stop(cipher.reader_token(letter.id, letter.recipient_hmac), NOW)
     with pytest.raises(NotCorrectable):
-        await corrections.by_link(token, NEW, None, LATER)
+        await corrections.correct_by_token(token, NEW, None, LATER)
 
 
 async def test_an_unknown_or_a_purged_letter_is_not_found(corrections: Corrections, token: str) -> None:
@@ -199,7 +199,7 @@ async def test_an_unknown_or_a_purged_letter_is_not_found(corrections: Correctio
     await erase(token, NOW)
     for unknown in (token, new_token()):
         with pytest.raises(LetterNotFound):
-            await corrections.by_link(unknown, NEW, None, NOW)
+            await corrections.correct_by_token(unknown, NEW, None, NOW)
     with pytest.raises(LetterNotFound):
         await corrections.correct(letter.id, NEW, None, NOW)
     assert (await Letter.get()).recipient_email_sealed is None
@@ -210,10 +210,10 @@ async def test_a_block_of_the_new_address_shows_when_the_letter_is_due(
     corrections: Corrections, cipher: LetterCipher, token: str
 ) -> None:
     await BlockedAddress.create(address_hmac=cipher.address_hmac(NEW), since=NOW)
-    await corrections.by_link(token, NEW, None, NOW)
+    await corrections.correct_by_token(token, NEW, None, NOW)
     assert (await _delivery(Occasion.FIRST)).status is Status.SCHEDULED
     (claimed,) = await claim(await new_worker(), uuid4(), NOW + 7 * DAY, 9, notices=False)
-    assert claimed.barred is HeldReason.BLOCKED
+    assert claimed.hold_reason is HeldReason.BLOCKED
 
 
 async def test_letters_cannot_be_gathered_and_turned_to_one_reader(letters: Letters, cipher: LetterCipher) -> None:
@@ -222,9 +222,9 @@ async def test_letters_cannot_be_gathered_and_turned_to_one_reader(letters: Lett
     tokens = [(await letters.post(replace(DRAFT, recipient_email=f"r@{n}.org"), NOW)).token for n in range(4)]
     strict = _corrections(cipher, Quotas(per_address=2))
     for token in tokens[:2]:
-        await strict.by_link(token, NEW, None, LATER, home)
+        await strict.correct_by_token(token, NEW, None, LATER, home)
     with pytest.raises(TooMany):
-        await strict.by_link(tokens[2], "SUJIN@right.example", None, LATER, home)
+        await strict.correct_by_token(tokens[2], "SUJIN@right.example", None, LATER, home)
     assert (await letters.find(tokens[2])).draft.recipient_email == "r@2.org"
     posting = Letters(
         cipher,
@@ -235,15 +235,15 @@ async def test_letters_cannot_be_gathered_and_turned_to_one_reader(letters: Lett
     )
     with pytest.raises(TooMany):
         await posting.post(replace(DRAFT, recipient_email=NEW), LATER, None, home)
-    await strict.by_link(tokens[2], NEW, None, LATER + DAY + DAY / 100, home)
+    await strict.correct_by_token(tokens[2], NEW, None, LATER + DAY + DAY / 100, home)
     assert (await audit()).adds_up
 
 
 async def test_one_letter_is_not_corrected_for_ever(cipher: LetterCipher, token: str) -> None:
     corrections = _corrections(cipher, Quotas(corrections=2))
     for n in range(2):
-        await corrections.by_link(token, f"r@{n}.org", None, NOW + n * DAY / 2)
+        await corrections.correct_by_token(token, f"r@{n}.org", None, NOW + n * DAY / 2)
     with pytest.raises(TooMany):
-        await corrections.by_link(token, NEW, None, NOW + DAY / 2)
+        await corrections.correct_by_token(token, NEW, None, NOW + DAY / 2)
     assert (await Letter.get(token_hash=token_hash(token))).recipient_hmac == cipher.address_hmac("r@1.org")
-    await corrections.by_link(token, NEW, None, NOW + DAY + DAY / 100)
+    await corrections.correct_by_token(token, NEW, None, NOW + DAY + DAY / 100)

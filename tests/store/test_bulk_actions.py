@@ -9,7 +9,7 @@ import pytest
 from app.domain.delivery_filter import DeliveryFilter
 from app.domain.status import Action, Status
 from app.store.audit_log import Operator, audit_entries, delivery_events
-from app.store.bulk_actions import Matched, begin, count_matched, progress, step, unfinished
+from app.store.bulk_actions import BulkTarget, begin, count_matching, progress, step, unfinished
 from app.store.models import Delivery
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger
@@ -17,7 +17,7 @@ from tests.ledger import Ledger
 pytestmark = pytest.mark.anyio
 
 WHO = Operator("jihye", "192.0.2.7")
-HELD = Matched(DeliveryFilter(frozenset({Status.HELD, Status.SENT})))
+HELD = BulkTarget(DeliveryFilter(frozenset({Status.HELD, Status.SENT})))
 HOUR = timedelta(hours=1)
 
 
@@ -29,7 +29,7 @@ async def test_all_that_match_are_moved_a_batch_at_a_time(ledger: Ledger) -> Non
     await _held(ledger, 25)
     await ledger.add(Status.SENT, NOW)
     bulk = uuid4()
-    assert await count_matched(Action.RELEASE, HELD) == 25
+    assert await count_matching(Action.RELEASE, HELD) == 25
     assert await begin(bulk, Action.RELEASE, HELD, 25, WHO, NOW)
     assert await unfinished() == [bulk]
     assert [await step(bulk, NOW, 10) for _ in range(4)] == [True, True, False, False]
@@ -46,7 +46,7 @@ async def test_all_that_match_are_moved_a_batch_at_a_time(ledger: Ledger) -> Non
 async def test_what_is_sent_now_does_not_come_by_twice(ledger: Ledger) -> None:
     await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW + HOUR), 20)
     due = await ledger.add(Status.SCHEDULED, NOW - HOUR)
-    bulk, everything = uuid4(), Matched(DeliveryFilter())
+    bulk, everything = uuid4(), BulkTarget(DeliveryFilter())
     await begin(bulk, Action.SEND_NOW, everything, 22, WHO, NOW)
     while await step(bulk, NOW, 5):
         pass
@@ -69,14 +69,14 @@ async def test_a_second_click_finds_it_begun(ledger: Ledger) -> None:
 
 async def test_what_was_chosen_and_is_elsewhere_by_now_is_told(ledger: Ledger) -> None:
     one, gone = await ledger.add(Status.HELD, NOW), await ledger.add(Status.HELD, NOW)
-    meant, bulk = Matched(chosen=(one.id, gone.id)), uuid4()
-    assert await count_matched(Action.RELEASE, meant) == 2
+    target, bulk = BulkTarget(chosen=(one.id, gone.id)), uuid4()
+    assert await count_matching(Action.RELEASE, target) == 2
     await Delivery.filter(id=gone.id).update(status=Status.CANCELLED, held_reason=None)
-    await begin(bulk, Action.RELEASE, meant, 2, WHO, NOW)
+    await begin(bulk, Action.RELEASE, target, 2, WHO, NOW)
     assert not await step(bulk, NOW)
     found = await progress(bulk)
     assert found
-    assert (found.asked, found.changed, found.meant) == (2, 1, meant)
+    assert (found.asked, found.changed, found.target) == (2, 1, target)
     assert [touch.action for touch in await delivery_events(one.id)] == ["release"]
 
 
@@ -110,8 +110,8 @@ async def test_several_who_go_on_with_one_do_each_step_once(ledger: Ledger) -> N
 
 async def test_nothing_is_meant_where_the_action_leads_nowhere(ledger: Ledger) -> None:
     await ledger.add(Status.SENT, NOW)
-    meant, bulk = Matched(DeliveryFilter(frozenset({Status.SENT}))), uuid4()
-    assert await count_matched(Action.HOLD, meant) == 0
-    await begin(bulk, Action.HOLD, meant, 0, WHO, NOW)
+    target, bulk = BulkTarget(DeliveryFilter(frozenset({Status.SENT}))), uuid4()
+    assert await count_matching(Action.HOLD, target) == 0
+    await begin(bulk, Action.HOLD, target, 0, WHO, NOW)
     assert not await step(bulk, NOW)
     assert await progress(uuid4()) is None

@@ -106,7 +106,11 @@ async def test_a_claim_says_whether_the_address_is_known_not_to_exist(
     worker = await new_worker()
     first, second = await claim_due(worker)
     (receipt,) = await claim_due(worker, notices=True)
-    assert (first.barred, second.barred, receipt.barred) == (HeldReason.UNDELIVERABLE, HeldReason.UNDELIVERABLE, None)
+    assert (first.hold_reason, second.hold_reason, receipt.hold_reason) == (
+        HeldReason.UNDELIVERABLE,
+        HeldReason.UNDELIVERABLE,
+        None,
+    )
 
 
 async def test_who_is_no_worker_any_more_claims_nothing(ledger: Ledger) -> None:

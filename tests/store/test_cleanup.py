@@ -11,7 +11,7 @@ from app.domain.delivery_filter import DeliveryFilter
 from app.domain.status import Action, AttemptResult, HeldReason, Status
 from app.store.accounts import ensure_first_account
 from app.store.audit_log import Operator, audit_entries
-from app.store.bulk_actions import Matched, begin, progress, step
+from app.store.bulk_actions import BulkTarget, begin, progress, step
 from app.store.cipher import LETTER_COLUMNS
 from app.store.models import Account, Attempt, Delivery, Letter, Session
 from tests.clock import NEW_YEAR as NOW
@@ -77,7 +77,7 @@ async def test_what_operators_asked_for_long_ago_and_has_ended_is_dropped_but_no
     recently, forgotten, unfinished = [uuid4() for _ in range(3)]
     for bulk in (recently, forgotten, unfinished):
         await begin(
-            bulk, Action.HOLD, Matched(DeliveryFilter(frozenset({Status.SENT}))), 0, Operator("jihye"), LONG_AGO
+            bulk, Action.HOLD, BulkTarget(DeliveryFilter(frozenset({Status.SENT}))), 0, Operator("jihye"), LONG_AGO
         )
     await step(recently, NOW - KEEP + timedelta(seconds=1))
     await step(forgotten, NOW - KEEP)

@@ -16,7 +16,7 @@ from app.store.address_change import Corrections
 from app.store.audit import audit
 from app.store.cipher import LetterCipher
 from app.store.claims import claim
-from app.store.confirmation import ConfirmationLink, Confirmations, cancel_unconfirmed, confirm, look_up
+from app.store.confirmation import ConfirmationLink, Confirmations, cancel_unconfirmed, confirm, link_state
 from app.store.database import connection
 from app.store.letters import Letters
 from app.store.models import Confirmation, Delivery, Letter
@@ -94,10 +94,10 @@ async def test_a_link_frees_all_that_waits_for_its_address_and_works_once(
     await letters.post(other, NOW)
     assert len(await _questions()) == 2  # one an address
     link = await _link(cipher, 0)
-    assert await look_up(link, NOW + 3 * HOUR) is ConfirmationLink.LIVE
+    assert await link_state(link, NOW + 3 * HOUR) is ConfirmationLink.LIVE
     assert await confirm(link, NOW + 3 * HOUR) is ConfirmationLink.LIVE
     assert await Delivery.filter(held_reason=HeldReason.UNCONFIRMED).count() == 2 + bool(draft.sender_email)
-    assert await look_up(link, NOW + 3 * HOUR) is ConfirmationLink.USED
+    assert await link_state(link, NOW + 3 * HOUR) is ConfirmationLink.USED
     assert await Letter.filter(confirmed_at=NOW + 3 * HOUR).count() == 3
     await letters.post(draft, NOW + 4 * HOUR)
     waiting = await Delivery.filter(held_reason=HeldReason.UNCONFIRMED).count()
@@ -138,7 +138,7 @@ async def test_a_link_dies_after_two_days_and_what_waited_for_it_is_called_off(
     await letters.post(DRAFT, NOW)
     link = await _link(cipher, sent_at=NOW + HOUR)
     for late, state, called_off in ((48 * HOUR, ConfirmationLink.LIVE, 0), (49 * HOUR, ConfirmationLink.EXPIRED, 3)):
-        assert await look_up(link, NOW + late) is state
+        assert await link_state(link, NOW + late) is state
         assert len(await cancel_unconfirmed(NOW + late)) == called_off
     assert await confirm(link, NOW + 49 * HOUR) is ConfirmationLink.EXPIRED
     assert await _statuses() == CALLED_OFF
@@ -219,7 +219,7 @@ async def test_a_corrected_reader_is_asked_and_the_old_one_is_not(
     token = (await letters.post(TO_READER, NOW)).token
     other = (await letters.post(TO_READER, NOW)).token
     corrections = Corrections(cipher, None, confirmations, confirmed=True)
-    await corrections.by_link(token, "sujin@right.example", None, NOW + HOUR)
+    await corrections.correct_by_token(token, "sujin@right.example", None, NOW + HOUR)
     corrected, waiting = [await Letter.get(token_hash=token_hash(each)) for each in (token, other)]
     gone, new, again = await _questions()
     assert (gone.status, gone.letter_id) == (Status.CANCELLED, corrected.id)
@@ -235,7 +235,9 @@ async def test_a_confirmed_letter_must_be_confirmed_anew_by_a_new_reader_who_alo
 ) -> None:
     token = (await letters.post(draft, NOW)).token
     await confirm(await _link(cipher), NOW)
-    await Corrections(cipher, None, confirmations, confirmed=True).by_link(token, "a@right.example", None, NOW + HOUR)
+    await Corrections(cipher, None, confirmations, confirmed=True).correct_by_token(
+        token, "a@right.example", None, NOW + HOUR
+    )
     assert await _statuses() == (UNCONFIRMED if asked_again else FREE)
     assert await Confirmation.all().count() == 1 + asked_again
     assert await Letter.filter(confirmed_at=None).count() == asked_again

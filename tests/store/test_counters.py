@@ -18,7 +18,7 @@ from app.store.counters import (
     DURATION,
     LATENESS,
     QUARTER,
-    REMEMBERED,
+    QUARTERS_KEPT,
     WAITING,
     compact,
     count_all,
@@ -140,7 +140,7 @@ async def test_a_span_takes_the_quarters_that_begin_in_it(ledger: Ledger) -> Non
 
 
 async def test_folding_keeps_the_counts_and_leaves_few_tallies(ledger: Ledger) -> None:
-    old = NOW - REMEMBERED - DAY
+    old = NOW - QUARTERS_KEPT - DAY
     for number in range(3):
         await ledger.add(Status.SENT, NOW)
         await ledger.add(Status.FAILED, old + number * HOUR)

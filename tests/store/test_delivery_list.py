@@ -36,7 +36,7 @@ def ledger(cipher: LetterCipher) -> Ledger:
 
 async def _list(cipher: LetterCipher, states: Sequence[Status], **where: Any) -> ListPage:
     selection = DeliveryFilter(frozenset(states))
-    return await list_deliveries(cipher, selection, falling=selection.has_ended, **where)
+    return await list_deliveries(cipher, selection, descending=selection.has_ended, **where)
 
 
 def _minutes(page: ListPage) -> list[int]:
@@ -181,7 +181,7 @@ async def test_a_domain_is_read_from_its_indexes(
 ) -> None:
     await _fill(ledger)
     with caplog.at_level("DEBUG", "tortoise.db_client"):
-        await list_deliveries(cipher, DeliveryFilter(domain_hmac="nobody"), falling=True)
+        await list_deliveries(cipher, DeliveryFilter(domain_hmac="nobody"), descending=True)
     between = "'9999-01-01 00:00:00+00:00', 0, '0001-01-01 00:00:00+00:00', 'nobody'"
     reads = await _assert_indexed(_statement(caplog, "AS strands"), between)
     assert not [line for line in reads if line.startswith("SCAN")]
@@ -195,7 +195,7 @@ async def test_what_is_held_for_a_reason_is_read_from_its_index(
     await connection().execute_script("ANALYZE")
     overdue = DeliveryFilter(frozenset({Status.HELD}), reasons=frozenset({HeldReason.OVERDUE}))
     with caplog.at_level("DEBUG", "tortoise.db_client"):
-        await list_deliveries(cipher, overdue, falling=False)
+        await list_deliveries(cipher, overdue, descending=False)
     between = "'0001-01-01 00:00:00+00:00', 0, '9999-01-01 00:00:00+00:00'"
     reads = await _assert_indexed(_statement(caplog, "AS strands"), between)
     assert all("deliveries_held_for" in line for line in reads)

@@ -21,8 +21,8 @@ HOUR = timedelta(hours=1)
 MAC, OTHER = "a" * 32, "b" * 32
 
 
-async def _found(selection: DeliveryFilter, *, falling: bool = False) -> list[int]:
-    places = await find(selection, None, 100, falling=falling)
+async def _found(selection: DeliveryFilter, *, descending: bool = False) -> list[int]:
+    places = await find(selection, None, 100, descending=descending)
     assert await count(selection, 100) == len(places)
     return [place.id for place in places]
 
@@ -39,18 +39,18 @@ async def test_everything_stands_in_one_line_of_time(ledger: Ledger) -> None:
         await Delivery.filter(id=delivery.id).update(**{"due_at" if ended else "status_at": NOW - 99 * HOUR})
     rising = [delivery.id for delivery in await Delivery.all().order_by("id")]
     assert await _found(DeliveryFilter()) == rising
-    assert await _found(DeliveryFilter(), falling=True) == rising[::-1]
+    assert await _found(DeliveryFilter(), descending=True) == rising[::-1]
     assert await _found(_only(Status.SENT, Status.HELD)) == [rising[2], rising[4]]
 
 
 async def test_a_span_holds_its_beginning_and_not_its_end(ledger: Ledger) -> None:
     ids = [(await ledger.add(status, NOW + hour * HOUR)).id for hour in range(4) for status in (Status.SENT,)]
     span = DeliveryFilter(since=NOW + HOUR, until=NOW + 3 * HOUR)
-    for falling in (False, True):
-        assert sorted(await _found(span, falling=falling)) == ids[1:3]
-    middle = (await find(span, None, 1, falling=True))[0]
+    for descending in (False, True):
+        assert sorted(await _found(span, descending=descending)) == ids[1:3]
+    middle = (await find(span, None, 1, descending=True))[0]
     assert middle == Cursor(NOW + 2 * HOUR, ids[2])
-    assert [place.id for place in await find(span, middle, 9, falling=True)] == [ids[1]]
+    assert [place.id for place in await find(span, middle, 9, descending=True)] == [ids[1]]
 
 
 @pytest.mark.usefixtures("ledger")
@@ -59,7 +59,7 @@ async def test_strands_are_merged_as_their_indexes_lie(caplog: pytest.LogCapture
     if connection().capabilities.dialect == "postgres":
         pytest.skip("PostgreSQL is told a limit for each strand")
     with caplog.at_level("DEBUG", "tortoise.db_client"):
-        await find(_only(*(set(Status) - {Status.CLAIMED})), None, 50, falling=True)
+        await find(_only(*(set(Status) - {Status.CLAIMED})), None, 50, descending=True)
     asked: Any = caplog.records[-1].args
     plan = await connection().execute_query_dict(f"EXPLAIN QUERY PLAN {asked[0]}", asked[1])
     assert len(plan) > len(Occasion)
@@ -131,7 +131,7 @@ async def test_pages_of_an_address_are_turned_like_any_other(cipher: LetterCiphe
         await ledger.add(Status.SENT if hour % 2 else Status.SCHEDULED, NOW + hour * HOUR)
     await Letter.all().update(recipient_hmac=MAC)
     selection = DeliveryFilter(address_hmac=MAC)
-    first = await list_deliveries(cipher, selection, falling=True, limit=3)
-    second = await list_deliveries(cipher, selection, falling=True, limit=3, cursor=first.next)
+    first = await list_deliveries(cipher, selection, descending=True, limit=3)
+    second = await list_deliveries(cipher, selection, descending=True, limit=3, cursor=first.next)
     assert [(row.moment - NOW) // HOUR for row in first.rows + second.rows] == [4, 3, 2, 1, 0]
-    assert await list_deliveries(cipher, selection, falling=True, limit=3, cursor=second.previous) == first
+    assert await list_deliveries(cipher, selection, descending=True, limit=3, cursor=second.previous) == first

@@ -14,7 +14,7 @@ from app.domain.status import HeldReason, Occasion, Status
 from app.errors import LetterNotFound, Sealed
 from app.store.audit import audit
 from app.store.cipher import LetterCipher
-from app.store.editing import Changes
+from app.store.editing import LetterEditor
 from app.store.export import export
 from app.store.letters import Letters
 from app.store.models import Delivery, Letter
@@ -39,8 +39,8 @@ def letters(cipher: LetterCipher) -> Letters:
 
 
 @pytest.fixture
-def changes(cipher: LetterCipher) -> Changes:
-    return Changes(cipher, "slow.test")
+def editor(cipher: LetterCipher) -> LetterEditor:
+    return LetterEditor(cipher, "slow.test")
 
 
 async def _id(token: str) -> UUID:
@@ -51,9 +51,9 @@ async def _rows() -> list[dict[str, object]]:
     return [*await Letter.all().order_by("id").values(), *await Delivery.all().order_by("id").values()]
 
 
-async def test_a_letter_is_changed_with_its_deliveries(letters: Letters, changes: Changes) -> None:
+async def test_a_letter_is_changed_with_its_deliveries(letters: Letters, editor: LetterEditor) -> None:
     token = (await letters.post(DRAFT, NOW)).token
-    await changes.change(token, OTHER, LATER, NOW + HOUR / 2)
+    await editor.edit(token, OTHER, LATER, NOW + HOUR / 2)
     found = await letters.find(token)
     assert found.draft == OTHER
     assert (found.written_at, found.sealed_at) == (NOW, NOW + HOUR)
@@ -64,12 +64,12 @@ async def test_a_letter_is_changed_with_its_deliveries(letters: Letters, changes
     assert (await audit()).adds_up
 
 
-async def test_a_second_arrival_can_be_taken_away_and_given_again(letters: Letters, changes: Changes) -> None:
+async def test_a_second_arrival_can_be_taken_away_and_given_again(letters: Letters, editor: LetterEditor) -> None:
     token = (await letters.post(DRAFT, NOW)).token
-    await changes.change(token, DRAFT, Promise(NOW + DAY, None), NOW)
+    await editor.edit(token, DRAFT, Promise(NOW + DAY, None), NOW)
     assert [each.occasion for each in (await letters.find(token)).deliveries] == [Occasion.FIRST]
     assert (await audit()).adds_up
-    await changes.change(token, DRAFT, LATER, NOW)
+    await editor.edit(token, DRAFT, LATER, NOW)
     found = await letters.find(token)
     assert [each.promised_at for each in found.deliveries] == [LATER.first, LATER.second]
     assert len(set(await Delivery.all().values_list("message_id", flat=True))) == 3
@@ -82,16 +82,16 @@ async def _receipts() -> list[tuple[int, Status, datetime]]:
 
 
 async def test_a_receipt_that_names_other_days_is_renewed_once_when_the_letter_is_sealed(
-    letters: Letters, changes: Changes
+    letters: Letters, editor: LetterEditor
 ) -> None:
     token = (await letters.post(DRAFT, NOW)).token
-    await changes.change(token, DRAFT, LATER, NOW)
+    await editor.edit(token, DRAFT, LATER, NOW)
     assert await _receipts() == [(1, Status.SCHEDULED, NOW)], "it has not left, and will name these days"
     await Delivery.filter(occasion=Occasion.RECEIPT).update(status=Status.SENT, sent_at=NOW)
-    await changes.change(token, replace(DRAFT, body="Anew"), LATER, NOW)
+    await editor.edit(token, replace(DRAFT, body="Anew"), LATER, NOW)
     assert len(await _receipts()) == 1, "the days are the same"
     for promise in (Promise(NOW + 2 * DAY, None), LATER):
-        await changes.change(token, DRAFT, promise, NOW)
+        await editor.edit(token, DRAFT, promise, NOW)
         assert await _receipts() == [(1, Status.SENT, NOW), (2, Status.SCHEDULED, NOW + HOUR)]
     await letters.withdraw(token, NOW)
     assert [status for _, status, _ in await _receipts()] == [Status.SENT, Status.CANCELLED]
@@ -99,7 +99,7 @@ async def test_a_receipt_that_names_other_days_is_renewed_once_when_the_letter_i
 
 @pytest.mark.parametrize("occasion", list(Occasion)[:2])
 async def test_what_was_claimed_meanwhile_leaves_as_it_was(
-    letters: Letters, changes: Changes, occasion: Occasion
+    letters: Letters, editor: LetterEditor, occasion: Occasion
 ) -> None:
     """Whichever of the two it is: an operator may send either at once."""
     token = (await letters.post(DRAFT, NOW)).token
@@ -108,24 +108,24 @@ async def test_what_was_claimed_meanwhile_leaves_as_it_was(
     before = await _rows()
     for promise in (LATER, Promise(LATER.first, None)):
         with pytest.raises(Sealed):
-            await changes.change(token, OTHER, promise, NOW)
+            await editor.edit(token, OTHER, promise, NOW)
     assert await _rows() == before
 
 
 @pytest.mark.parametrize(
     "status", [Status.SENT, Status.UNCERTAIN, Status.FAILED, Status.CANCELLED], ids=lambda status: status.value
 )
-async def test_what_has_ended_is_not_changed(letters: Letters, changes: Changes, status: Status) -> None:
+async def test_what_has_ended_is_not_changed(letters: Letters, editor: LetterEditor, status: Status) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     await Delivery.filter(occasion=Occasion.FIRST).update(status=status, sent_at=NOW if status is Status.SENT else None)
     assert not (await letters.find(token)).is_open(NOW)
     with pytest.raises(Sealed):
-        await changes.change(token, OTHER, LATER, NOW)
+        await editor.edit(token, OTHER, LATER, NOW)
     assert (await letters.find(token)).draft == DRAFT
 
 
 async def test_a_sealed_letter_is_neither_read_nor_changed(
-    letters: Letters, changes: Changes, cipher: LetterCipher
+    letters: Letters, editor: LetterEditor, cipher: LetterCipher
 ) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     before = await _rows()
@@ -133,44 +133,44 @@ async def test_a_sealed_letter_is_neither_read_nor_changed(
         assert (await letters.find(token)).is_open(moment) is is_open
         assert (await export(cipher, token, moment))["body"] == (DRAFT.body if is_open else None)
     with pytest.raises(Sealed):
-        await changes.change(token, OTHER, LATER, NOW + HOUR)
+        await editor.edit(token, OTHER, LATER, NOW + HOUR)
     assert await _rows() == before
 
 
-async def test_it_is_sealed_at_its_first_arrival_at_the_latest(letters: Letters, changes: Changes) -> None:
+async def test_it_is_sealed_at_its_first_arrival_at_the_latest(letters: Letters, editor: LetterEditor) -> None:
     soon = Promise(NOW + HOUR / 4, None)
     token = (await letters.post(DRAFT, NOW, soon)).token
     assert (await letters.find(token)).sealed_at == soon.first
     token = (await letters.post(DRAFT, NOW)).token
-    await changes.change(token, DRAFT, soon, NOW)
+    await editor.edit(token, DRAFT, soon, NOW)
     assert (await letters.find(token)).sealed_at == soon.first
 
 
-async def test_what_waits_goes_on_waiting_and_what_is_added_with_it(letters: Letters, changes: Changes) -> None:
+async def test_what_waits_goes_on_waiting_and_what_is_added_with_it(letters: Letters, editor: LetterEditor) -> None:
     token = (await letters.post(DRAFT, NOW, Promise(NOW + DAY, None))).token
     first = Delivery.filter(occasion=Occasion.FIRST)
     await first.update(status=Status.HELD, held_reason=HeldReason.UNCONFIRMED, awaited_hmac="m")
-    await changes.change(token, OTHER, LATER, NOW)
+    await editor.edit(token, OTHER, LATER, NOW)
     promised = await Delivery.filter(notice=False).values_list("status", "held_reason", "awaited_hmac")
     assert promised == [(Status.HELD, HeldReason.UNCONFIRMED, "m")] * 2
 
 
-async def test_what_the_operator_sends_sooner_keeps_its_time(letters: Letters, changes: Changes) -> None:
+async def test_what_the_operator_sends_sooner_keeps_its_time(letters: Letters, editor: LetterEditor) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     await Delivery.filter(occasion=Occasion.FIRST).update(due_at=NOW + timedelta(minutes=1))
-    await changes.change(token, OTHER, LATER, NOW)
+    await editor.edit(token, OTHER, LATER, NOW)
     first = await Delivery.get(occasion=Occasion.FIRST)
     assert (first.promised_at, first.due_at) == (LATER.first, NOW + timedelta(minutes=1))
 
 
-async def test_letters_from_before_and_of_nobody_are_not_changed(letters: Letters, changes: Changes) -> None:
+async def test_letters_from_before_and_of_nobody_are_not_changed(letters: Letters, editor: LetterEditor) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     await Letter.all().update(sealed_at=None)
     assert not (await letters.find(token)).is_open(NOW)
     with pytest.raises(Sealed):
-        await changes.change(token, OTHER, LATER, NOW)
+        await editor.edit(token, OTHER, LATER, NOW)
     with pytest.raises(LetterNotFound):
-        await changes.change(new_token(), OTHER, LATER, NOW)
+        await editor.edit(new_token(), OTHER, LATER, NOW)
 
 
 @pytest.mark.parametrize("wrong", [NOW - HOUR, NOW + 8 * DAY], ids=["before writing", "after arriving"])
@@ -181,10 +181,10 @@ async def test_the_ledger_knows_no_other_time_of_sealing(letters: Letters, wrong
 
 
 async def test_a_changed_letter_leaves_with_what_it_says_now(
-    letters: Letters, changes: Changes, cipher: LetterCipher
+    letters: Letters, editor: LetterEditor, cipher: LetterCipher
 ) -> None:
     token = (await letters.post(DRAFT, NOW)).token
-    await changes.change(token, OTHER, Promise(NOW + HOUR, None), NOW)
+    await editor.edit(token, OTHER, Promise(NOW + HOUR, None), NOW)
     await Delivery.filter(occasion=Occasion.FIRST).update(due_at=NOW)
     (claimed,) = await claim_due(await new_worker())
     assert cipher.open_letter(claimed.letter)["body"] == OTHER.body

@@ -14,7 +14,7 @@ from app.errors import LetterNotFound, NotCorrectable, NotWithdrawable, Sealed
 from app.store.address_change import Corrections
 from app.store.cipher import open_cipher
 from app.store.confirmation import Confirmations
-from app.store.editing import Changes
+from app.store.editing import LetterEditor
 from app.store.letters import Letters
 from app.store.models import Delivery, Letter
 from app.store.operator_actions import hold
@@ -47,9 +47,9 @@ async def changes(outsider: asyncpg.Connection) -> dict[str, Change]:
         message_domain="slow.test",
         edit_window=timedelta(hours=1),
     )
-    changing = Changes(cipher, "slow.test")
+    changing = LetterEditor(cipher, "slow.test")
     token = (await letters.post(DRAFT, NOW, ONCE)).token
-    await changing.change(token, DRAFT, TWICE, NOW)
+    await changing.edit(token, DRAFT, TWICE, NOW)
     letter = await Letter.get(token_hash=token_hash(token))
     reader = cipher.reader_token(letter.id, letter.recipient_hmac)
     correcting = Corrections(cipher, None, Confirmations(cipher, "slow.test"), confirmed=False)
@@ -59,8 +59,8 @@ async def changes(outsider: asyncpg.Connection) -> dict[str, Change]:
         return lambda: do(link, NOW)
 
     return {
-        "change": lambda: changing.change(token, DRAFT, TWICE, NOW),
-        "correct": lambda: correcting.by_link(token, "sujin@right.example", None, NOW),
+        "change": lambda: changing.edit(token, DRAFT, TWICE, NOW),
+        "correct": lambda: correcting.correct_by_token(token, "sujin@right.example", None, NOW),
         "withdraw": at_once(letters.withdraw, token),
         "erase": at_once(erase, token),
         "stop": at_once(stop, reader),

@@ -15,7 +15,7 @@ from app.store.audit import audit
 from app.store.cipher import LetterCipher
 from app.store.confirmation import Confirmations
 from app.store.database import transaction
-from app.store.editing import Changes
+from app.store.editing import LetterEditor
 from app.store.letters import Letters
 from app.store.link_recovery import ask_for_links
 from app.store.models import Confirmation, Delivery, QuotaCount
@@ -98,13 +98,13 @@ async def test_letters_in_somebodys_name_bring_them_seven_receipts_and_leave_thr
 
 async def test_a_renewed_receipt_counts_too(cipher: LetterCipher) -> None:
     quotas = Quotas(notices=2)
-    letters, changes = _letters(cipher, quotas), Changes(cipher, "slow.test", quotas)
+    letters, editor = _letters(cipher, quotas), LetterEditor(cipher, "slow.test", quotas)
     draft = replace(DRAFT, sender_email=WRITER)
     token = (await letters.post(draft, NOW)).token
     for n in range(3):
         await Delivery.filter(occasion=Occasion.RECEIPT).update(status=Status.SENT, sent_at=NOW)
         promise = Promise(NOW + (8 + n) * DAY, NOW + (40 + n) * DAY)
-        await changes.change(token, draft, promise, NOW)
+        await editor.edit(token, draft, promise, NOW)
     assert await _receipts() == {Status.SENT: 2}
 
 

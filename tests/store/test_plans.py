@@ -20,7 +20,7 @@ import pytest
 from app.domain.letter import Draft
 from app.domain.retry import Reply
 from app.domain.status import Status
-from app.store.claims import Claimed, DueCounts, claim, hand_over, look_for_due, reclaim, unclaim
+from app.store.claims import Claimed, DueWork, claim, find_due_work, hand_over, reclaim, unclaim
 from app.store.database import connection, transaction
 from app.store.letters import Letters
 from app.store.models import Delivery, Worker
@@ -149,7 +149,7 @@ async def test_those_that_wait_are_never_read_through(watched: Watched) -> None:
 
 
 async def _an_empty_scan(watched: Watched, worker: UUID, now: datetime) -> None:
-    assert await watched.by_index(look_for_due(now)) == DueCounts(uncertain=False, unconfirmed=False, scheduled=False)
+    assert await watched.by_index(find_due_work(now)) == DueWork(uncertain=False, unconfirmed=False, scheduled=False)
     await watched.by_index(resend_uncertain(now))
     for notices in (True, False):
         none = claim(worker, uuid4(), now, 10, notices=notices, closed=["somewhere"])

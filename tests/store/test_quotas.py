@@ -190,14 +190,14 @@ async def test_a_corrected_letter_counts_and_is_held_beyond_the_new_addresss_quo
     corrections = Corrections(cipher, quotas, Confirmations(cipher, "slow.test"), confirmed=False)
     tokens = [(await letters.post(_to(n), NOW, None, _client(n))).token for n in range(3)]
     for n, token in enumerate(tokens):
-        await corrections.by_link(token, DRAFT.recipient_email, None, NOW, _client(n))
+        await corrections.correct_by_token(token, DRAFT.recipient_email, None, NOW, _client(n))
     held = {each.letter_id for each in await Delivery.filter(held_reason=HeldReason.QUOTA)}
     assert held == {(await Letter.get(token_hash=token_hash(tokens[2]))).id}
     own = [(await letters.post(_to(9 + n), NOW, None, SCHOOL)).token for n in range(3)]
     for token in own[:2]:
-        await corrections.by_link(token, DRAFT.recipient_email, None, NOW, SCHOOL)
+        await corrections.correct_by_token(token, DRAFT.recipient_email, None, NOW, SCHOOL)
     with pytest.raises(TooMany) as refused:
-        await corrections.by_link(own[2], DRAFT.recipient_email, None, NOW, SCHOOL)
+        await corrections.correct_by_token(own[2], DRAFT.recipient_email, None, NOW, SCHOOL)
     assert refused.value.limit is Limit.READER
     assert (await letters.find(own[2], NOW)).draft.recipient_email == "reader11@example.org"
 

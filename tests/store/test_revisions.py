@@ -16,7 +16,7 @@ from app.store.accounts import create_account
 from app.store.address_change import Corrections
 from app.store.cipher import LETTER_COLUMNS, LetterCipher, open_cipher
 from app.store.confirmation import Confirmations
-from app.store.editing import Changes
+from app.store.editing import LetterEditor
 from app.store.key_rotation import rotate
 from app.store.letters import Letters
 from app.store.models import Letter
@@ -35,8 +35,8 @@ NEW_ADDRESS = "sujin@right.example"
 
 
 @pytest.fixture
-def changes(cipher: LetterCipher) -> Changes:
-    return Changes(cipher, "slow.test")
+def editor(cipher: LetterCipher) -> LetterEditor:
+    return LetterEditor(cipher, "slow.test")
 
 
 @pytest.fixture
@@ -62,10 +62,10 @@ async def _put_back(row: Mapping[str, Any], *columns: str) -> dict[str, Any]:
 
 
 async def test_no_value_from_before_a_change_opens_beside_the_others(
-    cipher: LetterCipher, letters: Letters, changes: Changes, token: str
+    cipher: LetterCipher, letters: Letters, editor: LetterEditor, token: str
 ) -> None:
     before = await _row()
-    await changes.change(token, OTHER, PROMISE, NOW)
+    await editor.edit(token, OTHER, PROMISE, NOW)
     after = await _row()
     for column in [f"{name}_sealed" for name in LETTER_COLUMNS] + ["revision"]:
         with pytest.raises(KeyMissing):
@@ -81,24 +81,26 @@ async def test_the_old_address_does_not_open_beside_the_rest_of_a_corrected_lett
     cipher: LetterCipher, corrections: Corrections, token: str
 ) -> None:
     before = await _row()
-    await corrections.by_link(token, NEW_ADDRESS, None, NOW + DAY)
+    await corrections.correct_by_token(token, NEW_ADDRESS, None, NOW + DAY)
     assert cipher.open_letter(await _row())["recipient_email"] == NEW_ADDRESS
     names = ("revision", "recipient_email_sealed", "recipient_hmac", "recipient_domain_hmac", "reader_token_hash")
     with pytest.raises(KeyMissing):
         cipher.open_letter(await _put_back(before, *names))
 
 
-async def test_only_the_whole_letter_can_be_put_back(cipher: LetterCipher, changes: Changes, token: str) -> None:
+async def test_only_the_whole_letter_can_be_put_back(cipher: LetterCipher, editor: LetterEditor, token: str) -> None:
     """Nothing within the database tells an old row from a new one; the README says so."""
     before = await _row()
-    await changes.change(token, OTHER, PROMISE, NOW)
+    await editor.edit(token, OTHER, PROMISE, NOW)
     assert cipher.open_letter(await _put_back(before, *before))["body"] == DRAFT.body
 
 
 async def test_two_who_write_a_letter_anew_at_once_lose_nothing_of_each_other(
-    letters: Letters, changes: Changes, corrections: Corrections, token: str
+    letters: Letters, editor: LetterEditor, corrections: Corrections, token: str
 ) -> None:
-    await asyncio.gather(changes.change(token, OTHER, PROMISE, NOW), corrections.by_link(token, NEW_ADDRESS, None, NOW))
+    await asyncio.gather(
+        editor.edit(token, OTHER, PROMISE, NOW), corrections.correct_by_token(token, NEW_ADDRESS, None, NOW)
+    )
     draft = (await letters.find(token)).draft
     assert (draft.body, draft.subject, draft.recipient_email) == (OTHER.body, OTHER.subject, NEW_ADDRESS)
     assert (await _row())["revision"] == 3
@@ -115,7 +117,7 @@ async def test_a_letter_from_before_there_were_revisions_opens_turns_and_is_chan
     assert (await rotate(await open_cipher(base_cipher), base_cipher, lambda _: None)).complete
     turned = await open_cipher(Cipher(["n" * 32]))
     assert turned.open_letter(await _row()) == values
-    await Changes(turned, "slow.test").change(token, OTHER, PROMISE, NOW)
+    await LetterEditor(turned, "slow.test").edit(token, OTHER, PROMISE, NOW)
     row = await _row()
     assert (row["revision"], turned.open_letter(row)["body"]) == (1, OTHER.body)
 

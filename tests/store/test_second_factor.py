@@ -8,7 +8,7 @@ import pytest
 
 from app.crypto import Cipher
 from app.errors import AccountError
-from app.store.accounts import account_of, create_account, sign_in
+from app.store.accounts import create_account, session_account, sign_in
 from app.store.cipher import LetterCipher, open_cipher, reseal_blind_index, reseal_second_factors
 from app.store.operator_models import SecondFactor
 from app.store.second_factor import (
@@ -66,10 +66,10 @@ async def test_sessions_from_before_a_change_of_the_second_factor_end(cipher: Le
     for change in (_switch_on(cipher, secret), remove("jihye")):
         before = await sign_in("jihye", "correct horse battery", NOW)
         assert before
-        assert await account_of(before, NOW)
+        assert await session_account(before, NOW)
         await change
-        assert await account_of(before, NOW) is None
-    assert await account_of(others, NOW)
+        assert await session_account(before, NOW) is None
+    assert await session_account(others, NOW)
 
 
 async def test_a_code_counts_once_and_near_its_time(cipher: LetterCipher, secret: str) -> None:

@@ -174,9 +174,9 @@ async def test_what_was_under_way_at_the_stop_is_not_tried_again(
     freed = {"claim_token": None, "claimed_by_id": None}
     await Delivery.filter(letter_id=letter, occasion=occasion).update(status=Status.SCHEDULED, **freed)
     (again,) = await claim_due(worker)
-    assert (again.occasion, again.barred) == (occasion, HeldReason.BLOCKED)
+    assert (again.occasion, again.hold_reason) == (occasion, HeldReason.BLOCKED)
     (receipt,) = await claim_due(worker, notices=True)
-    assert receipt.barred is None
+    assert receipt.hold_reason is None
 
 
 @pytest.mark.parametrize("status", [Status.SENT, Status.FAILED, Status.CANCELLED])
@@ -204,12 +204,12 @@ async def test_a_block_shows_only_when_something_is_due(
     await prompt_letters.post(replace(DRAFT, recipient_email="minji+tag@EXAMPLE.org"), NOW - DAY)
     await prompt_letters.post(replace(DRAFT, recipient_email="other@example.org", sender_email=READER), NOW - DAY)
     worker = await new_worker()
-    barred = [(one.occasion, one.barred) for one in await claim_due(worker)]
+    barred = [(one.occasion, one.hold_reason) for one in await claim_due(worker)]
     assert sorted(barred, key=str) == sorted(
         [(each, reason) for each in (Occasion.FIRST, Occasion.SECOND) for reason in (HeldReason.BLOCKED, None)],
         key=str,
     )
-    notices = {one.letter["recipient_hmac"]: one.barred for one in await claim_due(worker, notices=True)}
+    notices = {one.letter["recipient_hmac"]: one.hold_reason for one in await claim_due(worker, notices=True)}
     assert notices == {cipher.address_hmac(READER): None, cipher.address_hmac("other@example.org"): HeldReason.BLOCKED}
 
 

@@ -18,10 +18,10 @@ from app.store.accounts import (
     AccountView,
     change_password,
     end_other_sessions,
-    is_proven,
+    is_valid_proof,
     list_sessions,
     open_session,
-    prove,
+    verify_password,
 )
 from app.store.audit_log import record
 from app.store.second_factor import accept, enrolment_uri, is_on, new_secret, recovery_codes_left, remove, switch_on
@@ -193,7 +193,7 @@ async def _read_proposal(request: Request, account: AccountView, signed: str) ->
     except BadSignature:
         return None
     expired = datetime.fromisoformat(proposal.until) <= services_of(request).clock.now()
-    return proposal if not expired and await is_proven(account.username, proposal.mark) else None
+    return proposal if not expired and await is_valid_proof(account.username, proposal.mark) else None
 
 
 def _signer(request: Request, account: AccountView) -> URLSafeSerializer:
@@ -211,10 +211,10 @@ def _continue(answer: Response, request: Request, token: str | None) -> Response
 
 
 async def _prove_again(request: Request, account: AccountView, password: str) -> tuple[str, str]:
-    """Return what `prove` returns for one's own password, and what is wrong, if anything."""
+    """Return what `verify_password` returns for one's own password, and what is wrong, if anything."""
     if not _may_try(request, account):
         return "", _TOO_OFTEN
-    mark = await prove(account.username, password)
+    mark = await verify_password(account.username, password)
     if mark is None:
         return "", _WRONG_PASSWORD
     _forgive(request, account)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from app.delivery.bulk_actions import BulkActions
 from app.domain.delivery_filter import InvalidFilter, read_filter
 from app.domain.status import Action
-from app.store.bulk_actions import COUNT_LIMIT, Matched, begin, count_matched, progress, step
+from app.store.bulk_actions import COUNT_LIMIT, BulkTarget, begin, count_matching, progress, step
 from app.web.admin.base import SignedIn, admin_page, operator_of, read_id
 from app.web.form_parsing import FormValues
 from app.web.pages import CurrentServices
@@ -30,9 +30,9 @@ async def confirm_action(request: Request, account: SignedIn, services: CurrentS
     which = (
         _selection(query, services)
         if ("meant", "all") in query
-        else Matched(chosen=_ids([value for name, value in query if name == "id"]))
+        else BulkTarget(chosen=_ids([value for name, value in query if name == "id"]))
     )
-    asked = await count_matched(_action(action), which)
+    asked = await count_matching(_action(action), which)
     return admin_page(
         request,
         "admin/ask.html",
@@ -52,7 +52,7 @@ async def start_action(request: Request, account: SignedIn, services: CurrentSer
     key, action, now = _key(form.get("key", "")), _action(form.get("action", "")), services.clock.now()
     chosen = form.get("chosen", "")
     which = (
-        Matched(chosen=_ids(chosen.split(",", _MOST_CHOSEN)))
+        BulkTarget(chosen=_ids(chosen.split(",", _MOST_CHOSEN)))
         if chosen
         else _selection(_query(form.get("selection", "")), services)
     )
@@ -84,9 +84,9 @@ def _query(text: str) -> list[tuple[str, str]]:
     return parse_qsl(text)
 
 
-def _selection(query: list[tuple[str, str]], services: Services) -> Matched:
+def _selection(query: list[tuple[str, str]], services: Services) -> BulkTarget:
     try:
-        return Matched(selection=read_filter(query, services.settings.zone))
+        return BulkTarget(selection=read_filter(query, services.settings.zone))
     except InvalidFilter:  # our own pages ask for none such
         raise HTTPException(HTTPStatus.BAD_REQUEST) from None
 

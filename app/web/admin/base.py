@@ -7,7 +7,7 @@ from fastapi import Depends, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.requests import Request
 
-from app.store.accounts import AccountView, account_of
+from app.store.accounts import AccountView, session_account
 from app.store.audit_log import Operator
 from app.store.pauses import paused
 from app.store.second_factor import is_on
@@ -34,7 +34,7 @@ async def signed_in(request: Request) -> AccountView | None:
     """Return whose session this is."""
     services = services_of(request)
     token = read_cookie(request, services.settings, SESSION)
-    account = await account_of(token, services.clock.now()) if token else None
+    account = await session_account(token, services.clock.now()) if token else None
     if account:
         request.state.pause = await paused()  # every page says so
         await _check_second_factor(request, account)

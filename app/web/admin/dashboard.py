@@ -134,8 +134,8 @@ async def show_dashboard(request: Request, account: SignedIn, services: CurrentS
         refusals=await refusals(now),
         numbers=NumberFormatter(language_of(request)),
         zip=zip,
-        coming=await list_deliveries(services.cipher, _NEXT, falling=False, limit=_GLANCE),
-        ended=await list_deliveries(services.cipher, _LAST, falling=True, limit=_GLANCE),
+        coming=await list_deliveries(services.cipher, _NEXT, descending=False, limit=_GLANCE),
+        ended=await list_deliveries(services.cipher, _LAST, descending=True, limit=_GLANCE),
     )
 
 

@@ -41,7 +41,7 @@ async def list_deliveries_page(
         request,
         account,
         sought,
-        found=await list_deliveries(services.cipher, sought.selection, falling=sought.falling, cursor=at),
+        found=await list_deliveries(services.cipher, sought.selection, descending=sought.descending, cursor=at),
         number=await count(sought.selection, COUNT_LIMIT),
         moving=await scan_progress(services.clock.now()),
     )
@@ -122,17 +122,17 @@ async def export_csv(request: Request, account: SignedIn, services: CurrentServi
     await record(operator_of(request, account), Event.EXPORT, now, subject=subject)
     name = f"deliveries-{now.astimezone(services.settings.zone):%Y-%m-%d-%H%M}.csv"
     return StreamingResponse(
-        _written(services.cipher, sought.selection, sought.falling),
+        _written(services.cipher, sought.selection, sought.descending),
         media_type="text/csv; charset=utf-8; header=present",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
-async def _written(cipher: LetterCipher, selection: DeliveryFilter, falling: bool) -> AsyncIterator[str]:
+async def _written(cipher: LetterCipher, selection: DeliveryFilter, descending: bool) -> AsyncIterator[str]:
     """Yield the table a batch at a time. What moves meanwhile may be missing or stand twice, nothing else."""
     yield _BYTE_ORDER_MARK + _lines([_COLUMNS])
     beyond: Cursor | None = None
-    while places := await find(selection, beyond, _BATCH, falling=falling):
+    while places := await find(selection, beyond, _BATCH, descending=descending):
         rows = await rows_of(cipher, [place.id for place in places])
         yield _lines(_cells(row) for row in rows)
         beyond = places[-1]

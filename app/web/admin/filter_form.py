@@ -42,7 +42,7 @@ class FilterForm:
     faults: dict[str, FieldError]
 
     @property
-    def falling(self) -> bool:
+    def descending(self) -> bool:
         """Whether the latest in time come first: as was asked for, else where all of them have ended."""
         order, selection = self.typed["order"], self.selection
         return order == "latest" if order else selection is not None and selection.has_ended

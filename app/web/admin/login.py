@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.requests import Request
 
 from app.domain.status import Event
-from app.store.accounts import known_name, open_session, prove, sign_out
+from app.store.accounts import known_name, open_session, sign_out, verify_password
 from app.store.audit_log import Operator, has_signed_in_from, record
 from app.store.second_factor import accept, accept_recovery, is_on
 from app.web.admin.base import operator_of, signed_in, to_login
@@ -58,7 +58,7 @@ async def sign_in_with_password(request: Request, services: CurrentServices, for
     if wait:
         _log.warning("login has to wait", client=client, seconds=wait)
         return _wait(request, username, wait)
-    mark = await prove(username, form.get("password", ""))
+    mark = await verify_password(username, form.get("password", ""))
     if mark is None:
         await _note_refusal(username, client, now)
         return page(request, "admin/login.html", HTTPStatus.FORBIDDEN, username=username, refused=True, wait="")

@@ -42,7 +42,7 @@ async def test_the_table_holds_every_row_of_the_list_in_its_order(desk: Desk, op
 async def test_no_more_rows_are_in_memory_than_a_batch(desk: Desk) -> None:
     await desk.ledger.multiply(await desk.ledger.add(Status.SCHEDULED, NOW), 2_499)
     written, alive = 0, []
-    async for part in _written(desk.cipher, DeliveryFilter(), falling=True):
+    async for part in _written(desk.cipher, DeliveryFilter(), descending=True):
         written += part.count("\r\n")
         alive.append(sum(type(each) is ListRow for each in gc.get_objects()))
     assert written == 2_501
