@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.log_files import received
 from app.cli.prompts import operator, with_database
 from app.clock import SystemClock
 from app.domain.status import Event, HeldReason
@@ -19,7 +20,7 @@ from app.store.audit import audit as read_ledger
 from app.store.audit_log import record
 from app.store.operator_actions import hold_due_since, release_held
 from app.store.retention import purge as forget_letters
-from app.store.uncertain import Reconciliation, message_ids, reconcile
+from app.store.uncertain import Reconciliation, reconcile
 from app.store.vacuum import vacuum as write_anew
 from app.store.vacuum import vacuum_if_worth_it
 from app.wiring import build_worker, open_services
@@ -28,24 +29,31 @@ from app.wiring import build_worker, open_services
 def audit(
     against: Annotated[
         Path | None,
-        typer.Option(help="A mail server's log, or a folder of messages: what it received is settled as sent"),
+        typer.Option(help="A mail server's log, a folder of logs or messages, or - for standard input"),
     ] = None,
 ) -> None:
-    """Sum the ledger as JSON. Exit code 1 if it does not add up."""
+    """Sum the ledger as JSON; settle as sent what a mail server received.
+
+    Exit code 1 if the ledger does not add up, or if the log names none of our Message-IDs.
+    """
     report = asyncio.run(with_database(load_settings(), lambda: _audit(against)))
     typer.echo(json.dumps(report, indent=2))
-    raise typer.Exit(int(not report["adds_up"]))
+    nothing = against is not None and not report["against"]["found"]
+    if nothing:
+        typer.echo(f"Nothing of ours is in {against}: is it the right log, and does it name Message-IDs?", err=True)
+    raise typer.Exit(int(nothing or not report["adds_up"]))
 
 
 async def _audit(against: Path | None) -> dict[str, Any]:
-    received = {"against": asdict(await _reconcile(against))} if against else {}
+    against_it = await _reconcile(against) if against else None
     ledger = await read_ledger()
-    return asdict(ledger) | {"adds_up": ledger.adds_up} | received
+    report = asdict(ledger) | {"adds_up": ledger.adds_up}
+    return report | {"against": asdict(against_it) | {"found": against_it.found}} if against_it else report
 
 
-async def _reconcile(received: Path) -> Reconciliation:
+async def _reconcile(source: Path) -> Reconciliation:
     now = SystemClock().now()
-    found = await reconcile(message_ids(received), now)
+    found = await reconcile(received(source), now)
     await record(operator(), Event.RECONCILE, now, changed=found.settled)
     return found
 

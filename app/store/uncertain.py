@@ -1,13 +1,10 @@
 """The edges of what is uncertain that no person decides, and who claims; operators' are in `edges.py`."""
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from itertools import islice
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from tortoise.expressions import Subquery
@@ -15,7 +12,6 @@ from tortoise.expressions import Subquery
 from app.domain.address import redacted
 from app.domain.retry import Reply
 from app.domain.status import AttemptResult, Status
-from app.errors import MailboxError
 from app.store.database import as_parameter, connection, transaction
 from app.store.execution import retried
 from app.store.models import Attempt, Delivery
@@ -67,11 +63,6 @@ async def workers_with_claims() -> list[str]:
     return sorted(str(name) for name in await claims.values_list("claimed_by__name", flat=True))
 
 
-_MESSAGE_ID = re.compile(r"<[A-Za-z0-9_-]{22}@[A-Za-z0-9.-]+>")
-# Postfix names a Message-ID as soon as it has read it; its queue manager speaks when it has the whole message.
-_BEGUN = re.compile(r"/cleanup\[\d+\]: (\w+): message-id=")
-_TAKEN = re.compile(r"/qmgr\[\d+\]: (\w+): from=<")
-_LINE_LIMIT = 65_536  # characters; a file may be one line
 _BATCH = 500
 _DECIDABLE = (Status.UNCERTAIN, Status.HELD)
 
@@ -90,35 +81,10 @@ class Reconciliation:
     settled: int = 0
     left: Counter[str] = field(default_factory=Counter)
 
-
-def message_ids(source: Path) -> Iterator[str]:
-    """Return the Message-IDs of ours in a log file, or in a folder of messages and all below it.
-
-    What Postfix began to read and did not get to its end is left out. Raises MailboxError where it cannot be read.
-    """
-    try:
-        files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
-        seen: set[str] = set()
-        for path in files:
-            with path.open(errors="replace") as log:
-                for message_id in _received(iter(partial(log.readline, _LINE_LIMIT), "")):
-                    if message_id not in seen:
-                        seen.add(message_id)
-                        yield message_id
-    except OSError as error:
-        raise MailboxError(f"{source} cannot be read: {error.strerror}") from None
-
-
-def _received(lines: Iterable[str]) -> Iterator[str]:
-    begun: dict[str, list[str]] = {}  # by Postfix's name for the message
-    for line in lines:
-        found = _MESSAGE_ID.findall(line)
-        if taken := _TAKEN.search(line):
-            yield from begun.pop(taken[1], ())
-        elif not (beginning := _BEGUN.search(line)):
-            yield from found
-        elif found:
-            begun[beginning[1]] = found
+    @property
+    def found(self) -> bool:
+        """Whether any of it was of this ledger."""
+        return self.received > self.unknown
 
 
 async def reconcile(received: Iterable[str], now: datetime) -> Reconciliation:

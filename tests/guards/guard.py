@@ -23,7 +23,7 @@ class Guard:
 
 def is_noticed(guard: Guard, folder: Path) -> bool:
     """Take a guard away in a copy of the source, and return whether its test fails."""
-    for name in ("app", "migrations", "templates", "tests"):
+    for name in ("app", "docs", "migrations", "templates", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     source = folder / guard.path

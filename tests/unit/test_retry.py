@@ -19,7 +19,7 @@ from app.domain.retry import (
     dropped,
     judge,
 )
-from tests.answers import ANSWERS, PAGE, Answer, page
+from tests.answers import ANSWERS, Answer
 from tests.clock import NEW_YEAR
 
 NOW = NEW_YEAR
@@ -151,8 +151,25 @@ def test_each_answer_of_a_real_server(answer: Answer) -> None:
     assert judge(answer.reply) is answer.reason
 
 
-def test_the_documents_tell_what_is_judged() -> None:
-    assert PAGE.read_text() == page(), "run `python -m tests.answers`"
+@pytest.mark.parametrize(
+    ("about", "permanent", "reasons"),
+    [
+        ("reader", True, {Reason.NO_SUCH_ADDRESS, Reason.MAILBOX_CLOSED}),
+        ("reader", False, {Reason.MAILBOX_FULL}),
+        ("message", True, {Reason.TOO_LARGE, Reason.POLICY, Reason.MESSAGE}),
+        ("us", True, {Reason.OURS}),
+        ("", True, {Reason.TOO_LONG}),
+        ("", False, {Reason.DEFERRED}),
+    ],
+)
+def test_a_reason_is_about_one_of_three(about: str, permanent: bool, reasons: set[Reason]) -> None:
+    assert {reason for reason in Reason if (reason.about, reason.permanent) == (about, permanent)} == reasons
+
+
+def test_there_are_answers_of_many_servers() -> None:
+    assert len(ANSWERS) > 120
+    assert len({answer.provider for answer in ANSWERS}) > 25
+    assert all(answer.source for answer in ANSWERS)
 
 
 @pytest.mark.parametrize("words", [*OUTRANKING, *OPEN], ids=lambda words: words.pattern.pattern)

@@ -47,7 +47,6 @@ async def test_a_letter_is_posted_looked_up_and_cancelled(client: httpx.AsyncCli
         "last_reply": None,
         "reason": None,
     }
-
     answer = await client.delete(f"/api/letters/{token}")
     assert (answer.status_code, answer.content) == (204, b"")
     assert (await client.get(f"/api/letters/{token}")).json()["status"] == "cancelled"
