@@ -1,4 +1,4 @@
-"""Who may enter the admin page: accounts, passwords and sessions (docs/standards.md P5, P6)."""
+"""Accounts, passwords and sessions of the admin pages (docs/standards.md P5, P6)."""
 
 import asyncio
 import secrets
@@ -19,34 +19,30 @@ from app.store.models import Account, Session
 
 IDLE_TIMEOUT = timedelta(minutes=30)
 ABSOLUTE_TIMEOUT = timedelta(hours=12)
-SHORTEST = 12
-LONGEST = 128
-_LONGEST_TYPED = 4 * LONGEST  # a syllable that a system takes apart (NFD) is three code points
+MIN_LENGTH = 12
+MAX_LENGTH = 128
+_MAX_INPUT = 4 * MAX_LENGTH  # a Korean syllable in NFD is three code points
 _NAME_LIMIT = 64
-_SEEN_EVERY = timedelta(minutes=1)
-_LEAST_SCORE = 3
-"""Of zxcvbn's 0 to 4: more than 10^8 guesses are needed."""
-_JUDGED = 64
-"""Characters of a password that zxcvbn looks at: its time grows faster than their number, to seconds."""
-_SITE = ("slow", "mailbox", "slowmailbox", "slow mailbox", "느린우체통", "느린", "우체통", "비밀번호")
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another when copied from paper
+_SEEN_INTERVAL = timedelta(minutes=1)
+_MIN_SCORE = 3  # of zxcvbn's 0 to 4: more than 10^8 guesses are needed
+_SCORED_LENGTH = 64  # characters that zxcvbn reads: on longer ones it takes seconds
+_SITE_WORDS = ("slow", "mailbox", "slowmailbox", "slow mailbox", "느린우체통", "느린", "우체통", "비밀번호")
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that look alike
 
 _hasher = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1)
-# Two threads: the event loop stays free, and a crowd at the door cannot fill the memory.
+# Two threads: the event loop stays free, and many logins at once cannot fill the memory.
 _threads = ThreadPoolExecutor(2, thread_name_prefix="argon2")
 
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account as others see it."""
-
     username: str
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
-    """A login of one's own; `here` is the one that asks."""
+    """A session; `current` is that of the request."""
 
     created_at: datetime
     seen_at: datetime
@@ -54,10 +50,9 @@ class SessionView:
 
 
 async def ensure_first_account(username: str, password: str, now: datetime) -> str | None:
-    """Create an account where there is none at all.
+    """Create an account if none exists. Returns the generated password where none was given.
 
-    Returns the password that was made because none was given; it is to be shown once. Raises
-    AccountError for a name or a password that is not good enough.
+    Raises AccountError for an invalid name or password.
     """
     if await Account.exists():
         return None
@@ -65,49 +60,46 @@ async def ensure_first_account(username: str, password: str, now: datetime) -> s
     if password:
         await _check_password(password, username)
     account = await _new_account(username, chosen, now)
-    # Several processes may start at once: the first to write decides, and only it shows its password.
+    # Several processes may start at once: the first insert wins, and only that process shows its password.
     await Account.bulk_create([account], ignore_conflicts=True)
-    ours = await Account.exists(username=username, password_hash=account.password_hash)
-    return chosen if ours and not password else None
+    created = await Account.exists(username=username, password_hash=account.password_hash)
+    return chosen if created and not password else None
 
 
 async def create_account(username: str, password: str, now: datetime) -> None:
-    """Create an account.
-
-    Raises AccountError where the name is taken, or it or the password is not good enough.
-    """
+    """Raises AccountError where the name is taken or invalid, or the password is rejected."""
     await _check_password(password, username)
     account = await _new_account(username, password, now)
     try:
         await account.save()
     except IntegrityError:
-        raise _taken(username) from None
+        raise _name_taken(username) from None
 
 
 async def check_new_name(username: str) -> None:
-    """Raises AccountError where no account can be created with this name."""
+    """Raises AccountError where the name is taken or invalid."""
     _check_name(username)
     if await Account.exists(username=username):
-        raise _taken(username)
+        raise _name_taken(username)
 
 
 async def check_exists(username: str) -> None:
-    """Raises AccountError where there is no such account."""
+    """Raises AccountError where the account does not exist."""
     await _existing(username)
 
 
 async def reset_password(username: str, password: str) -> None:
-    """Give an account another password and end its sessions.
+    """Set a password and end all sessions of the account.
 
-    Raises AccountError where there is no such account, or the password is not good enough.
+    Raises AccountError where the account does not exist, or the password is rejected.
     """
     await _set_password(await _existing(username), password)
 
 
 async def remove_account(username: str, *, force: bool = False) -> None:
-    """Remove an account with its sessions and its second factor; the activity log keeps its name.
+    """Remove an account; the activity log keeps its name.
 
-    Raises AccountError where there is no such account, or no other one.
+    Raises AccountError where the account does not exist, or is the only one and `force` is not set.
     """
     account = await _existing(username)
     if not force and not await Account.exclude(id=account.id).exists():
@@ -115,71 +107,67 @@ async def remove_account(username: str, *, force: bool = False) -> None:
             f"{username!r} is the only account; create another one first, or remove it with --force: "
             "the next start creates MAILBOX_ADMIN_USERNAME anew"
         )
-    await account.delete()  # its sessions, its second factor and its recovery codes go by cascade
+    await account.delete()  # sessions, second factor and recovery codes by cascade
 
 
 async def list_accounts() -> list[AccountView]:
-    """Return all accounts by name."""
     return [_view(account) for account in await Account.all().order_by("username")]
 
 
 async def sign_in(username: str, password: str, now: datetime) -> str | None:
-    """Return a new session's token, or None: name and password do not belong together."""
-    mark = await verify_password(username, password)
-    return await open_session(username, mark, now) if mark else None
+    """Return a new session's token; None where the name or the password is wrong."""
+    proof = await verify_password(username, password)
+    return await open_session(username, proof, now) if proof else None
 
 
 async def verify_password(username: str, password: str) -> str | None:
-    """Return a mark that says name and password belong together, until the password is another; None: they do not.
+    """Return a proof that is valid until the password changes; None where the name or the password is wrong.
 
     An unknown name takes as long as a wrong password.
     """
     account = await _find(username)
     if account is None:
-        await _hashed(password)
+        await _hash(password)
         return None
-    if not await _verified(account.password_hash, password):
+    if not await _verify(account.password_hash, password):
         return None
     await _rehash(account, password)
     return token_hash(account.password_hash)
 
 
-async def is_valid_proof(username: str, mark: str) -> bool:
-    """Return whether `verify_password` gave this mark for the present password."""
+async def is_valid_proof(username: str, proof: str) -> bool:
     account = await _find(username)
-    return account is not None and token_hash(account.password_hash) == mark
+    return account is not None and token_hash(account.password_hash) == proof
 
 
-async def open_session(username: str, mark: str, now: datetime) -> str | None:
-    """Return a new session's token for whom `verify_password` gave this mark; None: the password has been changed since."""
+async def open_session(username: str, proof: str, now: datetime) -> str | None:
+    """Return a new session's token; None where the password has changed since `verify_password` returned `proof`."""
     account = await _find(username)
-    return await _new_session(account, now) if account and token_hash(account.password_hash) == mark else None
+    return await _new_session(account, now) if account and token_hash(account.password_hash) == proof else None
 
 
 async def known_name(username: str) -> str | None:
-    """Return the name if an account has it."""
     account = await _find(username)
     return account.username if account else None
 
 
 async def session_account(token: str, now: datetime) -> AccountView | None:
-    """Return whose session this is, and keep it from idling; None where it has ended."""
-    living = Session.filter(
+    """Return the account of an active session and renew its idle timeout; None where it has ended."""
+    active = Session.filter(
         token_hash=token_hash(token), created_at__gt=now - ABSOLUTE_TIMEOUT, seen_at__gt=now - IDLE_TIMEOUT
     )
-    session = await living.select_related("account").first()
+    session = await active.select_related("account").first()
     if session is None:
         return None
-    if now - session.seen_at >= _SEEN_EVERY:
+    if now - session.seen_at >= _SEEN_INTERVAL:
         await Session.filter(token_hash=session.token_hash).update(seen_at=now)
     return _view(session.account)
 
 
 async def change_password(username: str, password: str, now: datetime) -> str | None:
-    """Give an account another password, end its sessions, and return the token of a new one.
+    """Set a password, end all sessions, and return the token of a new one; None after a concurrent change.
 
-    None: another change came in between. Raises WeakPassword where it is easy to guess,
-    AccountError where it is too short or too long, or the account is gone.
+    Raises WeakPassword where it is easy to guess, AccountError where its length is wrong or the account is gone.
     """
     account = await _existing(username)
     await _set_password(account, password)
@@ -187,41 +175,39 @@ async def change_password(username: str, password: str, now: datetime) -> str | 
 
 
 async def list_sessions(username: str, token: str, now: datetime) -> list[SessionView]:
-    """Return the living sessions of an account, newest first; `token` is that of the one that asks."""
-    living = Session.filter(
+    """Return the active sessions of an account, newest first; `token` is that of the current one."""
+    active = Session.filter(
         account__username=username, created_at__gt=now - ABSOLUTE_TIMEOUT, seen_at__gt=now - IDLE_TIMEOUT
     )
-    here = token_hash(token)
+    current = token_hash(token)
     return [
-        SessionView(each.created_at, each.seen_at, each.token_hash == here)
-        for each in await living.order_by("-created_at")
+        SessionView(each.created_at, each.seen_at, each.token_hash == current)
+        for each in await active.order_by("-created_at")
     ]
 
 
 async def end_other_sessions(username: str, token: str) -> None:
-    """End all sessions of an account but this one."""
     account = await Account.get(username=username)
     await Session.filter(account_id=account.id).exclude(token_hash=token_hash(token)).delete()
 
 
 async def sign_out(token: str) -> None:
-    """End a session. It is dead on the server, whatever the browser keeps."""
     await Session.filter(token_hash=token_hash(token)).delete()
 
 
 async def drop_ended_sessions(now: datetime) -> int:
-    """Drop the logins that have run out; returns how many."""
+    """Return how many were dropped."""
     return await Session.filter(Q(created_at__lte=now - ABSOLUTE_TIMEOUT) | Q(seen_at__lte=now - IDLE_TIMEOUT)).delete()
 
 
 def new_password() -> str:
     """Return a password of 99 random bits that can be read out and typed."""
-    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(4))
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
 
 
 async def _set_password(account: Account, password: str) -> None:
     await _check_password(password, account.username)
-    account.password_hash = await _hashed(password)
+    account.password_hash = await _hash(password)
     async with transaction():
         await Account.filter(id=account.id).update(password_hash=account.password_hash)
         await Session.filter(account_id=account.id).delete()
@@ -231,7 +217,7 @@ async def _new_session(account: Account, now: datetime) -> str | None:
     token = new_token()
     await drop_ended_sessions(now)
     await Session.create(token_hash=token_hash(token), account=account, created_at=now, seen_at=now)
-    # A reset that came while the old password was being verified has not seen this session.
+    # A reset that ran while the old password was being verified has not deleted this session.
     if not await Account.exists(id=account.id, password_hash=account.password_hash):
         await sign_out(token)
         return None
@@ -239,20 +225,20 @@ async def _new_session(account: Account, now: datetime) -> str | None:
 
 
 async def _rehash(account: Account, password: str) -> None:
-    """Hash anew where the parameters were raised since; only now is the password at hand."""
+    """Renew the hash where the parameters were raised since; only here is the password known."""
     if not _hasher.check_needs_rehash(account.password_hash):
         return
-    old, account.password_hash = account.password_hash, await _hashed(password)
+    old, account.password_hash = account.password_hash, await _hash(password)
     await Account.filter(id=account.id, password_hash=old).update(password_hash=account.password_hash)
 
 
 async def _new_account(username: str, password: str, now: datetime) -> Account:
     _check_name(username)
-    return Account(username=username, password_hash=await _hashed(password), created_at=now)
+    return Account(username=username, password_hash=await _hash(password), created_at=now)
 
 
-def _taken(username: str) -> AccountError:
-    return AccountError(f"there is an account {username!r} already")
+def _name_taken(username: str) -> AccountError:
+    return AccountError(f"account {username!r} already exists")
 
 
 async def _existing(username: str) -> Account:
@@ -263,49 +249,49 @@ async def _existing(username: str) -> Account:
 
 
 async def _find(username: str) -> Account | None:
-    # PostgreSQL raises for a NUL in a text; such a name is nobody's.
-    return await Account.get_or_none(username=username) if _good_name(username) else None
+    # PostgreSQL raises for a NUL in a text.
+    return await Account.get_or_none(username=username) if _is_valid_name(username) else None
 
 
-def _good_name(username: str) -> bool:
+def _is_valid_name(username: str) -> bool:
     return 0 < len(username) <= _NAME_LIMIT and username.isprintable() and username == username.strip()
 
 
 def _check_name(username: str) -> None:
-    if not _good_name(username):
-        raise AccountError(f"{username!r} is no name for an account: 1 to {_NAME_LIMIT} characters, all visible")
+    if not _is_valid_name(username):
+        raise AccountError(f"{username!r} is not a valid account name: 1 to {_NAME_LIMIT} characters, all visible")
 
 
 async def _check_password(password: str, username: str) -> None:
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise AccountError(f"a password has {SHORTEST} to {LONGEST} characters, and this one has {len(password)}")
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        raise AccountError(f"a password must have {MIN_LENGTH} to {MAX_LENGTH} characters, not {len(password)}")
     if await asyncio.get_running_loop().run_in_executor(_threads, is_guessable, password, username):
-        raise WeakPassword("this password is easy to guess; take several words that have nothing to do with each other")
+        raise WeakPassword("this password is easy to guess; choose several unrelated words")
 
 
 def is_guessable(password: str, username: str) -> bool:
-    """Return whether a password is easy to guess (ASVS 6.2.4, 6.2.11). It takes up to seconds, in pure Python."""
-    from zxcvbn import zxcvbn  # noqa: PLC0415 - 0.2 s and 30,000 words, for the rare moment when a password is set
+    """ASVS 6.2.4, 6.2.11. Takes up to seconds, in pure Python."""
+    from zxcvbn import zxcvbn  # noqa: PLC0415 - 0.2 s and 30,000 words, seldom needed
 
-    score: int = zxcvbn(password[:_JUDGED], user_inputs=[username, *_SITE])["score"]
-    return score < _LEAST_SCORE
-
-
-async def _hashed(password: str) -> str:
-    return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, _one_spelling(password))
+    score: int = zxcvbn(password[:_SCORED_LENGTH], user_inputs=[username, *_SITE_WORDS])["score"]
+    return score < _MIN_SCORE
 
 
-async def _verified(hashed: str, password: str) -> bool:
+async def _hash(password: str) -> str:
+    return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, _normalized(password))
+
+
+async def _verify(hashed: str, password: str) -> bool:
     loop = asyncio.get_running_loop()
     try:
-        return await loop.run_in_executor(_threads, _hasher.verify, hashed, _one_spelling(password))
+        return await loop.run_in_executor(_threads, _hasher.verify, hashed, _normalized(password))
     except VerificationError:
         return False
 
 
-def _one_spelling(password: str) -> str:
-    """Return one form of what keyboards and systems write differently (NIST SP 800-63B §5.1.1.2)."""
-    return unicodedata.normalize("NFKC", password[:_LONGEST_TYPED])  # quadratic in a run of combining marks
+def _normalized(password: str) -> str:
+    """NIST SP 800-63B §5.1.1.2."""
+    return unicodedata.normalize("NFKC", password[:_MAX_INPUT])  # quadratic in a run of combining marks
 
 
 def _view(account: Account) -> AccountView:

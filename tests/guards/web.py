@@ -125,7 +125,7 @@ WEB = (
     Guard(
         "P6",
         "app/store/accounts.py",
-        "return score < _LEAST_SCORE",
+        "return score < _MIN_SCORE",
         "return False",
         "tests/store/test_accounts.py::test_a_password_that_everybody_tries_is_refused",
     ),
@@ -356,7 +356,7 @@ WEB = (
     Guard(
         "P16",
         "app/store/accounts.py",
-        "password[:_LONGEST_TYPED]",
+        "password[:_MAX_INPUT]",
         "password",
         "tests/web/test_stalls.py::test_no_text_in_a_form_stops_the_loop",
     ),
@@ -398,7 +398,7 @@ WEB = (
     Guard(
         "P16",
         "app/mail/smtp/replies.py",
-        "            if self._size > LONGEST_ANSWER:",
+        "            if self._size > MAX_REPLY_BYTES:",
         "            if False:",
         "tests/unit/test_replies.py::test_a_huge_reply_in_one_packet_is_bounded",
     ),
