@@ -165,7 +165,7 @@ class AlertTexts:
 
     def notification(self, alarm: RaisedAlert, stand: Snapshot | None = None, worker: str = "") -> Notification:
         values: Mapping[str, object] = {
-            "alarm": Alert(alarm.name),
+            "alert": Alert(alarm.name),
             "stand": stand,
             "since": self._moment(alarm.since),
             "over": self._moment(alarm.over_at),
@@ -173,14 +173,14 @@ class AlertTexts:
             "led": self._moment(stand.led_at if stand else None),
             "worker": worker,
         }
-        short = render("emails/alarm/short.txt", self._language, origin=self._origin, **values).strip()
+        short = render("emails/alert/short.txt", self._language, origin=self._origin, **values).strip()
         facts = {
             "alarm": alarm.name,
             "state": "over" if alarm.over_at else "ringing",
             "since": alarm.since.isoformat(),
             "url": f"{self._origin}/admin",
         }
-        return Notification("alarm", values, short, facts)
+        return Notification("alert", values, short, facts)
 
     def _moment(self, moment: datetime | None) -> str:
         return long_date(moment, self._zone, self._language) if moment else ""

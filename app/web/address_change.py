@@ -72,7 +72,7 @@ async def change_address(request: Request, services: CurrentServices, token: str
     try:
         address, name = _read(letter, typed)
         if typed.get("sure") != "yes":
-            return page(request, "pages/readdress.html", token=token, letter=letter, address=address, name=name)
+            return page(request, "pages/confirm_address.html", token=token, letter=letter, address=address, name=name)
         await limit_posts(request)
         await services.corrections.correct_by_token(token, address, name, services.clock.now(), networks_of(request))
     except FormError as rejected:
@@ -130,7 +130,7 @@ def _form(
 ) -> HTMLResponse:
     return page(
         request,
-        "pages/address.html",
+        "pages/address_change.html",
         status,
         token=token,
         letter=letter,

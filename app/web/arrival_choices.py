@@ -135,7 +135,7 @@ def postmark_day(moment: datetime, timezone: str, language: str) -> tuple[str, s
 def zone_options(language: str) -> Markup:
     """Return time zones with their cities, by part of the world; old names of a zone are left out."""
     areas = groupby(_cities(language).items(), lambda place: place[0].partition("/")[0])
-    return Markup(render("partials/zones.html", language, areas=areas))  # noqa: S704 - a template of ours, escaped
+    return Markup(render("partials/time_zones.html", language, areas=areas))  # noqa: S704 - a template of ours, escaped
 
 
 @cache

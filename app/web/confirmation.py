@@ -38,7 +38,7 @@ class ConfirmationOut(BaseModel):
 async def show_confirmation(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
     link = await confirmation.link_state(token, services.clock.now())
     status = HTTPStatus.GONE if link is ConfirmationLink.EXPIRED else HTTPStatus.OK
-    return page(request, "pages/confirm.html", status, token=token, link=link)
+    return page(request, "pages/confirmation.html", status, token=token, link=link)
 
 
 @router.post("", name="confirm", dependencies=[Depends(limit_changes)])

@@ -64,7 +64,7 @@ def error_response(
         answer: Response = JSONResponse(content, status, {"Vary": VARY}, "application/problem+json")
     else:
         lost, at_desk = status == HTTPStatus.NOT_FOUND, is_admin(request)
-        answer = page(request, "pages/problem.html", status, title=title, text=text, lost=lost, at_desk=at_desk)
+        answer = page(request, "pages/error.html", status, title=title, text=text, lost=lost, at_desk=at_desk)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = _SOON
     return answer

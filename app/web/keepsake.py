@@ -49,7 +49,7 @@ class KeepsakeOut(BaseModel):
 async def show_keepsake(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
     kept = await keepsake(services.cipher, token)
     if not kept.values:
-        return page(request, "pages/later.html", token=token, kept=kept)
+        return page(request, "pages/keepsake_pending.html", token=token, kept=kept)
     return page(request, "pages/keepsake.html", token=token, kept=kept)
 
 

@@ -70,7 +70,7 @@ def form_page(
     written_at = letter.written_at if letter else services.clock.now()
     return page(
         request,
-        "pages/change.html" if letter else "pages/write.html",
+        "pages/edit.html" if letter else "pages/write.html",
         status,
         typed={name: typed.get(name, "") for name in FIELDS},
         fresh=not typed,

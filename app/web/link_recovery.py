@@ -33,7 +33,7 @@ class LinksIn(BaseModel):
 
 @router.get("", name="ask for links")
 async def show_recovery_form(request: Request) -> HTMLResponse:
-    return page(request, "pages/links.html", typed={"sender_email": ""}, errors={}, most=MOST)
+    return page(request, "pages/link_recovery.html", typed={"sender_email": ""}, errors={}, most=MOST)
 
 
 @router.post("", name="links", dependencies=[Depends(limit_link_requests)])
@@ -45,14 +45,14 @@ async def request_links(request: Request, services: CurrentServices, typed: Form
         errors = rejected.words(language_of(request))
         shown = {"sender_email": typed.get("sender_email", "")}
         status = HTTPStatus.UNPROCESSABLE_ENTITY
-        return page(request, "pages/links.html", status, typed=shown, errors=errors, most=MOST)
+        return page(request, "pages/link_recovery.html", status, typed=shown, errors=errors, most=MOST)
     mail = BackgroundTask(_mail, request, services, address)
     return RedirectResponse("/links/asked", HTTPStatus.SEE_OTHER, background=mail)
 
 
 @router.get("/asked", name="links asked")
 async def show_links_requested(request: Request) -> HTMLResponse:
-    return page(request, "pages/asked.html")
+    return page(request, "pages/links_sent.html")
 
 
 @api.post(

@@ -67,4 +67,4 @@ async def _notices_state(services: Services, token: str) -> QuietOut:
 
 async def _notices_page(request: Request, token: str) -> HTMLResponse:
     closed = await unsubscribe.is_blocked(services_of(request).cipher.mailbox_of(token))
-    return page(request, "pages/quiet.html", here=f"/quiet/{token}", token=token, closed=closed)
+    return page(request, "pages/stop_all.html", here=f"/quiet/{token}", token=token, closed=closed)

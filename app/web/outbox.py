@@ -50,7 +50,7 @@ def list_mails(request: Request, services: CurrentServices) -> HTMLResponse:
 
 @router.get("/outbox/{name}", name="outbox mail")
 def show_mail(request: Request, name: str) -> HTMLResponse:
-    return page(request, "pages/mail.html", name=name, mail=_read(request, name))
+    return page(request, "pages/outbox_mail.html", name=name, mail=_read(request, name))
 
 
 @router.get("/outbox/{name}/html", name="outbox frame")

@@ -48,7 +48,7 @@ async def preview_letter(request: Request, services: CurrentServices, typed: For
         seen = _preview(services, draft, promise, now)
         kept = {name: typed[name] for name in (*FIELDS, HONEYPOT) if typed.get(name)}
         place = place_of(draft.timezone, language)
-        answer = page(request, "pages/look.html", mail=seen, kept=kept, draft=draft, promise=promise, place=place)
+        answer = page(request, "pages/preview.html", mail=seen, kept=kept, draft=draft, promise=promise, place=place)
         answer.headers["Content-Security-Policy"] = _policy(seen.html)
     remember_switch(request, answer, typed)
     return answer

@@ -108,7 +108,7 @@ async def _received(services: Services, token: str) -> ReceivedOut:
 async def _unsubscribe_page(request: Request, token: str) -> HTMLResponse:
     services = services_of(request)
     letter = await unsubscribe.received(services.cipher, token, services.clock.now())
-    return page(request, "pages/stop.html", here=f"/stop/{token}", token=token, letter=letter)
+    return page(request, "pages/unsubscribe.html", here=f"/stop/{token}", token=token, letter=letter)
 
 
 def _redirect_back(token: str) -> RedirectResponse:

@@ -12,11 +12,11 @@ from app.templating import LANGUAGES, environment
 @pytest.mark.parametrize(
     ("template", "name", "kinds"),
     [
-        ("words", "states", [Status]),
-        ("words", "occasions", [Occasion]),
-        ("words", "reasons", [HeldReason]),
-        ("words", "outcomes", [AttemptResult]),
-        ("deeds", "deeds", [Action, Event]),
+        ("labels", "states", [Status]),
+        ("labels", "occasions", [Occasion]),
+        ("labels", "reasons", [HeldReason]),
+        ("labels", "outcomes", [AttemptResult]),
+        ("action_names", "action_names", [Action, Event]),
     ],
 )
 def test_nothing_is_without_a_word(language: str, template: str, name: str, kinds: list[type[StrEnum]]) -> None:

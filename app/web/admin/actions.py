@@ -35,7 +35,7 @@ async def confirm_action(request: Request, account: SignedIn, services: CurrentS
     asked = await count_matching(_action(action), which)
     return admin_page(
         request,
-        "admin/ask.html",
+        "admin/confirm_action.html",
         account,
         action=_action(action),
         meant=which,
@@ -74,7 +74,7 @@ async def show_action_progress(request: Request, account: SignedIn, key: str) ->
     if not found.ended:
         request.app.state.bulk_actions.start()
     return admin_page(
-        request, "admin/progress_of_action.html", account, found=found, beyond_counting=found.asked > COUNT_LIMIT
+        request, "admin/action_progress.html", account, found=found, beyond_counting=found.asked > COUNT_LIMIT
     )
 
 

@@ -89,7 +89,7 @@ def _form(
     status = HTTPStatus.UNPROCESSABLE_ENTITY if fault else HTTPStatus.CONFLICT if trouble else HTTPStatus.OK
     return admin_page(
         request,
-        "admin/address.html",
+        "admin/address_change.html",
         account,
         status,
         found=found,

@@ -25,7 +25,7 @@ async def show_audit_log(
     shown = found[:PAGE]
     return admin_page(
         request,
-        "admin/trail.html",
+        "admin/audit_log.html",
         account,
         entries=[(entry, _described(entry, services)) for entry in shown],
         further=shown[-1].id if len(found) > PAGE else None,

@@ -96,7 +96,7 @@ async def must_enrol(_: Request, __: Exception) -> RedirectResponse:
 def admin_page(
     request: Request, template: str, account: AccountView, status: int = HTTPStatus.OK, **values: Any
 ) -> HTMLResponse:
-    """Fill a template that extends `admin/frame.html`."""
+    """Fill a template that extends `admin/layout.html`."""
     services, language = services_of(request), language_of(request)
     moments = DateFormatter(services.settings.zone, language, services.clock.now())
     standstill = {"pause": request.state.pause, "stopped": services.settings.paused}

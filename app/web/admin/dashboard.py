@@ -126,7 +126,7 @@ async def show_dashboard(request: Request, account: SignedIn, services: CurrentS
     stand = await status_summary(now)
     return admin_page(
         request,
-        "admin/desk.html",
+        "admin/dashboard.html",
         account,
         stand=stand,
         alive=is_alive(stand, now, services.settings.lease),

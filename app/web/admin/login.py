@@ -77,7 +77,7 @@ async def sign_in_with_password(request: Request, services: CurrentServices, for
 async def show_code_form(request: Request, services: CurrentServices) -> Response:
     if read_proof(request, services.settings, services.clock.now()) is None:
         return to_login()
-    return page(request, "admin/code.html", refused=False, wait="")
+    return page(request, "admin/login_code.html", refused=False, wait="")
 
 
 @router.post("/login/code", name="sign in with the second factor")
@@ -90,12 +90,12 @@ async def sign_in_with_code(request: Request, services: CurrentServices, form: F
     throttle: LoginThrottle = request.app.state.login_throttle
     who = f"second factor of {username} {await _known_place(request, services, username)}"
     if wait := throttle.wait(who):
-        return _wait(request, username, wait, "admin/code.html")
+        return _wait(request, username, wait, "admin/login_code.html")
     code = form.get("code", "")
     if not await accept(services.cipher, username, code, now):
         if not await accept_recovery(username, code):
             await _note_refusal(username, client, now)
-            return page(request, "admin/code.html", HTTPStatus.FORBIDDEN, refused=True, wait="")
+            return page(request, "admin/login_code.html", HTTPStatus.FORBIDDEN, refused=True, wait="")
         await record(Operator(username, client), Event.RECOVERY_CODE, now)
     throttle.forget(who)
     return await _let_in(request, services, username, mark)

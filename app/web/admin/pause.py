@@ -15,7 +15,7 @@ router = APIRouter(prefix="/admin/sending", include_in_schema=False)
 
 @router.get("", name="ask to pause")
 async def confirm_pause(request: Request, account: SignedIn) -> Response:
-    return admin_page(request, "admin/sending.html", account)
+    return admin_page(request, "admin/pause.html", account)
 
 
 @router.post("/pause", name="pause")
