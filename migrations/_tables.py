@@ -7,7 +7,7 @@ index. So the statement is ours, the same for both databases but for the names o
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tortoise.migrations.operations import AddField, AlterField, CreateModel, RunSQL, TortoiseOperation
+from tortoise.migrations.operations import AlterField, CreateModel, RunSQL, TortoiseOperation
 from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 
@@ -80,18 +80,6 @@ class RunOn(RunSQL):
             return
         for statement in self._of[state_editor.client.capabilities.dialect]:
             await state_editor.client.execute_query(statement)
-
-
-class AddColumn(_BySql, AddField):
-    """An `AddField` whose column is `definition`: Tortoise's own says no DEFAULT, which rows that are there need."""
-
-    def __init__(self, model_name: str, name: str, field: Any, *, definition: str) -> None:
-        super().__init__(model_name, name, field)
-        self._definition = definition
-
-    def _statements(self, app_label: str, state: State) -> Sequence[str]:
-        table = state.apps.get_model(f"{app_label}.{self.model_name}")._meta.db_table
-        return [f"ALTER TABLE {table} ADD COLUMN {self.name} {self._definition}"]
 
 
 class AlterConstraints(TortoiseOperation):

@@ -73,7 +73,7 @@ _COMPACT = """
         RETURNING kind, notice, detail, CASE WHEN quarter < $1 THEN 0 ELSE quarter END AS quarter, number, milliseconds
     )
     INSERT INTO counters (kind, notice, detail, quarter, number, milliseconds, part)
-    SELECT kind, notice, detail, quarter, SUM(number), SUM(milliseconds), nextval('tallies_id_seq') FROM taken
+    SELECT kind, notice, detail, quarter, SUM(number), SUM(milliseconds), nextval('counters_id_seq') FROM taken
     GROUP BY kind, notice, detail, quarter HAVING SUM(number) <> 0 OR SUM(milliseconds) <> 0
 """
 _COMPACTABLE = """

@@ -50,7 +50,7 @@ CHECKS = [
     ("attempts_reason", Status.SENT, "outcome = 'permanent', reason = 'perhaps'"),
     ("attempts_handed_over", Status.SENT, "handed_over_at = NULL"),
     ("attempts_handed_over", Status.SENT, "outcome = 'unanswered', handed_over_at = NULL"),
-    ("tallies_kind", Status.SENT, "kind = 'claimed'"),
+    ("counters_kind", Status.SENT, "kind = 'claimed'"),
     ("job_runs_counts", Status.SENT, "number = -1"),
     ("letters_sealed_at", Status.SENT, "sealed_at = '2025-01-01 09:30:00+00:00'"),
 ]
@@ -61,7 +61,7 @@ INSERTS = [
     ("bulk_actions_counts", f"bulk_actions {BULK} VALUES ({SOMEBODY}, 'hold', 'w', '', '', '', 2, '', 1, 2, {AT})"),
     ("pauses_name", f"pauses (name, since, who) VALUES ('thinking', {AT}, 'w')"),
     ("quota_counts_number", "quota_counts (scope, minute, number) VALUES ('all', 1, 0)"),
-    ("raised_alarms_tries", f"raised_alerts (name, since, rang_at, tries) VALUES ('late', {AT}, {AT}, -1)"),
+    ("raised_alerts_tries", f"raised_alerts (name, since, rang_at, tries) VALUES ('late', {AT}, {AT}, -1)"),
 ]
 """What cannot be shown on a row that is there: some tables refuse to be changed at all."""
 

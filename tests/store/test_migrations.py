@@ -28,88 +28,49 @@ ROWS = {
         INSERT INTO workers (id, name, beat, started_at, seen_at) VALUES ({uuid}, 'w', 7, {at}, {at});
         INSERT INTO letters (
             id, token_hash, token_sealed, recipient_email_sealed, recipient_name_sealed, sender_email_sealed,
-            sender_name_sealed, subject_sealed, body_sealed, recipient_hmac, language, timezone, written_at, send_at
+            sender_name_sealed, subject_sealed, body_sealed, recipient_hmac, reader_token_hash, language, timezone,
+            written_at, send_at, sealed_at, stopped_at
         ) VALUES (
-            {uuid}, 'hash{n}', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'm', 'ko', 'Asia/Seoul', {at}, {later}
+            {uuid}, 'hash{n}', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'm', 'reader{n}', 'ko', 'Asia/Seoul',
+            {at}, {later}, {at}, {at}
         );
         INSERT INTO deliveries (
             letter_id, occasion, notice, status, status_at, promised_at, due_at, message_id, domain_hmac,
-            claim_token, claimed_by_id, handed_over_at
+            held_reason, awaited_hmac
         ) VALUES (
-            {uuid}, 'first', false, 'claimed', {at}, {later}, {later}, '<{n}@slow.test>', 'd', {uuid}, {uuid}, {at}
+            {uuid}, 'first', false, 'held', {at}, {later}, {later}, '<{n}@slow.test>', 'd', 'unconfirmed', 'm'
         );
+        INSERT INTO confirmations (address_hmac, token_hash, notice_id, asked_at)
+            SELECT 'm', 'confirmation{n}', MAX(id), {at} FROM deliveries;
         INSERT INTO attempts (
             delivery_id, claim_token, worker_name, started_at, ended_at, outcome, code, enhanced, answer
         ) SELECT MAX(id), {uuid}, 'w', {at}, {at}, 'transient', 450, '4.7.1', 'later' FROM deliveries;
+        INSERT INTO corrections (id, letter_id, recipient_hmac, recipient_domain_hmac) 
+            VALUES ({uuid}, {uuid}, 'm', 'd');
         UPDATE leases SET worker_id = {uuid}, term = term + 1, taken_at = {at};
-        INSERT INTO undeliverable_addresses (address_hmac, since) VALUES ('address_hmac{n}', {at});
+        INSERT INTO undeliverable_addresses (address_hmac, since) VALUES ('address{n}', {at});
+        INSERT INTO blocked_addresses (address_hmac, since) VALUES ('address{n}', {at});
+        INSERT INTO quota_counts (scope, minute, number) VALUES ('scope{n}', 7, 1);
         INSERT INTO secrets (name, sealed) VALUES ('secret{n}', 'sealed');
         INSERT INTO accounts (username, password_hash, created_at) VALUES ('somebody{n}', 'hash', {at});
         INSERT INTO sessions (token_hash, account_id, created_at, seen_at)
-            SELECT 'session{n}', MAX(id), {at}, {at} FROM accounts
+            SELECT 'session{n}', MAX(id), {at}, {at} FROM accounts;
+        INSERT INTO second_factors (account_id, secret_sealed, confirmed_at, last_step)
+            SELECT MAX(id), 'sealed', {at}, 7 FROM accounts;
+        INSERT INTO recovery_codes (code_hash, account_id) SELECT 'code{n}', MAX(id) FROM accounts;
+        INSERT INTO job_runs (name, worker_name, started_at) VALUES ('job{n}', 'w', {at});
+        INSERT INTO operator_actions (at, who, client, action, subject, asked, changed)
+            VALUES ({at}, 'somebody{n}', '', 'hold', '', 2, 1);
+        INSERT INTO delivery_actions (delivery_id, at, who, action)
+            SELECT MAX(id), {at}, 'somebody{n}', 'hold' FROM deliveries;
+        INSERT INTO bulk_actions (id, action, who, client, selection, chosen, asked, place, seen, changed, begun_at)
+            VALUES ({uuid}, 'hold', 'somebody{n}', '', 'state=held', '', 2, '', 2, 1, {at});
+        DELETE FROM pauses;
+        INSERT INTO pauses (name, since, who) VALUES ('sending', {at}, 'somebody{n}');
+        INSERT INTO raised_alerts (name, since, rang_at) VALUES ('alert{n}', {at}, {at})
     """,
 }
-"""What is put into every table, from a migration on: where one changes the tables, add how they are filled then."""
-
-ROWS["0003_readers"] = f"""
-    {ROWS["0001_initial"]};
-    UPDATE letters SET reader_token_hash = 'reader{{n}}', stopped_at = {{at}};
-    UPDATE deliveries SET status = 'held', held_reason = 'blocked', claim_token = NULL, claimed_by_id = NULL,
-        handed_over_at = NULL WHERE status = 'claimed';
-    INSERT INTO blocked_addresses (address_hmac, since) VALUES ('address_hmac{{n}}', {{at}})
-"""
-
-ROWS["0005_corrections"] = f"""
-    {ROWS["0003_readers"]};
-    INSERT INTO corrections (id, letter_id, recipient_hmac, recipient_domain_hmac) VALUES ({{uuid}}, {{uuid}}, 'm', 'd')
-"""
-
-ROWS["0006_tallies"] = f"""
-    {ROWS["0005_corrections"]};
-    INSERT INTO job_runs (name, worker_name, started_at) VALUES ('job{{n}}', 'w', {{at}})
-"""
-
-ROWS["0007_confirmations"] = f"""
-    {ROWS["0006_tallies"]};
-    UPDATE deliveries SET held_reason = 'unconfirmed', awaited_hmac = 'm';
-    INSERT INTO confirmations (address_hmac, token_hash, notice_id, asked_at)
-        SELECT 'm', 'confirmation{{n}}', MAX(id), {{at}} FROM deliveries
-"""
-
-ROWS["0009_trail"] = f"""
-    UPDATE deliveries SET held_reason = 'operator', awaited_hmac = NULL;
-    {ROWS["0007_confirmations"]};
-    INSERT INTO operator_actions (at, who, client, action, subject, asked, changed)
-        VALUES ({{at}}, 'somebody{{n}}', '', 'hold', '', 2, 1);
-    INSERT INTO delivery_actions (delivery_id, at, who, action)
-        SELECT MAX(id), {{at}}, 'somebody{{n}}', 'hold' FROM deliveries;
-    INSERT INTO bulk_actions (id, action, who, client, selection, chosen, asked, place, seen, changed, begun_at)
-        VALUES ({{uuid}}, 'hold', 'somebody{{n}}', '', 'state=held', '', 2, '', 2, 1, {{at}});
-    DELETE FROM pauses;
-    INSERT INTO pauses (name, since, who) VALUES ('sending', {{at}}, 'somebody{{n}}')
-"""
-
-ROWS["0010_desk"] = f"""
-    {ROWS["0009_trail"]};
-    INSERT INTO second_factors (account_id, secret_sealed, confirmed_at, last_step)
-        SELECT MAX(id), 'sealed', {{at}}, 7 FROM accounts;
-    INSERT INTO recovery_codes (code_hash, account_id) SELECT 'code{{n}}', MAX(id) FROM accounts
-"""
-
-ROWS["0011_sealing"] = f"""
-    {ROWS["0010_desk"]};
-    UPDATE letters SET sealed_at = {{at}}
-"""
-
-ROWS["0013_alarms"] = f"""
-    {ROWS["0011_sealing"]};
-    INSERT INTO raised_alerts (name, since, rang_at) VALUES ('alarm{{n}}', {{at}}, {{at}})
-"""
-
-ROWS["0018_quota_counts"] = f"""
-    {ROWS["0013_alarms"]};
-    INSERT INTO quota_counts (scope, minute, number) VALUES ('scope{{n}}', 7, 1)
-"""
+"""Rows for every table, by the first migration that takes them; a migration that changes tables adds its own."""
 
 
 async def _fill(name: str, number: int) -> None:

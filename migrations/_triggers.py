@@ -1,16 +1,11 @@
-"""Counts that triggers keep, so that nobody ever counts the ledger's rows; and the last run of each job.
+"""Triggers: counters of deliveries and attempts, and tables that only grow.
 
-A count is the sum of its counters. On PostgreSQL every statement adds counters of its own, so that
-no two processes wait for one another, and they are folded later; SQLite lets one transaction
-write at a time anyway, and counts in place.
+A count is the sum of its rows in `counters`. On PostgreSQL every statement adds rows of its own, so that
+no two processes wait for each other, and a job compacts them later; SQLite lets one transaction write at
+a time, and counts in place.
 """
 
 from collections.abc import Sequence
-
-from tortoise import fields, migrations
-from tortoise.migrations.operations import RunSQL
-
-from ._tables import AlterConstraints, CreateTable, RunOn
 
 _ADD = "INSERT INTO counters (kind, notice, detail, quarter, number, milliseconds)"
 _ADD_ANOTHER = _ADD.replace(")", ", part)")
@@ -88,7 +83,7 @@ def _attempt(words: dict[str, str], row: str) -> str:
 
 
 def _sums(*rows: str, part: str) -> str:
-    """Return what counters all rows of these queries; each row has a `sign`."""
+    """Sum the rows of these queries by counter; each row has a `sign`."""
     return f"""
         {_ADD_ANOTHER}
         SELECT kind, notice, detail, quarter, SUM(sign), SUM(sign * milliseconds), {part}
@@ -96,13 +91,6 @@ def _sums(*rows: str, part: str) -> str:
         GROUP BY kind, notice, detail, quarter
         HAVING SUM(sign) <> 0 OR SUM(sign * milliseconds) <> 0
     """  # noqa: S608 - of constants
-
-
-def _rows_there(words: dict[str, str]) -> list[str]:
-    return [
-        _sums(f"SELECT 1 AS sign, {_delivery(words, 'deliveries')} FROM deliveries", part="0"),  # noqa: S608
-        _sums(f"SELECT 1 AS sign, {_attempt(words, 'attempts')} FROM attempts", part="0"),  # noqa: S608
-    ]
 
 
 def _on_sqlite(table: str, event: str, *changes: tuple[int, str], when: str = "") -> str:
@@ -116,7 +104,7 @@ def _on_sqlite(table: str, event: str, *changes: tuple[int, str], when: str = ""
         for sign, columns in changes
     )
     verb = event.partition(" ")[0]
-    return f"CREATE TRIGGER {table}_tallied_{verb.lower()} AFTER {event} ON {table} {when} BEGIN {counted} END"
+    return f"CREATE TRIGGER {table}_counted_{verb.lower()} AFTER {event} ON {table} {when} BEGIN {counted} END"
 
 
 def _sqlite_triggers() -> list[str]:
@@ -131,12 +119,12 @@ def _sqlite_triggers() -> list[str]:
     ]
 
 
-_NEXT = "nextval('tallies_id_seq')"
+_NEXT = "nextval('counters_id_seq')"
 
 
 def _on_postgres(table: str, event: str, *rows: str, seen: str) -> list[str]:
-    """Return a trigger, with its function, that counters all rows of a statement at once."""
-    name = f"{table}_tallied_{event.lower()}"
+    """Return a trigger, with its function, that counts all rows of a statement at once."""
+    name = f"{table}_counted_{event.lower()}"
     return [
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_sums(*rows, part=_NEXT)}; RETURN NULL; END $$",
         f"CREATE TRIGGER {name} AFTER {event} ON {table} REFERENCING {seen} FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
@@ -156,97 +144,39 @@ def _postgres_triggers() -> list[str]:
     ]
 
 
-class Migration(migrations.Migration):
-    dependencies = [("mailbox", "0005_corrections")]  # noqa: RUF012 - the base class says so
+_RECORDS = ("operator_actions", "delivery_actions")
 
-    operations = [  # noqa: RUF012
-        CreateTable(
-            "LedgerCounter",
-            [
-                ("id", fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
-                ("kind", fields.CharField(max_length=16)),
-                ("notice", fields.BooleanField()),
-                ("detail", fields.CharField(max_length=16)),
-                ("quarter", fields.BigIntField()),
-                ("number", fields.BigIntField()),
-                ("milliseconds", fields.BigIntField()),
-                ("part", fields.BigIntField(default=0)),
-            ],
-            table="counters",
-            unique_together=(("kind", "quarter", "notice", "detail", "part"),),
-            sql=[
-                """
-                CREATE TABLE counters (
-                    id {serial},
-                    kind VARCHAR(16) NOT NULL,
-                    notice {flag} NOT NULL,
-                    detail VARCHAR(16) NOT NULL,
-                    quarter BIGINT NOT NULL,
-                    number BIGINT NOT NULL,
-                    milliseconds BIGINT NOT NULL,
-                    part BIGINT NOT NULL DEFAULT 0,
-                    CONSTRAINT tallies_parts UNIQUE (kind, quarter, notice, detail, part),
-                    CONSTRAINT tallies_kind CHECK (
-                        kind = 'waiting' OR kind = 'sent' OR kind = 'uncertain' OR kind = 'held' OR kind = 'failed'
-                        OR kind = 'cancelled' OR kind = 'accepted' OR kind = 'transient' OR kind = 'permanent'
-                        OR kind = 'unanswered'
-                    )
-                )
-                """,
-            ],
-        ),
-        CreateTable(
-            "JobRun",
-            [
-                ("name", fields.CharField(primary_key=True, unique=True, db_index=True, max_length=32)),
-                ("worker_name", fields.CharField(max_length=128)),
-                ("started_at", fields.DatetimeField()),
-                ("ended_at", fields.DatetimeField(null=True)),
-                ("next_at", fields.DatetimeField(null=True)),
-                ("number", fields.BigIntField(default=0)),
-                ("runs", fields.BigIntField(default=0)),
-                ("milliseconds", fields.BigIntField(default=0)),
-            ],
-            table="job_runs",
-            sql=[
-                """
-                CREATE TABLE job_runs (
-                    name VARCHAR(32) NOT NULL PRIMARY KEY,
-                    worker_name VARCHAR(128) NOT NULL,
-                    started_at {moment} NOT NULL,
-                    ended_at {moment},
-                    next_at {moment},
-                    number BIGINT NOT NULL DEFAULT 0,
-                    runs BIGINT NOT NULL DEFAULT 0,
-                    milliseconds BIGINT NOT NULL DEFAULT 0,
-                    CONSTRAINT job_runs_counts CHECK (number >= 0 AND runs >= 0 AND milliseconds >= 0)
-                )
-                """,
-            ],
-        ),
-        # SQLite fills a table of its own for every IN of more than two that it looks at: each move of
-        # a delivery costs half as much without.
-        AlterConstraints(
-            "Delivery",
-            {
-                "deliveries_status": """CHECK (
-                    status = 'scheduled' OR status = 'claimed' OR status = 'sent' OR status = 'uncertain'
-                    OR status = 'held' OR status = 'failed' OR status = 'cancelled'
-                )"""
-            },
-        ),
-        AlterConstraints(
-            "Attempt",
-            {
-                "attempts_outcome": """CHECK (
-                    outcome = 'accepted' OR outcome = 'transient' OR outcome = 'permanent' OR outcome = 'unanswered'
-                )"""
-            },
-        ),
-        # What is shown of the refusals are the newest.
-        RunSQL("CREATE INDEX attempts_refused ON attempts (id) WHERE outcome <> 'accepted'"),
-        RunOn(
-            sqlite=[*_rows_there(_SQLITE), *_sqlite_triggers()],
-            postgres=[*_rows_there(_POSTGRES), *_postgres_triggers()],
-        ),
+_REFUSE = """
+    CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+    END $$
+"""
+
+
+def _append_only_sqlite(table: str) -> list[str]:
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+    there = f"EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id)"  # noqa: S608 - a name of ours
+    return [
+        f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} {refuse}",
+        f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} {refuse}",
+        # INSERT OR REPLACE deletes without firing the trigger above.
+        f"CREATE TRIGGER {table}_append_only BEFORE INSERT ON {table} WHEN {there} {refuse}",
     ]
+
+
+def _append_only_postgres(table: str) -> list[str]:
+    refuse = "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+    return [
+        f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} {refuse}",
+        f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} {refuse}",
+        f"CREATE TRIGGER {table}_append_only BEFORE TRUNCATE ON {table} {refuse}",
+    ]
+
+
+SQLITE = [*_sqlite_triggers(), *(statement for table in _RECORDS for statement in _append_only_sqlite(table))]
+POSTGRES = [
+    *_postgres_triggers(),
+    _REFUSE,
+    *(statement for table in _RECORDS for statement in _append_only_postgres(table)),
+]
