@@ -6,7 +6,7 @@ from typing import NamedTuple, cast, get_args
 
 from app.domain.refusal import Reason
 from app.domain.retry import Reply, Stage
-from app.mail.smtp.replies import reply
+from app.mail.smtp.replies import parse_reply
 
 PAGE = Path(__file__).parents[1] / "docs" / "answers.md"
 _ROW = re.compile(r"\| (.+?) \| (\w+) \| `(\d{3}[ -].*)` \| (.+?) \| (.+) \|")
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
     @property
     def reply(self) -> Reply:
-        return reply((int(self.said[:3]), self.said[4:].replace("\\n", "\n").encode()), self.stage)
+        return parse_reply((int(self.said[:3]), self.said[4:].replace("\\n", "\n").encode()), self.stage)
 
 
 def _answers() -> list[Answer]:

@@ -47,8 +47,8 @@ async def name_server(records: Records) -> AsyncIterator[dns.asyncresolver.Resol
         transport.close()
 
 
-def loopback_resolver(port: int, patience: float = 10) -> dns.asyncresolver.Resolver:
-    """Give a resolver that asks this port and nobody else, for `patience` seconds."""
+def loopback_resolver(port: int, timeout: float = 10) -> dns.asyncresolver.Resolver:
+    """Give a resolver that asks this port and nobody else, for `timeout` seconds."""
     resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], port, patience
+    resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], port, timeout
     return resolver

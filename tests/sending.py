@@ -56,7 +56,7 @@ async def transport_to(
     login: tuple[str, str] = ("", ""),
     connections: int = 1,
     messages: int = 1000,
-    patience: Timeouts = PATIENT,
+    timeouts: Timeouts = PATIENT,
     trusted: ssl.SSLContext | None = None,
     clock: Clock | None = None,
     host: str = "127.0.0.1",
@@ -67,7 +67,7 @@ async def transport_to(
         connections=connections,
         messages_per_connection=messages,
         clock=clock or FrozenClock(),
-        patience=patience,
+        timeouts=timeouts,
         tls_context=trusted,
         local_hostname="localhost",
     )

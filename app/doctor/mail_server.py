@@ -14,7 +14,7 @@ from app.settings import Settings, SmtpServer
 from app.wiring import build_mail_channel, build_transport
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_PATIENCE = Timeouts(connect=20)
+_TIMEOUTS = Timeouts(connect=20)
 _SOON = timedelta(days=14)
 
 
@@ -35,22 +35,22 @@ def check_outbox(folder: Path) -> Finding:
 async def check_mail_server(server: SmtpServer, clock: Clock) -> Finding:
     """Connect, secure and log in, just as a scan does."""
     subject, where = "mail server", f"{server.host}:{server.port}"
-    transport = SmtpTransport(server, connections=1, messages_per_connection=1, clock=clock, patience=_PATIENCE)
+    transport = SmtpTransport(server, connections=1, messages_per_connection=1, clock=clock, timeouts=_TIMEOUTS)
     try:
-        offers = await transport.try_out()
+        capabilities = await transport.probe()
     except Unavailable as error:
-        mend = "mend MAILBOX_SMTP_URL, or the server" if error.ours else "see whether it runs and can be reached"
+        mend = "mend MAILBOX_SMTP_URL, or the server" if error.permanent else "see whether it runs and can be reached"
         return problem(subject, f"{error}; {mend}")
     finally:
         await transport.close()
-    left = offers.certified_until - clock.now() if offers.certified_until else None
+    left = capabilities.certificate_expires_at - clock.now() if capabilities.certificate_expires_at else None
     if left is not None and left < _SOON:
         return warning(subject, f"the certificate of {where} runs out in {left.days} days; have it renewed")
     if server.security == "none" and away(server):
         return warning(subject, f"letters travel to {where} in clear; use smtps:// or smtp+starttls://")
-    size = f", letters of up to {offers.size} bytes" if offers.size else ""
-    tls = f", {offers.tls}, its certificate good for {left.days} days" if left is not None else ""
-    return ok(subject, f"{where} lets us in, {'with' if offers.pipelining else 'without'} PIPELINING{size}{tls}")
+    size = f", letters of up to {capabilities.size} bytes" if capabilities.size else ""
+    tls = f", {capabilities.tls}, its certificate good for {left.days} days" if left is not None else ""
+    return ok(subject, f"{where} lets us in, {'with' if capabilities.pipelining else 'without'} PIPELINING{size}{tls}")
 
 
 async def send_test(settings: Settings, clock: Clock, to: str) -> list[Finding]:

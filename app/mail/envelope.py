@@ -1,4 +1,4 @@
-"""What is handed over, to whom, and what came of it: the words `mail` and `delivery` share."""
+"""The types that `mail` and `delivery` share."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,26 +12,18 @@ from app.domain.status import Occasion
 
 @dataclass(frozen=True, slots=True)
 class MailListEntry:
-    """One letter in a list of links: its writer's page, the masked address it is for, and when it was written."""
-
-    page_url: str
-    reader: str
+    page_url: str  # the writer's
+    reader: str  # the masked address
     written_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """The plain values a message is composed of. Addresses are ASCII (IDN domains as A-labels).
+    """The values of a message. Addresses are ASCII (IDN domains as A-labels); a notice's recipient is the writer.
 
-    A notice goes to its writer: `recipient_email` is then theirs. Only notices use `page_url`, the
-    writer's own page of this letter, which must never reach its reader; `reader`, the masked
-    address the letter is for; and, where it was refused, `reason`, the server's words without
-    addresses, with `refused_for`, what was judged of them, or `untried`: the address was known not
-    to exist. Only what goes to the reader uses
-    `stop_url`, the reader's page, which must never reach its writer, and only what goes to the writer
-    `mailbox_url`, where whoever gets it closes that mailbox to us. `confirm_url` is where an
-    address confirms, the reader's where the writer gave none; `entries` are the letters whose links
-    were asked for. `renewed`: an earlier receipt named other days.
+    `page_url` is the writer's page and must never reach the reader, `stop_url` the reader's and must
+    never reach the writer. `mailbox_url` closes the writer's mailbox to us. `confirm_url` is for the
+    writer's address, or for the reader's where the writer gave none.
     """
 
     occasion: Occasion
@@ -47,15 +39,15 @@ class Mail:
     send_at: datetime
     second_send_at: datetime | None
     page_url: str = ""
-    reader: str = ""
-    reason: str = ""
+    reader: str = ""  # the masked address
+    reason: str = ""  # the server's reply without addresses
     refused_for: Reason | None = None
-    untried: bool = False
-    renewed: bool = False
+    untried: bool = False  # the address was known not to exist
+    renewed: bool = False  # an earlier receipt named other days
     stop_url: str = ""
     mailbox_url: str = ""
     confirm_url: str = ""
-    entries: tuple[MailListEntry, ...] = ()
+    entries: tuple[MailListEntry, ...] = ()  # the letters whose links were requested
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,53 +60,50 @@ class Envelope:
 
 
 HandOver = Callable[[], Awaitable[bool]]
-"""Puts on record that a message is about to be handed over; False: the claim was lost, do not."""
+"""Records that a message is about to be handed over; False: the claim was lost, do not send."""
+
+OnFinalDot = Callable[[], None]
+"""Called right before a message's final dot is written: until then, the server has not accepted it."""
+
+OnReply = Callable[[Reply], None]
+"""Called with the reply to the final dot as soon as it is read, before anything else happens."""
 
 
-OnBegun = Callable[[], None]
-"""Hears that a message's final dot is written next: until then, nobody has taken it over."""
-
-OnAnswered = Callable[[Reply], None]
-"""Hears the reply to a handed-over message as soon as it is read, before anything else happens."""
-
-
-def unheard(*_: Reply) -> None:
-    """Stand for a `Begun` or an `Answered` where nobody listens."""
+def ignore(*_: Reply) -> None: ...
 
 
 class Transport(Protocol):
-    """Carries envelopes. One is shared by all deliveries in flight of a process."""
+    """Sends messages. One is shared by all deliveries in flight of a process."""
 
     async def send(
-        self, envelope: Envelope, hand_over: HandOver, answered: OnAnswered = unheard, begun: OnBegun = unheard
+        self, envelope: Envelope, hand_over: HandOver, on_reply: OnReply = ignore, on_final_dot: OnFinalDot = ignore
     ) -> Reply:
-        """Hand over one envelope and return the server's last word about it.
+        """Send one message and return the server's final reply.
 
         `hand_over` is awaited at most once, before the final dot is written: when the server is ready
-        for it, or already while the letter waits behind another; then it may still be refused or
-        given up. `begun` is called once, when the text's final dot is written next.
-        `answered` is called exactly once where the handed-over message was answered, in the very
-        moment of reading: what a killed process had not read is what arrives twice.
+        for it, or already while the message waits behind another; then it may still be refused or
+        cancelled. `on_final_dot` is called once, `on_reply` exactly once where the server replied to
+        the final dot: a reply that a killed process had not read is a letter that may arrive twice.
 
-        Raises Outage where no connection, greeting, TLS or login could be had (nothing was
-        handed over, nobody is to blame), Dropped where the connection ended or timed out before
-        the final dot, Unanswered where it did so after, ClaimLost where `hand_over` said False.
+        Raises Unavailable where connecting, greeting, TLS or login failed (nothing was handed over,
+        no letter is the cause), Dropped where the connection ended or timed out before the final dot,
+        Unanswered where it did so after, ClaimLost where `hand_over` returned False.
         """
 
     async def close(self) -> None:
-        """Take leave of the server; what is in flight must have ended."""
+        """Close all connections. No message may be in flight."""
 
 
 class TransportError(Exception):
-    """A try at a delivery that brought no reply; its text may be logged and shown."""
+    """An attempt without a reply; its text may be logged and shown."""
 
 
 class Unavailable(TransportError):
-    """The server cannot be used at all. `ours`: it will not mend itself (login, certificate)."""
+    """The server cannot be used at all. `permanent`: until the operator acts (login, certificate)."""
 
-    def __init__(self, message: str, *, ours: bool = False) -> None:
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
-        self.ours = ours
+        self.permanent = permanent
 
 
 class Dropped(TransportError):
@@ -122,8 +111,8 @@ class Dropped(TransportError):
 
 
 class Unanswered(TransportError):
-    """The message was handed over, and the answer never came."""
+    """The message was handed over, and the server's reply is unknown."""
 
 
 class ClaimLost(TransportError):
-    """Another worker owns this delivery by now; nothing was handed over."""
+    """Another worker owns this delivery; nothing was handed over."""

@@ -1,4 +1,4 @@
-"""The outbox folder: a transport for trying the program out, one .eml file for each mail."""
+"""A transport without a mail server: one .eml file in a folder for each mail."""
 
 import asyncio
 import contextlib
@@ -20,34 +20,30 @@ from app.mail.envelope import (
     ClaimLost,
     Envelope,
     HandOver,
-    OnAnswered,
-    OnBegun,
+    OnFinalDot,
+    OnReply,
     TransportError,
     Unanswered,
     Unavailable,
-    unheard,
+    ignore,
 )
 
 _NAME = re.compile(r"(\d{8}T\d{12})Z-[A-Za-z0-9_-]{1,160}\.eml")
-_WHEN = "%Y%m%dT%H%M%S%f"
-_OUR_OUTAGE = partial(Unavailable, ours=True)
+_TIME = "%Y%m%dT%H%M%S%f"
+_UNAVAILABLE = partial(Unavailable, permanent=True)
 _MESSAGE_ID = re.compile(rb"(?im)^Message-ID: *<([A-Za-z0-9_-]{1,128})@")
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """One mail in the folder, as a list shows it; `date` is when it was written there."""
-
     name: str
-    date: datetime
+    date: datetime  # of writing the file
     recipient: str
     subject: str
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxMail:
-    """One mail as its reader gets it: header fields in order, and both bodies."""
-
     subject: str
     headers: tuple[tuple[str, str], ...]
     text: str
@@ -55,10 +51,8 @@ class OutboxMail:
 
 
 class Outbox:
-    """Keeps mails in files whose names sort by time.
-
-    A name holds the Message-ID's local part, so that a mail sent again is seen to be the same,
-    and a random end, so that it never takes the other's place.
+    """Files are named by time, the Message-ID's local part (so that a mail sent again is known),
+    and a random end (so that it never replaces the first).
     """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
@@ -66,31 +60,31 @@ class Outbox:
         self._clock = clock
 
     async def send(
-        self, envelope: Envelope, hand_over: HandOver, answered: OnAnswered = unheard, begun: OnBegun = unheard
+        self, envelope: Envelope, hand_over: HandOver, on_reply: OnReply = ignore, on_final_dot: OnFinalDot = ignore
     ) -> Reply:
-        """See Transport.send: the file is there whole, on the disk, or not at all."""
+        """See Transport.send: the file is complete, on the disk, or not there at all."""
         path = self._folder / self._name(envelope.message)
         draft = path.with_suffix(".draft")
         try:
-            with self._failing_as(_OUR_OUTAGE):
+            with self._raising(_UNAVAILABLE):
                 await asyncio.to_thread(self._write, draft, envelope.message)
             if not await hand_over():
-                raise ClaimLost("the claim was lost before the file got its name")
-            begun()
-            with self._failing_as(_OUR_OUTAGE):
+                raise ClaimLost("the claim was lost before the file was renamed")
+            on_final_dot()
+            with self._raising(_UNAVAILABLE):
                 await asyncio.to_thread(draft.rename, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 draft.unlink()
             raise
-        with self._failing_as(Unanswered):
+        with self._raising(Unanswered):
             await asyncio.to_thread(_sync, self._folder)
-        kept = Reply(250, "2.0.0", "kept in the outbox", "body")
-        answered(kept)
-        return kept
+        reply = Reply(250, "2.0.0", "kept in the outbox", "body")
+        on_reply(reply)
+        return reply
 
     async def close(self) -> None:
-        """Leave nothing to do: no connection is kept."""
+        """Do nothing: there are no connections."""
 
     def entries(self, limit: int) -> list[OutboxEntry]:
         """Return the newest mails first. Reads the disk."""
@@ -101,7 +95,7 @@ class Outbox:
         return [entry for name in names[:limit] if (entry := self._entry(name))]
 
     def read(self, name: str) -> OutboxMail:
-        """Return one mail. Reads the disk. Raises FileNotFoundError where there is none of this name."""
+        """Reads the disk. Raises FileNotFoundError."""
         if not _NAME.fullmatch(name):
             raise FileNotFoundError(name)
         message = BytesParser(policy=policy.default).parsebytes((self._folder / name).read_bytes())
@@ -113,15 +107,15 @@ class Outbox:
         )
 
     def forget(self, message_ids: Collection[str]) -> int:
-        """Delete the mails with these Message-IDs, and return how many. Touches the disk."""
+        """Delete the mails with these Message-IDs, and return how many. Writes to the disk."""
         wanted = {message_id.strip("<>").partition("@")[0] for message_id in message_ids}
-        paths = [path for path in self._folder.glob("*.eml") if _same(path.name) in wanted]
+        paths = [path for path in self._folder.glob("*.eml") if _local_part(path.name) in wanted]
         for path in paths:
             path.unlink(missing_ok=True)
         return len(paths)
 
     def _entry(self, name: str) -> OutboxEntry | None:
-        """Return what a list shows of a mail, or None where it was taken away meanwhile."""
+        """Return None where the file was deleted meanwhile."""
         try:
             with (self._folder / name).open("rb") as file:
                 headers = BytesHeaderParser(policy=policy.default).parse(file)
@@ -129,15 +123,15 @@ class Outbox:
             return None
         return OutboxEntry(
             name=name,
-            date=datetime.strptime(name.partition("Z")[0], _WHEN).replace(tzinfo=UTC),
+            date=datetime.strptime(name.partition("Z")[0], _TIME).replace(tzinfo=UTC),
             recipient=str(headers["To"] or ""),
             subject=str(headers["Subject"] or ""),
         )
 
     def _name(self, message: bytes) -> str:
-        found = _MESSAGE_ID.search(message)
-        same = found[1].decode() if found else "unknown"
-        return f"{self._clock.now():{_WHEN}}Z-{same}-{secrets.token_hex(4)}.eml"
+        match = _MESSAGE_ID.search(message)
+        local_part = match[1].decode() if match else "unknown"
+        return f"{self._clock.now():{_TIME}}Z-{local_part}-{secrets.token_hex(4)}.eml"
 
     def _write(self, draft: Path, message: bytes) -> None:
         if not self._folder.is_dir():
@@ -150,20 +144,20 @@ class Outbox:
             os.fsync(file.fileno())
 
     @contextlib.contextmanager
-    def _failing_as(self, failure: Callable[[str], TransportError]) -> Iterator[None]:
+    def _raising(self, error_class: Callable[[str], TransportError]) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise failure(f"the outbox {self._folder} cannot be written to: {error.strerror}") from error
+            raise error_class(f"the outbox {self._folder} cannot be written to: {error.strerror}") from error
 
 
-def _same(name: str) -> str:
-    """Return the Message-ID's local part, as a file's name holds it between the time and the random end."""
+def _local_part(name: str) -> str:
+    """Return the Message-ID's local part from a file's name."""
     return name.partition("Z-")[2].rpartition("-")[0]
 
 
 def _sync(folder: Path) -> None:
-    """Put the names in a folder on the disk, as `fsync` of a file does not (fsync(2))."""
+    """Sync the folder's own entries, which `fsync` of a file does not (fsync(2))."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -104,7 +104,7 @@ async def _end_of(harness: Harness, script: Script, while_it_flies: Callable[[],
     await harness.post_and_wait("minji@x.test")
     async with (
         ScriptedServer(script) as server,
-        harness.process(server.port, HOLD, patience=DEFAULT_TIMEOUTS) as process,
+        harness.process(server.port, HOLD, timeouts=DEFAULT_TIMEOUTS) as process,
     ):
         delivering = asyncio.create_task(process.deliver())
         if while_it_flies:

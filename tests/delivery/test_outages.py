@@ -50,7 +50,7 @@ async def test_a_server_that_is_not_there_is_an_outage(harness: Harness) -> None
 
 async def test_an_answer_that_never_ends_is_none(sqlite_harness: Harness) -> None:
     await sqlite_harness.post_and_wait("minji@x.test")
-    async with ScriptedServer(_never_finish) as server, sqlite_harness.process(server.port, patience=HASTY) as process:
+    async with ScriptedServer(_never_finish) as server, sqlite_harness.process(server.port, timeouts=HASTY) as process:
         await process.deliver()
     delivery = await only()
     assert (delivery.status, delivery.attempts) == (Status.SCHEDULED, 1)
@@ -129,7 +129,7 @@ async def test_a_proper_script_is_a_proper_server(sqlite_harness: Harness, clock
     await sqlite_harness.post_and_wait("minji@x.test")
     async with (
         ScriptedServer(greeting("PIPELINING")) as server,
-        sqlite_harness.process(server.port, patience=PATIENT) as process,
+        sqlite_harness.process(server.port, timeouts=PATIENT) as process,
     ):
         await process.deliver()
     assert (await only()).sent_at == clock.now()

@@ -58,7 +58,7 @@ UNUSABLE = {
     "S6 534 at login": Row(_asked("AUTH PLAIN", "534 5.7.9 too weak\n"), "refused the login: 534"),
     "S6 454 at login": Row(_asked("AUTH PLAIN", "454 4.7.0 not now\n"), "refused the login: 454"),
     "S6 a stranger's certificate": Row(greeting("AUTH PLAIN"), "certificate", trusted=False),
-    "S9 no way to log in": Row(greeting(), "offers no way to log in"),
+    "S9 no login offered": Row(greeting(), "offers no login"),
     "S9 no STARTTLS": Row(greeting("PIPELINING"), "does not offer STARTTLS", STARTTLS),
     "S9 STARTTLS refused": Row(_asked("STARTTLS", "454 4.7.0 no TLS\n"), "454", STARTTLS),
 }
@@ -76,7 +76,7 @@ async def test_what_is_ours_charges_nothing_and_is_told(
     async with server, sqlite_harness.process(server.port, trusted=trusted, **row.way) as process:
         await process.deliver()
         assert process.breaker.is_open
-        await process.heartbeat.tick(process.dispatcher.trouble)
+        await process.heartbeat.beat(process.dispatcher.trouble)
     trouble = (await Worker.get()).trouble  # the desk shows it
     assert row.trouble in trouble
     assert LOGIN[1] not in trouble
@@ -129,7 +129,7 @@ async def test_a_policy_stops_one_message_and_is_told(sqlite_harness: Harness, s
     with capture_logs() as lines:
         async with sqlite_harness.process(server.port) as process:
             await process.deliver()
-    (told,) = [line for line in lines if line["event"] == "a delivery failed for good"]
+    (told,) = [line for line in lines if line["event"] == "delivery failed permanently"]
     assert (told["log_level"], told["reason"]) == ("warning", "policy")
     assert [delivery.status for delivery in await firsts()] == [Status.FAILED, Status.SENT]
     assert not await UndeliverableAddress.exists()

@@ -13,7 +13,7 @@ WEB = (
     Guard(
         "P1",
         "app/store/confirmation.py",
-        "found.notice.status_at > now - LINK_LIFETIME",
+        "notice.status_at > now - LINK_LIFETIME",
         "True",
         "tests/store/test_confirmation.py::test_a_link_dies_after_two_days_and_what_waited_for_it_is_called_off",
     ),

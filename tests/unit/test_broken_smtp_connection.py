@@ -74,7 +74,7 @@ async def test_one_answer_too_many_ends_the_connection_before_the_text() -> None
 
     hand_over = HandOver()
     async with ScriptedServer(script) as server, transport_to(server.port) as transport:
-        with pytest.raises(Dropped, match="unasked: 250 taken already"):
+        with pytest.raises(Dropped, match="unexpected reply: 250 taken already"):
             await transport.send(letter(), hand_over)
         assert hand_over.times == 0
 
@@ -87,7 +87,7 @@ async def test_one_answer_too_many_ends_the_connection_before_the_next_command()
         await wire.silence()
 
     async with ScriptedServer(script) as server, transport_to(server.port) as transport:
-        with pytest.raises(Dropped, match="unasked: 250 ok"):
+        with pytest.raises(Dropped, match="unexpected reply: 250 ok"):
             await transport.send(letter(), HandOver())
         await server.all_ended()
     assert len(server.wires[0].heard) == 2
@@ -129,16 +129,16 @@ async def test_a_byte_at_a_time_does_not_stretch_the_time_limit() -> None:
             for _ in range(50):
                 await asyncio.sleep(0)
 
-    async with ScriptedServer(script) as server, transport_to(server.port, patience=QUICK_TO_GIVE_UP) as transport:
-        with pytest.raises(Dropped, match="no whole answer"):
+    async with ScriptedServer(script) as server, transport_to(server.port, timeouts=QUICK_TO_GIVE_UP) as transport:
+        with pytest.raises(Dropped, match="no complete reply"):
             await transport.send(letter(), HandOver())
 
 
 async def test_the_answer_to_the_final_dot_has_a_time_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    hours, patience = Hours(monkeypatch), replace(PATIENT, answer=PATIENT.command + 600)
+    hours, timeouts = Hours(monkeypatch), replace(PATIENT, answer=PATIENT.command + 600)
     async with (
         ScriptedServer(after(commands=3, then="")) as server,
-        transport_to(server.port, patience=patience) as transport,
+        transport_to(server.port, timeouts=timeouts) as transport,
     ):
         sending = asyncio.ensure_future(transport.send(letter(), HandOver()))
         await server.silence()

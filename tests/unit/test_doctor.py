@@ -44,7 +44,7 @@ HEALTHY: Records = {
 @pytest.fixture(autouse=True)
 def _no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask nobody outside this machine: on this port nobody answers."""
-    monkeypatch.setattr(dns.asyncresolver, "default_resolver", loopback_resolver(free_port(), patience=0.1))
+    monkeypatch.setattr(dns.asyncresolver, "default_resolver", loopback_resolver(free_port(), timeout=0.1))
 
 
 async def found(clock: Clock | None = None, **settings: Any) -> dict[str, Finding]:

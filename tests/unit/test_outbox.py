@@ -140,7 +140,7 @@ async def test_a_folder_that_cannot_be_made_is_an_outage_of_ours(tmp_path: Path,
     ledger = Ledger(tmp_path)
     with pytest.raises(Unavailable, match="cannot be written to") as caught:
         await Outbox(tmp_path / "var" / "outbox", clock).send(envelope(), ledger.hand_over)
-    assert caught.value.ours
+    assert caught.value.permanent
     assert ledger.seen == []
 
 
@@ -153,7 +153,7 @@ async def test_a_full_disk_is_an_outage_of_ours(clock: FrozenClock, made_folder:
             await Outbox(made_folder, clock).send(envelope(), ledger.hand_over)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert caught.value.ours
+    assert caught.value.permanent
     assert ledger.seen == []
     assert kept(made_folder) == []
 

@@ -84,10 +84,10 @@ async def test_an_idle_connection_is_left_and_not_used_again(clock: FrozenClock)
 
 
 async def test_an_idle_connection_is_left_without_another_letter(clock: FrozenClock) -> None:
-    patience = replace(PATIENT, idle=0.01)
+    timeouts = replace(PATIENT, idle=0.01)
     async with (
         ScriptedServer(greeting()) as server,
-        transport_to(server.port, clock=clock, patience=patience) as transport,
+        transport_to(server.port, clock=clock, timeouts=timeouts) as transport,
     ):
         await transport.send(letter(), HandOver())
         clock.advance(timedelta(seconds=1))
@@ -169,7 +169,7 @@ async def test_closing_says_quit_on_each_connection_and_waits_for_nobody_long() 
 
     async with (
         ScriptedServer(deaf) as server,
-        transport_to(server.port, connections=3, patience=replace(PATIENT, quit=0.1)) as transport,
+        transport_to(server.port, connections=3, timeouts=replace(PATIENT, quit=0.1)) as transport,
     ):
         waiting = [WaitingHandOver() for _ in range(3)]
         letters = asyncio.gather(*(transport.send(letter(), hand_over) for hand_over in waiting))

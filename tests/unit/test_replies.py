@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.smtp.replies import LONGEST_ANSWER, MalformedReply, ReplyLines, ReplyReader, reply
+from app.mail.smtp.replies import MAX_REPLY_BYTES, MalformedReply, ReplyLines, ReplyReader, parse_reply
 
 CONVERSATION = (
     b"250 2.1.0 ok\r\n"
@@ -61,18 +61,18 @@ def test_garbage_is_told_after_what_was_whole(line: bytes) -> None:
 @pytest.mark.parametrize("endless", [b"x", b"250 " + b"x" * 999, b"250-\r\n", b"250-" + b"x" * 500 + b"\r\n"])
 def test_a_reply_without_an_end_is_bounded(endless: bytes) -> None:
     reader = ReplyReader()
-    for _ in range(LONGEST_ANSWER // len(endless)):
+    for _ in range(MAX_REPLY_BYTES // len(endless)):
         assert list(reader.feed(endless)) == []
     with pytest.raises(MalformedReply):
         list(reader.feed(endless))
 
 
 @pytest.mark.parametrize(
-    "line", [b"250-\r\n", b"250-" + b"x" * 500 + b"\r\n", b"250 " + b"x" * LONGEST_ANSWER + b"\r\n"]
+    "line", [b"250-\r\n", b"250-" + b"x" * 500 + b"\r\n", b"250 " + b"x" * MAX_REPLY_BYTES + b"\r\n"]
 )
 def test_a_huge_reply_in_one_packet_is_bounded(line: bytes) -> None:
     with pytest.raises(MalformedReply):
-        list(ReplyReader().feed(line * (2 * LONGEST_ANSWER // len(line)) + b"250 ok\r\n"))
+        list(ReplyReader().feed(line * (2 * MAX_REPLY_BYTES // len(line)) + b"250 ok\r\n"))
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_a_huge_reply_in_one_packet_is_bounded(line: bytes) -> None:
     ],
 )
 def test_a_reply_is_code_enhanced_code_and_safe_text(answer: ReplyLines, enhanced: str, text: str) -> None:
-    read = reply(answer, "rcpt")
+    read = parse_reply(answer, "rcpt")
     assert (read.code, read.enhanced, read.text, read.stage) == (answer[0], enhanced, text, "rcpt")
 
 
 @given(st.binary())
 def test_whatever_it_says_can_be_shown(raw: bytes) -> None:
-    text = reply((550, raw), "body").text
+    text = parse_reply((550, raw), "body").text
     assert text.isprintable()
     assert len(text) <= 500

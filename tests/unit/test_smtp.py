@@ -85,9 +85,9 @@ async def test_a_certificate_of_a_stranger_is_refused(
 ) -> None:
     async with MailServer(security=security, tls_context=authority.server_context(), login=LOGIN) as server:
         error = await outage(server.port, security=security, login=LOGIN, trusted=stranger.client_context())
-        assert error.ours
+        assert error.permanent
         assert "certificate" in str(error)
-        assert (await outage(server.port, security=security, login=LOGIN)).ours  # the system's own authorities
+        assert (await outage(server.port, security=security, login=LOGIN)).permanent  # the system's own authorities
     assert server.logins == []
 
 
@@ -96,7 +96,7 @@ async def test_a_certificate_of_another_name_is_refused(tmp_path: Path, security
     elsewhere = Authority(tmp_path, x509.DNSName("elsewhere.test"))
     async with MailServer(security=security, tls_context=elsewhere.server_context()) as server:
         error = await outage(server.port, security=security, trusted=elsewhere.client_context())
-    assert error.ours
+    assert error.permanent
 
 
 @securities
@@ -111,13 +111,13 @@ async def test_a_handshake_that_fails_is_nobodys_fault(authority: Authority, sec
         await wire.silence()
 
     async with ScriptedServer(nonsense) as server:
-        assert not (await outage(server.port, security=security, trusted=authority.client_context())).ours
+        assert not (await outage(server.port, security=security, trusted=authority.client_context())).permanent
 
 
 async def test_starttls_is_never_left_out(authority: Authority) -> None:
     async with MailServer() as server:
         error = await outage(server.port, security="starttls", trusted=authority.client_context())
-    assert error.ours
+    assert error.permanent
     assert server.accepted == []
 
 
@@ -130,7 +130,7 @@ async def test_starttls_refused_for_now_is_an_outage() -> None:
 
     async with ScriptedServer(script) as server:
         error = await outage(server.port, security="starttls")
-    assert not error.ours
+    assert not error.permanent
     assert "454 4.7.0 not now" in str(error)
 
 
@@ -142,13 +142,13 @@ async def test_a_wrong_password_is_ours(authority: Authority, security: Security
     async with MailServer(security=security, tls_context=authority.server_context(), login=LOGIN) as server:
         wrong = (LOGIN[0], "wrong-password")
         error = await outage(server.port, security=security, login=wrong, trusted=authority.client_context())
-    assert error.ours
+    assert error.permanent
     assert "535" in str(error)
     assert "wrong-password" not in str(error)
 
 
 @pytest.mark.parametrize(
-    ("offer", "answer", "ours"),
+    ("offer", "answer", "permanent"),
     [
         ("HELP", "", True),
         ("AUTH GSSAPI", "", True),
@@ -160,7 +160,7 @@ async def test_a_wrong_password_is_ours(authority: Authority, security: Security
         ("AUTH PLAIN", "421 4.3.2 going down\n", False),
     ],
 )
-async def test_what_is_said_to_a_login(authority: Authority, offer: str, answer: str, *, ours: bool) -> None:
+async def test_what_is_said_to_a_login(authority: Authority, offer: str, answer: str, *, permanent: bool) -> None:
     async def script(wire: Wire) -> None:
         await wire.greet(offer)
         await wire.hear()
@@ -169,11 +169,11 @@ async def test_what_is_said_to_a_login(authority: Authority, offer: str, answer:
 
     async with ScriptedServer(script, tls_context=authority.server_context()) as server:
         error = await outage(server.port, security="tls", login=LOGIN, trusted=authority.client_context())
-    assert error.ours is ours
+    assert error.permanent is permanent
 
 
 def test_a_password_in_clear_is_impossible() -> None:
-    with pytest.raises(ValueError, match="clear"):
+    with pytest.raises(ValueError, match="without TLS"):
         SmtpTransport(
             SmtpServer("127.0.0.1", 25, "none", *LOGIN),
             connections=1,
@@ -223,13 +223,13 @@ async def letter_by_letter(wire: Wire) -> None:
 )
 async def test_a_server_that_does_not_greet_is_an_outage(script: Script) -> None:
     async with ScriptedServer(script) as server:
-        assert not (await outage(server.port, patience=IMPATIENT)).ours
+        assert not (await outage(server.port, timeouts=IMPATIENT)).permanent
 
 
 async def test_nobody_listens() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        assert not (await outage(nobody.getsockname()[1])).ours
+        assert not (await outage(nobody.getsockname()[1])).permanent
 
 
 async def test_the_next_letter_tries_again() -> None:

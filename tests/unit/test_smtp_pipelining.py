@@ -127,7 +127,7 @@ async def test_a_letter_that_costs_two_connections_is_dropped_and_nobody_else_wi
 
     async with (
         ScriptedServer(drops_b) as server,
-        transport_to(server.port, patience=replace(PATIENT, quit=0)) as transport,
+        transport_to(server.port, timeouts=replace(PATIENT, quit=0)) as transport,
     ):
         names = ["a", "b", "c", "d"]
         replies = await asyncio.gather(
@@ -204,7 +204,7 @@ async def test_a_hand_over_is_put_on_record_while_a_slow_server_thinks() -> None
     async with ScriptedServer(script) as server, transport_to(server.port) as transport:
         assert await transport.send(letter(), HandOver()) == TAKEN
         first = asyncio.ensure_future(transport.send(letter("a"), HandOver()))
-        second = asyncio.ensure_future(transport.send(letter("b"), hand_over, begun=lambda: begun.append("b")))
+        second = asyncio.ensure_future(transport.send(letter("b"), hand_over, on_final_dot=lambda: begun.append("b")))
         assert await first == TAKEN
         assert await second == TAKEN
 

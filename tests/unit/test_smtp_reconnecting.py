@@ -32,11 +32,11 @@ def answering_late(offered: asyncio.Event, answer: asyncio.Event, *, letters: in
 
 
 async def test_a_letter_does_not_wait_long_behind_another() -> None:
-    patience, offered, answer = replace(PATIENT, behind=0.02), asyncio.Event(), asyncio.Event()
+    timeouts, offered, answer = replace(PATIENT, behind=0.02), asyncio.Event(), asyncio.Event()
     quick, behind = WaitingHandOver(), HandOver()
     async with (
         ScriptedServer(greeting("PIPELINING"), answering_late(offered, answer)) as server,
-        transport_to(server.port, patience=patience, connections=2) as transport,
+        transport_to(server.port, timeouts=timeouts, connections=2) as transport,
     ):
         other = asyncio.ensure_future(transport.send(letter(), quick))
         await quick.begun.wait()

@@ -64,7 +64,7 @@ def _send(window: InFlightWindow, clock: FrozenClock, server: Server, letters: i
         begun += 1
         places: list[Slot] = []
         places.append(window.enter(lambda: dot(places)))
-        if places[0].inside:
+        if places[0].entered:
             dot(places)
 
     for _ in range(10):
@@ -124,13 +124,13 @@ async def test_whoever_leaves_lets_the_next_in_and_nobody_who_has_gone(window: I
     gone = window.enter(_at_once)
     second = window.enter(lambda: let_in.append("second"))
     third = window.enter(lambda: let_in.append("third"))
-    assert [each.inside for each in (place, gone, second, third)] == [True, False, False, False]
+    assert [each.entered for each in (place, gone, second, third)] == [True, False, False, False]
     window.leave(gone)
     window.leave(place)
     assert let_in == ["second"]
     window.answered(second)
     assert let_in == ["second", "third"]
-    assert third.inside
+    assert third.entered
 
 
 async def test_a_message_that_is_stuck_holds_up_the_others_no_longer_than_a_moment(
@@ -145,7 +145,7 @@ async def test_a_message_that_is_stuck_holds_up_the_others_no_longer_than_a_mome
     window.leave(stuck)  # at last; its place was taken out of the count
     let_in.clear()
     waiting = window.enter(let_in.set)
-    assert not waiting.inside
+    assert not waiting.entered
     window.leave(other)
     assert let_in.is_set()
 

@@ -1,290 +1,399 @@
-"""What is said on one connection, after greeting, TLS and login: letters, one behind the other."""
+"""Messages sent one after the other over an SMTP connection that is ready for MAIL."""
 
 import asyncio
 from collections import deque
 from typing import Protocol
 
 from app.domain.retry import Reply, Stage
-from app.mail.envelope import Dropped, Unanswered
-from app.mail.smtp.outgoing import OutgoingMessage
-from app.mail.smtp.protocol import DOT, Capabilities, Command, SmtpProtocol, Timeouts, reply_from, stuffed
-from app.mail.smtp.replies import CLOSING, ReplyLines, reply
+from app.mail.envelope import (
+    ClaimLost,
+    Dropped,
+    Envelope,
+    HandOver,
+    OnFinalDot,
+    OnReply,
+    TransportError,
+    Unanswered,
+)
+from app.mail.smtp.protocol import DOT, Capabilities, Command, SmtpProtocol, Timeouts, shown_reply, stuffed
+from app.mail.smtp.replies import CLOSING, ReplyLines, parse_reply
 from app.mail.smtp.window import InFlightWindow, Slot
 
 _BAD_SEQUENCE = 503
 _GO_AHEAD = 354
-_UNHURRIED = 0.005  # seconds; a server that takes longer over a letter gives time enough for a commit
+_SLOW_REPLY = 0.005  # seconds; while a server takes longer over a message, a commit costs no time
 _STAGES: tuple[Stage, Stage, Stage] = ("mail", "rcpt", "data")
 
 
-class LetterSource(Protocol):
-    """Where the next letter comes from, and where one goes that has lost its connection."""
+class OutgoingMessage:
+    """One message on its way. Connections move it on as replies arrive, while its sender's coroutine sleeps."""
+
+    __slots__ = (
+        "_connecting",
+        "_error",
+        "_hand_over",
+        "_outcome",
+        "_recording",
+        "_waker",
+        "cancelled",
+        "connection",
+        "domain",
+        "done",
+        "envelope",
+        "first",
+        "on_final_dot",
+        "on_reply",
+        "recorded",
+        "written",
+    )
+
+    def __init__(self, envelope: Envelope, hand_over: HandOver, on_reply: OnReply, on_final_dot: OnFinalDot) -> None:
+        self.envelope = envelope
+        self.domain = envelope.recipient.rpartition("@")[2].lower()
+        self.on_reply = on_reply
+        self.on_final_dot = on_final_dot
+        self.connection: SmtpConnection | None = None
+        self.first = False  # on its connection, so that no other message can have caused the loss of it
+        self.recorded = False
+        self.written = False  # so it may have arrived even if no reply does
+        self.done = False
+        self.cancelled = False
+        self._hand_over = hand_over
+        self._recording: asyncio.Future[bool] | None = None
+        self._connecting = False
+        self._error: BaseException | None = None
+        self._outcome: Reply | TransportError | None = None
+        self._waker: asyncio.Future[None] | None = None
+
+    async def needs_connection(self) -> bool:
+        """Wait until its sender has to open a connection, which the pool has reserved; False: it is done.
+
+        Raises ClaimLost where another worker owns the delivery, and what the hand-over raised.
+        """
+        while not (self.done or self._connecting):
+            if self._error:
+                raise self._error
+            self._waker = asyncio.get_running_loop().create_future()
+            await self._waker
+        needed, self._connecting = self._connecting, False
+        return needed
+
+    def result(self) -> Reply:
+        """Return the server's final reply. Raises the TransportError where there is none."""
+        if isinstance(self._outcome, Reply):
+            return self._outcome
+        if self._outcome is None:
+            raise RuntimeError("the message is not done")
+        raise self._outcome
+
+    def cancel(self) -> bool:
+        """Stop; returns whether a reserved connection was not opened."""
+        self.cancelled = True
+        if self._recording:
+            self._recording.cancel()
+        if self.connection:
+            self.connection.cancel(self)
+        return self._connecting
+
+    def connect(self) -> None:
+        self._connecting = True
+        self._wake()
+
+    @property
+    def recording(self) -> bool:
+        return self._recording is not None
+
+    def record(self) -> None:
+        """Start the hand-over, once."""
+        if self._recording is None:
+            self._recording = asyncio.ensure_future(self._hand_over())
+            self._recording.add_done_callback(self._on_recorded)
+
+    def finish(self, outcome: Reply | TransportError) -> None:
+        self.done, self._outcome, self.connection = True, outcome, None
+        self._wake()
+
+    def _on_recorded(self, recording: "asyncio.Future[bool]") -> None:
+        error = asyncio.CancelledError() if recording.cancelled() else recording.exception()
+        if self.done or self.cancelled:
+            return
+        if error or not recording.result():
+            self._error = error or ClaimLost("another worker has taken this delivery over")
+            self._wake()
+            return
+        self.recorded = True
+        if self.connection:
+            self.connection.resume(self)
+
+    def _wake(self) -> None:
+        if self._waker and not self._waker.done():
+            self._waker.set_result(None)
+
+
+class MessageSource(Protocol):
+    """The pool, as its connections use it."""
 
     window: InFlightWindow
 
-    def record(self, passage: OutgoingMessage) -> None: ...
-    def follower(self, conversation: "SmtpConnection") -> OutgoingMessage | None: ...
-    def rest(self, conversation: "SmtpConnection") -> None: ...
-    def admit(self, passage: OutgoingMessage) -> None: ...
-    def readmit_alone(self, passage: OutgoingMessage) -> None: ...
-    def closed(self, conversation: "SmtpConnection") -> None: ...
+    def record(self, message: OutgoingMessage) -> None: ...
+    def next_for(self, connection: "SmtpConnection") -> OutgoingMessage | None: ...
+    def reuse(self, connection: "SmtpConnection") -> None: ...
+    def submit(self, message: OutgoingMessage) -> None: ...
+    def retry_alone(self, message: OutgoingMessage) -> None: ...
+    def closed(self, connection: "SmtpConnection") -> None: ...
 
 
 class SmtpConnection(SmtpProtocol):
-    """Speaks SMTP on a connection that is ready for MAIL.
-
-    Where the server offers PIPELINING (RFC 2920), a letter's three commands are written at one
-    go, and behind the text of the letter before it where one waits then: a round trip a letter.
+    """Sends messages. Where the server offers PIPELINING (RFC 2920), a message takes one round trip:
+    its MAIL, RCPT and DATA are written together, behind the text of the message before it.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, offers: Capabilities, patience: Timeouts, source: LetterSource
+        self, transport: asyncio.Transport, capabilities: Capabilities, timeouts: Timeouts, source: MessageSource
     ) -> None:
         super().__init__(transport)
-        self.offers = offers
-        self.carried = 0
-        self._patience = patience
+        self.capabilities = capabilities
+        self.message_count = 0
+        self._timeouts = timeouts
         self._source = source
         self._current: OutgoingMessage | None = None
-        self._behind: OutgoingMessage | None = None  # its commands follow the current one's text
-        self._tainted = False  # commands were written for a letter that has gone another way since
-        self._unsaid: deque[tuple[Command, bytes]] = deque()  # for a server that hears one command at a time
+        self._next: OutgoingMessage | None = None  # its commands were written behind the current one's text
+        self._next_moved = False  # ... but it goes over another connection now
+        self._unsent: deque[tuple[Command, bytes]] = deque()  # for a server without PIPELINING
         self._mail_open = False
-        self._reader_taken = False
-        self._text_wanted = self._text_ahead = False
-        self._place: Slot | None = None  # among those who may be past their final dot
+        self._recipient_accepted = False
+        self._text_expected = self._dot_missing = False
+        self._slot: Slot | None = None
         self._text_written_at = 0.0
-        self._answer_took = 0.0
-        self._leaving = self._sender_refused = False
+        self._reply_time = 0.0
+        self._quitting = self._sender_refused = False
 
     @property
     def usable(self) -> bool:
-        return not (self.ended or self._leaving)
+        return not (self.close_reason or self._quitting)
 
     @property
     def domains(self) -> set[str]:
-        """The domains of the letters that are on this connection now."""
-        return {passage.domain for passage in (self._current, self._behind) if passage}
+        """The domains of the messages that are on this connection now."""
+        return {message.domain for message in (self._current, self._next) if message}
 
-    def takes(self, passage: OutgoingMessage) -> bool:
-        """Whether a letter may be offered here; one that is too large ends by our own verdict (RFC 1870)."""
-        limit, size = self.offers.size, len(passage.envelope.message)
+    def fits(self, message: OutgoingMessage) -> bool:
+        """Return whether the server takes a message of this size (RFC 1870); finish it as refused where not."""
+        limit, size = self.capabilities.size, len(message.envelope.message)
         if not limit or size <= limit:
             return True
-        passage.end(Reply(552, "5.3.4", f"{size} bytes, and the server takes {limit}", "mail"))
+        message.finish(Reply(552, "5.3.4", f"{size} bytes, and the server takes {limit}", "mail"))
         return False
 
-    def begin(self, passage: OutgoingMessage) -> None:
-        """Offer a letter. The connection must be free."""
-        commands, asked = self._commands(passage), list[Command](_STAGES)
+    def start(self, message: OutgoingMessage) -> None:
+        """Write a message's commands. The connection must be idle."""
+        lines, commands = self._commands(message), list[Command](_STAGES)
         if self._mail_open:
-            commands.insert(0, b"RSET\r\n")
-            asked.insert(0, "rset")
-        self._current, self._mail_open = passage, True
-        if self.offers.pipelining:
-            self.write(b"".join(commands), *asked, seconds=self._patience.command)
+            lines.insert(0, b"RSET\r\n")
+            commands.insert(0, "rset")
+        self._current, self._mail_open = message, True
+        if self.capabilities.pipelining:
+            self.write(b"".join(lines), *commands, seconds=self._timeouts.command)
         else:
-            self._unsaid.extend(zip(asked, commands, strict=True))
-            self._say_next()
+            self._unsent.extend(zip(commands, lines, strict=True))
+            self._write_command()
 
-    def go_on(self, passage: OutgoingMessage) -> None:
-        """See Carrier."""
-        if passage is self._current and self._text_wanted and not self._place:
-            self._finish(passage)
+    def resume(self, message: OutgoingMessage) -> None:
+        """Go on after the hand-over is on record, if the server waits for the text."""
+        if message is self._current and self._text_expected and not self._slot:
+            self._enter_window(message)
 
-    def withdraw(self, passage: OutgoingMessage) -> None:
-        """See Carrier. The letter before it is still to be answered."""
-        if passage is self._behind:
-            self._taint(passage)
+    def cancel(self, message: OutgoingMessage) -> None:
+        """Drop a message, even if that ends the connection; the reply to the one before it is still awaited."""
+        if message is self._next:
+            self._drop_next(message)
         else:
-            self.abort("given up in the middle of a letter")
+            self.abort("the delivery was cancelled")
 
-    def leave(self) -> None:
-        """Say QUIT; `closed` is set when the server has hung up, or has taken too long to."""
+    def quit(self) -> None:
+        """Write QUIT; `closed` is set when the server has closed the connection, or the time limit is over."""
         if self.usable:
-            self._leaving = True
-            self.write(b"QUIT\r\n", "quit", seconds=self._patience.quit)
+            self._quitting = True
+            self.write(b"QUIT\r\n", "quit", seconds=self._timeouts.quit)
 
-    # What is written
+    # Writing
 
     def proceed(self) -> None:
-        passage = self._current
-        if self._leaving:
-            self._loop.call_soon(self._transport.close)  # not from within a read: TLS may be closing by itself
-        elif passage is None and self._sender_refused:
-            self.leave()
-        elif passage is None:
-            self._source.rest(self)
-        elif passage.ended:  # refused, and yet the text is wanted
-            self._current, self._text_wanted = None, False
-            self.write(DOT, "dot", seconds=self._patience.command)
-        elif not self._text_wanted:
-            self._say_next()
-        elif passage.recorded:
-            self._finish(passage)
+        message = self._current
+        if self._quitting:
+            self._loop.call_soon(self._transport.close)  # not during a read: TLS may be closing already
+        elif message is None and self._sender_refused:
+            self.quit()
+        elif message is None:
+            self._source.reuse(self)
+        elif message.done:  # refused, but the server expects a text
+            self._current, self._text_expected = None, False
+            self.write(DOT, "dot", seconds=self._timeouts.command)
+        elif not self._text_expected:
+            self._write_command()
+        elif message.recorded:
+            self._enter_window(message)
         else:
-            self._write_ahead(passage)
-            self._source.record(passage)
+            self._write_without_dot(message)
+            self._source.record(message)
 
-    def _say_next(self) -> None:
-        asked, command = self._unsaid.popleft()
-        self.write(command, asked, seconds=self._patience.command)
+    def _write_command(self) -> None:
+        command, line = self._unsent.popleft()
+        self.write(line, command, seconds=self._timeouts.command)
 
-    def _commands(self, passage: OutgoingMessage) -> list[bytes]:
-        """Return the commands of _STAGES for a letter, which is carried here from now on."""
-        passage.carrier, passage.first = self, self.carried == 0
-        self.carried += 1
-        envelope = passage.envelope
-        option = "" if self.offers.size is None else f" SIZE={len(envelope.message)}"
+    def _commands(self, message: OutgoingMessage) -> list[bytes]:
+        """Assign a message to this connection and return its lines for _STAGES."""
+        message.connection, message.first = self, self.message_count == 0
+        self.message_count += 1
+        envelope = message.envelope
+        option = "" if self.capabilities.size is None else f" SIZE={len(envelope.message)}"
         return [
             f"MAIL FROM:<{envelope.sender}>{option}\r\n".encode("ascii"),
             f"RCPT TO:<{envelope.recipient}>\r\n".encode("ascii"),
             b"DATA\r\n",
         ]
 
-    def _write_ahead(self, passage: OutgoingMessage) -> None:
-        """Write all but the final dot, without which a server takes nothing over (RFC 5321 §4.1.1.4).
+    def _write_without_dot(self, message: OutgoingMessage) -> None:
+        """Write all but the final dot, without which a server accepts nothing (RFC 5321 §4.1.1.4).
 
-        So it reads while the hand-over is put on record, and a letter is in doubt only for as
-        long as the server takes to say that it has it.
+        The server reads it while the hand-over is being recorded, so that a message is uncertain
+        only while the server works on its reply.
         """
-        self._text_ahead = True
-        self._transport.write(stuffed(passage.envelope.message)[: -len(DOT)])
+        self._dot_missing = True
+        self._transport.write(stuffed(message.envelope.message)[: -len(DOT)])
 
-    def _finish(self, passage: OutgoingMessage) -> None:
-        """Write the rest of a text, its hand-over being on record, when it is its turn."""
-        self._place = self._source.window.enter(self._write_text)
-        if self._place.inside:
+    def _enter_window(self, message: OutgoingMessage) -> None:
+        """Write the rest of a text, its hand-over being on record, now or when the window lets it."""
+        self._slot = self._source.window.enter(self._write_text)
+        if self._slot.entered:
             self._write_text()
-        elif not self._text_ahead:
-            self._write_ahead(passage)
+        elif not self._dot_missing:
+            self._write_without_dot(message)
 
     def _write_text(self) -> None:
-        """Write a letter's text, or what is left of it, and, behind it, what offers the next one."""
-        passage = self._current
-        if passage is None:
-            raise RuntimeError("a turn to write, and no letter")
-        text = DOT if self._text_ahead else stuffed(passage.envelope.message)
-        self._text_wanted, self._text_ahead, passage.written = False, False, True
-        passage.begun()
-        patience = self._patience
+        """Write a text, or what is left of it, and behind it the next message's commands."""
+        message = self._current
+        if message is None:
+            raise RuntimeError("no message to write")
+        text = DOT if self._dot_missing else stuffed(message.envelope.message)
+        self._text_expected, self._dot_missing, message.written = False, False, True
+        message.on_final_dot()
+        timeouts = self._timeouts
         self._text_written_at = self._loop.time()
-        if self.offers.pipelining and (behind := self._source.follower(self)):
-            self._behind = behind
-            commands = b"".join(self._commands(behind))
-            self.write(text + commands, "body", *_STAGES, seconds=min(patience.behind, patience.answer))
-            if self._answer_took > _UNHURRIED:
-                self._source.record(behind)  # or the server would have to wait for the database
+        if self.capabilities.pipelining and (following := self._source.next_for(self)):
+            self._next = following
+            commands = b"".join(self._commands(following))
+            self.write(text + commands, "body", *_STAGES, seconds=min(timeouts.behind, timeouts.answer))
+            if self._reply_time > _SLOW_REPLY:
+                self._source.record(following)  # or the server would wait for the database
         else:
-            self.write(text, "body", seconds=patience.answer)
+            self.write(text, "body", seconds=timeouts.answer)
 
-    # What is heard
+    # Replies
 
-    def heard(self, asked: Command, answer: ReplyLines) -> None:
-        passage = self._current
-        if asked == "rset" and answer[0] >= 300:
-            self.abort("the server does not take RSET")
-        elif passage is None or asked == "rset":
+    def received(self, command: Command, reply: ReplyLines) -> None:
+        message = self._current
+        if command == "rset" and reply[0] >= 300:
+            self.abort("the server refused RSET")
+        elif message is None or command == "rset":
             pass
-        elif asked == "body":
-            self._conclude(passage, answer)
-        elif asked == "mail" and not passage.first and answer[0] in (CLOSING, _BAD_SEQUENCE):
-            self.abort(f"the server said, of what was before: {reply_from(answer)}")
-        elif asked in _STAGES:
-            self._judge(passage, asked, answer)
+        elif command == "body":
+            self._on_body_reply(message, reply)
+        elif command == "mail" and not message.first and reply[0] in (CLOSING, _BAD_SEQUENCE):
+            self.abort(f"the connection could not be reused: {shown_reply(reply)}")
+        elif command in _STAGES:
+            self._on_command_reply(message, command, reply)
 
-    def _judge(self, passage: OutgoingMessage, stage: Stage, answer: ReplyLines) -> None:
-        """Go on by the answer to MAIL, RCPT or DATA. The first "no" is the letter's, the rest is tidying up."""
-        code = answer[0]
+    def _on_command_reply(self, message: OutgoingMessage, stage: Stage, reply: ReplyLines) -> None:
+        """Handle the reply to MAIL, RCPT or DATA. Only the first refusal is the message's outcome."""
+        code = reply[0]
         if stage == "data":
-            self._text_wanted = code == _GO_AHEAD
+            self._text_expected = code == _GO_AHEAD
         elif stage == "rcpt":
-            self._reader_taken = code < 300
-        if passage.ended:
-            self._tidy_up(stage)
-        elif not (self._text_wanted if stage == "data" else code < 300):
-            self._refuse(passage, stage, answer)
+            self._recipient_accepted = code < 300
+        if message.done:
+            self._clean_up(stage)
+        elif not (self._text_expected if stage == "data" else code < 300):
+            self._refuse(message, stage, reply)
 
-    def _refuse(self, passage: OutgoingMessage, stage: Stage, answer: ReplyLines) -> None:
-        passage.end(reply(answer, stage))
-        self._unsaid.clear()
-        # Where a filter of Postfix's was away for a moment, it refuses every letter of this connection from then on.
-        self._sender_refused = stage == "mail" and 400 <= answer[0] < 500
-        if not 400 <= answer[0] < 600:
-            self.abort("an answer that fits no command")
-        elif not self._awaited:
+    def _refuse(self, message: OutgoingMessage, stage: Stage, reply: ReplyLines) -> None:
+        message.finish(parse_reply(reply, stage))
+        self._unsent.clear()
+        # Where one of Postfix's filters was away for a moment, it refuses every further message of this connection.
+        self._sender_refused = stage == "mail" and 400 <= reply[0] < 500
+        if not 400 <= reply[0] < 600:
+            self.abort("a reply that does not fit the command")
+        elif not self._pending:
             self._current = None
 
-    def _tidy_up(self, stage: Stage) -> None:
-        """Make the connection fit for the next letter after a refusal, or end it.
+    def _clean_up(self, stage: Stage) -> None:
+        """Make the connection ready for the next message after a refusal, or end it.
 
-        A server may ask for the text although it refused the reader: it gets a lone dot
-        (RFC 2920 §3.1), and what it says to that concerns nobody.
+        A server may expect the text although it refused the recipient: it gets a lone dot
+        (RFC 2920 §3.1), and its reply to that is ignored.
         """
-        if stage == "data" and not self._text_wanted:
+        if stage == "data" and not self._text_expected:
             self._current = None
-        elif stage == "data" and self._reader_taken:
-            self.abort("asked for the text of a letter whose sender it refused")
+        elif stage == "data" and self._recipient_accepted:
+            self.abort("the server expects the text of a message whose sender it refused")
 
-    def _conclude(self, passage: OutgoingMessage, answer: ReplyLines) -> None:
-        """Take the last word about a letter: the answer to its final dot."""
-        if 300 <= answer[0] < 400:
-            self.abort("an answer that fits no command")
+    def _on_body_reply(self, message: OutgoingMessage, reply: ReplyLines) -> None:
+        if 300 <= reply[0] < 400:
+            self.abort("a reply that does not fit the command")
             return
-        last_word = reply(answer, "body")
-        passage.answered(last_word)  # before anything else, see Answered
-        if self._place:
-            self._source.window.answered(self._place)
-            self._place = None
-        passage.end(last_word)
+        outcome = parse_reply(reply, "body")
+        message.on_reply(outcome)  # before anything else, see OnReply
+        if self._slot:
+            self._source.window.answered(self._slot)
+            self._slot = None
+        message.finish(outcome)
         now = self._loop.time()
-        self._answer_took = now - self._text_written_at
-        self._current, self._behind = self._behind, None
-        if self._tainted:
-            self.abort("a letter that was offered here has gone another way")
+        self._reply_time = now - self._text_written_at
+        self._current, self._next = self._next, None
+        if self._next_moved:
+            self.abort("the next message was moved to another connection")
         elif self._current:
-            self.wait_until(now + self._patience.command)
+            self.set_deadline(now + self._timeouts.command)
         else:
-            self._mail_open = answer[0] >= 300
+            self._mail_open = reply[0] >= 300
 
-    # What goes wrong
+    # Errors
 
-    def silent(self) -> None:
-        if behind := self._behind:
-            self._taint(behind)
-            self._source.admit(behind)
-            self.wait_until(self._text_written_at + self._patience.answer)
+    def timed_out(self) -> None:
+        if following := self._next:
+            self._drop_next(following)
+            self._source.submit(following)
+            self.set_deadline(self._text_written_at + self._timeouts.answer)
         else:
-            self.abort("no whole answer within the time limit")
+            self.abort("no complete reply within the time limit")
 
-    def _taint(self, behind: OutgoingMessage) -> None:
-        """Let the letter go that is offered behind the text of another."""
-        behind.carrier = self._behind = None
-        self._tainted = True
+    def _drop_next(self, following: OutgoingMessage) -> None:
+        following.connection = self._next = None
+        self._next_moved = True
         for _ in _STAGES:
-            self._awaited.pop()
+            self._pending.pop()
 
     def lost(self) -> None:
-        current, behind, place = self._current, self._behind, self._place
-        self._current = self._behind = self._place = None
-        if place:
-            self._source.window.leave(place)
-        if current and not current.ended:
-            self._lose(current)
-        if behind:
-            self._move(behind)
+        current, following, slot = self._current, self._next, self._slot
+        self._current = self._next = self._slot = None
+        if slot:
+            self._source.window.leave(slot)
+        if current and not current.done:
+            self._end(current)
+        if following:
+            self._move(following)
 
-    def _lose(self, passage: OutgoingMessage) -> None:
-        if passage.written:
-            passage.end(Unanswered(self.ended))
-        elif passage.first:
-            passage.end(Dropped(self.ended))
-        else:  # what had been said before may have ended it
-            self._move(passage)
+    def _end(self, message: OutgoingMessage) -> None:
+        if message.written:
+            message.finish(Unanswered(self.close_reason))
+        elif message.first:
+            message.finish(Dropped(self.close_reason))
+        else:  # the messages before it may be the cause
+            self._move(message)
 
-    def _move(self, passage: OutgoingMessage) -> None:
-        passage.carrier = None
-        self._source.readmit_alone(passage)
+    def _move(self, message: OutgoingMessage) -> None:
+        message.connection = None
+        self._source.retry_alone(message)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -1,227 +1,221 @@
-"""Which letter goes over which connection, and when."""
+"""Which message goes over which connection, and when."""
 
 import asyncio
 from collections import deque
 
 from app.clock import Clock
 from app.mail.envelope import Unavailable
-from app.mail.smtp.connection import SmtpConnection
-from app.mail.smtp.outgoing import OutgoingMessage
+from app.mail.smtp.connection import OutgoingMessage, SmtpConnection
 from app.mail.smtp.window import InFlightWindow
 
 _FEW = 4  # connections, of which none can be kept free
 
 
 class Pool:
-    """Gives each letter a connection: the one that rests since least, a new one, or the next to be free.
+    """Gives each message the most recently used idle connection, else a new one, else the next that becomes free.
 
-    Every connection, one that is just being made or taking leave too, has one of the seats. So
-    there are never more than `connections` of them. A few stay free of any single domain, and on a
-    connection of a domain that has more than half of them no other letter follows: should the
-    server stop answering for that domain, the others do not wait for its time-outs.
+    `connections` counts those that are being opened or closed, too. A few are kept free of any
+    single domain, and behind a domain that has more than half of them no other domain's message
+    follows on the same connection: should the server stop answering for that domain, the others do
+    not wait for its timeouts.
     """
 
     def __init__(self, *, connections: int, messages_per_connection: int, idle_time: float, clock: Clock) -> None:
         self.window = InFlightWindow(connections, clock)
         self._connections = self._free = connections
-        self._most = connections if connections < _FEW else connections - max(1, connections // 5)
+        self._domain_limit = connections if connections < _FEW else connections - max(1, connections // 5)
         self._connecting: set[OutgoingMessage] = set()
         self._messages = messages_per_connection
         self._idle_time = idle_time
         self._clock = clock
         self._open: set[SmtpConnection] = set()
-        self._resting: deque[tuple[SmtpConnection, float]] = deque()  # used last, rested least: at the right
+        self._idle: deque[tuple[SmtpConnection, float]] = deque()  # the most recently used at the right
         self._waiting: deque[OutgoingMessage] = deque()
-        self._alone: deque[OutgoingMessage] = deque()  # these wait for a connection of their own
+        self._alone: deque[OutgoingMessage] = deque()  # each waits for a new connection
         self._sweep: asyncio.TimerHandle | None = None
-        self._shut: list[asyncio.TimerHandle] = []  # each reopens a seat that the server had no connection for
+        self._refused: list[asyncio.TimerHandle] = []  # each releases a connection that the server did not accept
 
-    # For letters
+    # For messages
 
-    def admit(self, passage: OutgoingMessage) -> None:
-        """Start a letter on its way, or let it wait."""
-        if self._held_by(passage.domain) >= self._most:
-            self._waiting.append(passage)
-        elif conversation := self._rested():
-            self.start(conversation, passage)
+    def submit(self, message: OutgoingMessage) -> None:
+        """Start a message, or let it wait."""
+        if self._count(message.domain) >= self._domain_limit:
+            self._waiting.append(message)
+        elif connection := self._take_idle():
+            self.start(connection, message)
         elif self._free:
             self._free -= 1
-            self._connect(passage)
+            self._connect(message)
         else:
-            self._waiting.append(passage)
+            self._waiting.append(message)
 
-    def readmit_alone(self, passage: OutgoingMessage) -> None:
-        """Start a letter anew that lost its connection, perhaps by its own doing.
+    def retry_alone(self, message: OutgoingMessage) -> None:
+        """Start a message again that lost its connection, and may be the cause.
 
-        It gets a new connection, so that no other letter can be drawn into its fate: the one
-        that it lost has left its seat, or is about to.
+        It gets a new connection, so that no other message is lost with it: the one that it lost has
+        been released, or is about to be.
         """
-        if not passage.withdrawn:
-            self._alone.append(passage)
+        if not message.cancelled:
+            self._alone.append(message)
             if self._free:
                 self._free -= 1
-                self.leave_seat()
+                self.release()
 
-    def withdraw(self, passage: OutgoingMessage) -> None:
-        """Forget a letter whose sender waits no more."""
-        if passage.withdraw():
-            self._connecting.discard(passage)
-            self.leave_seat()
+    def cancel(self, message: OutgoingMessage) -> None:
+        if message.cancel():
+            self._connecting.discard(message)
+            self.release()
 
-    def not_connected(self, passage: OutgoingMessage, outage: Unavailable) -> None:
-        """Say what becomes of a letter, and of those that wait, where no connection could be had for it.
+    def not_connected(self, message: OutgoingMessage, error: Unavailable) -> None:
+        """Use the open connections only, or, where there are none, end all that waits.
 
-        Some servers take fewer at a time than we might open: then the letters go over those there
-        are, and a while passes before another is tried. Where there are none, it is everybody's outage.
+        Some servers accept fewer connections than we may open: then another is tried after the idle time.
         """
-        self._connecting.discard(passage)
-        others = self._connections - self._free - len(self._shut) - 1
-        if others and not outage.ours:
-            self._shut.append(asyncio.get_running_loop().call_later(self._idle_time, self._reopen))
-            if conversation := self._rested():
-                self.start(conversation, passage)
+        self._connecting.discard(message)
+        others = self._connections - self._free - len(self._refused) - 1
+        if others and not error.permanent:
+            self._refused.append(asyncio.get_running_loop().call_later(self._idle_time, self._release_refused))
+            if connection := self._take_idle():
+                self.start(connection, message)
             else:
-                self._waiting.append(passage)
+                self._waiting.append(message)
             return
-        for each in (passage, *self._alone, *self._waiting):
-            each.end(Unavailable(str(outage), ours=outage.ours))
+        for each in (message, *self._alone, *self._waiting):
+            each.finish(Unavailable(str(error), permanent=error.permanent))
         self._alone.clear()
         self._waiting.clear()
-        self.leave_seat()
-        while self._shut:
-            self._shut[-1].cancel()
-            self._reopen()
+        self.release()
+        while self._refused:
+            self._refused[-1].cancel()
+            self._release_refused()
 
     # For connections
 
-    def take_seat(self) -> None:
-        """Take a seat for a connection that no letter asked for."""
+    def reserve(self) -> None:
+        """Count a connection that no message asked for."""
         self._free -= 1
 
-    def leave_seat(self) -> None:
-        """Let the next one connect."""
+    def release(self) -> None:
+        """Let the next message connect in place of a connection that is gone."""
         while self._alone:
-            passage = self._alone.popleft()
-            if not passage.withdrawn:
-                self._connect(passage)
+            message = self._alone.popleft()
+            if not message.cancelled:
+                self._connect(message)
                 return
-        if following := self._next(set()):
+        if following := self._take_waiting(set()):
             self._connect(following)
         else:
             self._free += 1
 
-    def opened(self, conversation: SmtpConnection) -> None:
-        self._open.add(conversation)
+    def opened(self, connection: SmtpConnection) -> None:
+        self._open.add(connection)
 
-    def closed(self, conversation: SmtpConnection) -> None:
-        self._open.discard(conversation)
-        self.leave_seat()
+    def closed(self, connection: SmtpConnection) -> None:
+        self._open.discard(connection)
+        self.release()
 
-    def start(self, conversation: SmtpConnection, passage: OutgoingMessage) -> None:
-        """Begin a letter on a connection that is free."""
-        self._connecting.discard(passage)
-        if conversation.takes(passage):
-            conversation.begin(passage)
+    def start(self, connection: SmtpConnection, message: OutgoingMessage) -> None:
+        """Start a message on an idle connection."""
+        self._connecting.discard(message)
+        if connection.fits(message):
+            connection.start(message)
         else:
-            self.rest(conversation)
+            self.reuse(connection)
 
-    def rest(self, conversation: SmtpConnection) -> None:
-        """Begin the next letter on a connection that has become free, or keep it for one."""
-        if passage := self.follower(conversation):
-            conversation.begin(passage)
-        elif conversation.carried < self._messages:
-            self._resting.append((conversation, self._clock.monotonic()))
+    def reuse(self, connection: SmtpConnection) -> None:
+        """Start the next message on an idle connection, or keep it for one."""
+        if message := self.next_for(connection):
+            connection.start(message)
+        elif connection.message_count < self._messages:
+            self._idle.append((connection, self._clock.monotonic()))
             if self._sweep is None:
-                self._sweep = asyncio.get_running_loop().call_later(self._idle_time, self._take_leave)
+                self._sweep = asyncio.get_running_loop().call_later(self._idle_time, self._close_idle)
         else:
-            conversation.leave()
+            connection.quit()
 
-    def record(self, passage: OutgoingMessage) -> None:
-        """Have a hand-over put on record, and in the same statement those of the letters that wait.
+    def record(self, message: OutgoingMessage) -> None:
+        """Start the hand-over of a message, and in the same statement those of the messages that wait.
 
-        A commit for each would cost more than all else. A letter that is on record and never
-        begun is in no doubt: its worker's journal says so.
+        A commit for each would cost more than all else. A message that is recorded and never
+        written is not uncertain: its worker's journal says so.
         """
-        passage.record()
+        message.record()
         for waiting in reversed(self._waiting):
             if waiting.recording:  # and so are all before it
                 break
             waiting.record()
 
-    def follower(self, conversation: SmtpConnection) -> OutgoingMessage | None:
-        """Take the next letter that this connection is to carry out of those that wait."""
-        while conversation.carried < self._messages and (passage := self._next(conversation.domains)):
-            if conversation.takes(passage):
-                return passage
+    def next_for(self, connection: SmtpConnection) -> OutgoingMessage | None:
+        """Take the waiting message that this connection is to send next."""
+        while connection.message_count < self._messages and (message := self._take_waiting(connection.domains)):
+            if connection.fits(message):
+                return message
         return None
 
-    def _next(self, carried: set[str]) -> OutgoingMessage | None:
-        """Take the first waiting letter that may go over a connection with letters to these domains."""
+    def _take_waiting(self, domains: set[str]) -> OutgoingMessage | None:
+        """Take the first waiting message that may go over a connection with messages to these domains."""
         skipped = deque[OutgoingMessage]()
-        found = None
-        while self._waiting and found is None:
-            passage = self._waiting.popleft()
-            if passage.withdrawn:
+        allowed = None
+        while self._waiting and allowed is None:
+            message = self._waiting.popleft()
+            if message.cancelled:
                 continue
-            if self._may_follow(passage.domain, carried):
-                found = passage
+            if self._may_follow(message.domain, domains):
+                allowed = message
             else:
-                skipped.append(passage)
+                skipped.append(message)
         self._waiting.extendleft(reversed(skipped))
-        return found
+        return allowed
 
-    def _may_follow(self, domain: str, carried: set[str]) -> bool:
-        if domain in carried:
+    def _may_follow(self, domain: str, domains: set[str]) -> bool:
+        if domain in domains:
             return True
         half = self._connections / 2
-        return self._held_by(domain) < self._most and all(self._held_by(other) <= half for other in carried)
+        return self._count(domain) < self._domain_limit and all(self._count(other) <= half for other in domains)
 
-    def _held_by(self, domain: str) -> int:
-        """Return how many connections a domain's letters are on, or are being made for them."""
-        connecting = sum(passage.domain == domain for passage in self._connecting)
-        return connecting + sum(domain in conversation.domains for conversation in self._open)
+    def _count(self, domain: str) -> int:
+        """Return how many connections a domain's messages are on, or are being opened for them."""
+        connecting = sum(message.domain == domain for message in self._connecting)
+        return connecting + sum(domain in connection.domains for connection in self._open)
 
-    def _connect(self, passage: OutgoingMessage) -> None:
-        self._connecting.add(passage)
-        passage.connect()
+    def _connect(self, message: OutgoingMessage) -> None:
+        self._connecting.add(message)
+        message.connect()
 
-    def _rested(self) -> SmtpConnection | None:
-        """Return a connection that is free, the one used last; say QUIT on those that rested too long."""
-        while self._resting:
-            conversation, since = self._resting.pop()
-            if conversation.usable:
+    def _take_idle(self) -> SmtpConnection | None:
+        """Take the most recently used idle connection; close those that were idle too long."""
+        while self._idle:
+            connection, since = self._idle.pop()
+            if connection.usable:
                 if self._clock.monotonic() - since < self._idle_time:
-                    return conversation
-                conversation.leave()
+                    return connection
+                connection.quit()
         return None
 
-    def _reopen(self) -> None:
-        self._shut.pop()
-        self.leave_seat()
-
-    # The end
+    def _release_refused(self) -> None:
+        self._refused.pop()
+        self.release()
 
     async def close(self) -> None:
-        """Take leave on every connection, and wait until each has ended; nothing is in flight any more."""
+        """Close every connection, and wait until each is closed. No message may be in flight."""
         if self._sweep:
             self._sweep.cancel()
             self._sweep = None
-        self._resting.clear()
-        for reopening in self._shut:
-            reopening.cancel()
-        leaving = list(self._open)
-        for conversation in leaving:
-            conversation.leave()
-        for conversation in leaving:
-            await conversation.closed.wait()
+        self._idle.clear()
+        for timer in self._refused:
+            timer.cancel()
+        closing = list(self._open)
+        for connection in closing:
+            connection.quit()
+        for connection in closing:
+            await connection.closed.wait()
 
-    def _take_leave(self) -> None:
-        """Say QUIT where nothing has been sent for the idle time."""
+    def _close_idle(self) -> None:
         self._sweep = None
         now = self._clock.monotonic()
-        for conversation, since in self._resting:
+        for connection, since in self._idle:
             if now - since >= self._idle_time:
-                conversation.leave()
-        self._resting = deque(entry for entry in self._resting if entry[0].usable)
-        if self._resting:
-            self._sweep = asyncio.get_running_loop().call_later(self._idle_time, self._take_leave)
+                connection.quit()
+        self._idle = deque(entry for entry in self._idle if entry[0].usable)
+        if self._idle:
+            self._sweep = asyncio.get_running_loop().call_later(self._idle_time, self._close_idle)

@@ -1,4 +1,4 @@
-"""Reading what a mail server says (RFC 5321 §4.2), however the network cuts it up."""
+"""SMTP replies (RFC 5321 §4.2), from packets to Reply."""
 
 import re
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from contextlib import suppress
 from app.domain.retry import Reply, Stage
 
 ReplyLines = tuple[int, bytes]
-"""A basic code and the text after it, its lines still apart."""
+"""A basic code and the text after it, lines separated by LF."""
 
 CLOSING = 421
-"""The code with which a server takes leave, whatever it was asked (RFC 5321 §3.8)."""
+"""The code with which a server closes the connection, as a reply to any command (RFC 5321 §3.8)."""
 
-LONGEST_ANSWER = 16_384
-"""Bytes of one answer, all its lines together; a line has 512 by RFC 5321 §4.5.3.1.5."""
+MAX_REPLY_BYTES = 16_384
+"""Of all lines of a reply together; a line has 512 by RFC 5321 §4.5.3.1.5."""
 
 _LINE = re.compile(rb"([2-5]\d\d)(?:([ -])([^\n]*?))?\r?\n")
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
@@ -21,13 +21,10 @@ _HANGUL = re.compile("[가-힣]")
 _TEXT_LIMIT = 500
 
 
-class MalformedReply(Exception):
-    """What arrived is no SMTP reply."""
+class MalformedReply(Exception): ...
 
 
 class ReplyReader:
-    """Puts replies together from whatever packets they arrive in."""
-
     __slots__ = ("_code", "_lines", "_rest", "_size")
 
     def __init__(self) -> None:
@@ -38,14 +35,13 @@ class ReplyReader:
 
     @property
     def unfinished(self) -> bool:
-        """Whether a reply has begun whose end has not come."""
         return bool(self._rest or self._lines)
 
     def feed(self, packet: bytes) -> Iterator[ReplyLines]:
-        """Yield the answers that `packet` completes.
+        """Yield the replies that `packet` completes.
 
-        Raises Garbage, after what was whole before it, where a line has no code, the lines of
-        one reply have different codes, or a reply is longer than LONGEST_ANSWER.
+        Raises MalformedReply, after the complete ones before it, where a line has no code, the lines
+        of one reply have different codes, or a reply is longer than MAX_REPLY_BYTES.
         """
         received = self._rest + packet
         start = 0
@@ -53,34 +49,33 @@ class ReplyReader:
             start = line.end()
             code, mark, text = line.groups(b"")
             self._size += len(line[0])
-            if self._size > LONGEST_ANSWER:
-                raise MalformedReply("a reply without an end")
+            if self._size > MAX_REPLY_BYTES:
+                raise MalformedReply("the reply is too long")
             if self._lines and code != self._code:
-                raise MalformedReply(f"{code.decode()} in the middle of a reply that began with {self._code.decode()}")
+                raise MalformedReply(f"{code.decode()} within a reply that began with {self._code.decode()}")
             if mark == b"-":
                 self._code = code
                 self._lines.append(text)
             else:
-                whole = b"\n".join((*self._lines, text))
+                joined = b"\n".join((*self._lines, text))
                 self._lines, self._size = [], 0
-                yield int(code), whole
+                yield int(code), joined
         self._rest = received[start:]
         if b"\n" in self._rest:
-            raise MalformedReply(f"no reply: {shown(self._rest[:80].decode(errors='replace'))}")
-        if len(self._rest) + self._size > LONGEST_ANSWER:
-            raise MalformedReply("a reply without an end")
+            raise MalformedReply(f"not an SMTP reply: {shown(self._rest[:80].decode(errors='replace'))}")
+        if len(self._rest) + self._size > MAX_REPLY_BYTES:
+            raise MalformedReply("the reply is too long")
 
 
-def reply(answer: ReplyLines, stage: Stage) -> Reply:
-    """Return an answer in the words of the domain.
+def parse_reply(lines: ReplyLines, stage: Stage) -> Reply:
+    """Return a reply whose text is safe to show, see `shown`.
 
-    The enhanced code (RFC 3463) counts only where its class is the basic code's first digit
-    (RFC 2034 §4). The text is made safe to show: one line, no control characters, shortened.
+    The enhanced code (RFC 3463) counts only where its class is the basic code's first digit (RFC 2034 §4).
     """
-    code, raw = answer
+    code, raw = lines
     text = decoded(raw)
-    found = _ENHANCED.match(text)
-    enhanced = found[1] if found and found[1][0] == str(code)[0] else ""
+    match = _ENHANCED.match(text)
+    enhanced = match[1] if match and match[1][0] == str(code)[0] else ""
     if "\n" in text:
         text = " ".join([line.removeprefix(enhanced) for line in text.split("\n")])
     elif enhanced:
@@ -89,10 +84,10 @@ def reply(answer: ReplyLines, stage: Stage) -> Reply:
 
 
 def decoded(raw: bytes) -> str:
-    """Return an answer's text. Servers do not name their charset: UTF-8, else Korean, else Western, else escaped."""
+    """Decode a text without a charset: UTF-8, else Korean, else Western, else escaped."""
     with suppress(UnicodeDecodeError):
         return raw.decode()
-    dense = 3 * sum(byte >= 0x80 for byte in raw) > len(raw)  # cp949 takes letters for second bytes, EUC-KR does not
+    dense = 3 * sum(byte >= 0x80 for byte in raw) > len(raw)  # cp949 has ASCII letters as second bytes, EUC-KR has not
     for charset in ("euc_kr", "cp949" if dense else "cp1252"):
         with suppress(UnicodeDecodeError):
             text = raw.decode(charset)
@@ -102,8 +97,8 @@ def decoded(raw: bytes) -> str:
 
 
 def shown(text: str) -> str:
-    """Return a server's words as one line that is safe to log and to show: no controls, not long."""
-    text = text[:LONGEST_ANSWER]
+    """Return a server's text as one short line without control characters, safe to log and to show."""
+    text = text[:MAX_REPLY_BYTES]
     if not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(text.split())[:_TEXT_LIMIT]
