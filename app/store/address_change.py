@@ -1,4 +1,4 @@
-"""Sending a letter to another address than it was written to, as long as any of it is still to come."""
+"""Changing the address of a letter whose deliveries are not all sent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ from app.store.quotas import Quotas, hold_over_quota, lock_addresses
 from app.store.row_ids import new_row_id
 from app.store.sql import lock_deliveries
 
-_OLD_ADDRESS = (HeldReason.FIRST_REFUSED, HeldReason.UNDELIVERABLE, HeldReason.BLOCKED)
-"""Why a delivery is held through the fault of the address it was to go to."""
+_ADDRESS_REASONS = (HeldReason.FIRST_REFUSED, HeldReason.UNDELIVERABLE, HeldReason.BLOCKED)
+"""Reasons to hold a delivery that are about its address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """Gives letters another reader's address; the old one learns nothing of it."""
+    """Changes readers' addresses; the old address gets no mail about it."""
 
     cipher: LetterCipher
     quotas: Quotas | None
     confirmations: Confirmations
     confirmed: bool
-    """Whether an address must confirm what is written to it, where the writer gave none of their own."""
+    """Whether the reader must confirm a letter whose writer gave no address."""
 
     async def correct_by_token(
         self,
@@ -42,7 +42,7 @@ class Corrections:
         now: datetime,
         clients: Sequence[str] = (),
     ) -> None:
-        """Correct the address of a writer's link; for the rest see `correct`."""
+        """Correct the address of the letter with this writer's token; see `correct`."""
         letter = await letter_by_token(token)
         await self.correct(letter.id, recipient_email, recipient_name, now, clients)
 
@@ -55,35 +55,35 @@ class Corrections:
         now: datetime,
         clients: Sequence[str] = (),
     ) -> None:
-        """Send what is still to come of a letter to `recipient_email`; `recipient_name` of None stays as it is.
+        """Send a letter's unsent deliveries to `recipient_email`; a `recipient_name` of None keeps the name.
 
-        What the old address refused, or was held on its account, is tried anew on the promised day,
-        or now where that has passed. Raises LetterNotFound where the letter has been purged,
-        NotCorrectable where nothing of it is to come any more, LeavingJustNow while part of it is
-        being handed over, TooMany where a quota is used up; nothing has changed then.
+        Deliveries that the old address refused, or that were held because of it, are scheduled for
+        the promised day, or for now where that has passed. Raises LetterNotFound where the letter
+        has been purged, NotCorrectable where all is sent or cancelled, LeavingJustNow while a
+        delivery is claimed, TooMany where a quota is used up; nothing has changed then.
         """
         letter = await letter_by(id=letter_id, purged_at=None)
         address = self._address(letter_id, recipient_email)
         letter.update_from_dict(address)
-        given = {"recipient_email": recipient_email, "recipient_name": recipient_name}
-        fresh = {name: value for name, value in given.items() if value is not None}
+        values = {"recipient_email": recipient_email, "recipient_name": recipient_name}
+        changed = {name: value for name, value in values.items() if value is not None}
         async with transaction():
-            over = await self._count(letter, clients, now)
+            over_quota = await self._count(letter, clients, now)
             await lock_addresses(letter.recipient_hmac, letter.sender_hmac or letter.recipient_hmac)
-            deliveries = await _still_to_come(letter_id)
-            await revise(self.cipher, Letter.filter(id=letter_id), fresh, **address)
+            deliveries = await _unsent_deliveries(letter_id)
+            await revise(self.cipher, Letter.filter(id=letter_id), changed, **address)
             for delivery in deliveries:
                 await _redirect(delivery, letter.recipient_domain_hmac or "", now)
-            await _call_off_refusals(letter_id, now)
+            await _cancel_refusal_notices(letter_id, now)
             unconfirmed = any(delivery.held_reason is HeldReason.UNCONFIRMED for delivery in deliveries)
             if letter.sender_hmac is None and (self.confirmed or unconfirmed):
                 await self.confirmations.renew(letter, now)
-            if over:
+            if over_quota:
                 await hold_over_quota(letter_id, now)
 
     async def _count(self, letter: Letter, clients: Sequence[str], now: datetime) -> bool:
-        """Return whether one of its addresses has had its quota. Raises TooMany."""
-        # A write first: this transaction then owns the database before it reads (SQLite begins deferred).
+        """Return whether the quota of one of its addresses is used up. Raises TooMany."""
+        # Write first: the transaction then owns the database before it reads (SQLite begins deferred).
         await Correction.create(
             id=new_row_id(now),
             letter_id=letter.id,
@@ -104,38 +104,35 @@ class Corrections:
         }
 
 
-async def _still_to_come(letter_id: UUID) -> list[Delivery]:
-    """Return what is still to come of a letter, which no scan can claim until we are done."""
-    of_letter = await lock_deliveries(Delivery.filter(letter_id=letter_id))
-    deliveries = [delivery for delivery in of_letter if not delivery.notice]
+async def _unsent_deliveries(letter_id: UUID) -> list[Delivery]:
+    """Lock a letter's deliveries against claims and return those that are neither sent nor cancelled."""
+    deliveries = [each for each in await lock_deliveries(Delivery.filter(letter_id=letter_id)) if not each.notice]
     letter = await letter_by(id=letter_id, purged_at=None)
     if any(delivery.status is Status.CLAIMED for delivery in deliveries):
         raise LeavingJustNow("this letter is being handed over at this moment")
-    open_ones = [delivery for delivery in deliveries if delivery.status not in (Status.SENT, Status.CANCELLED)]
-    if letter.stopped_at or all(delivery.status is Status.UNCERTAIN for delivery in open_ones):
+    unsent = [delivery for delivery in deliveries if delivery.status not in (Status.SENT, Status.CANCELLED)]
+    if letter.stopped_at or all(delivery.status is Status.UNCERTAIN for delivery in unsent):
         raise NotCorrectable("nothing of this letter is still to come")
-    return open_ones
+    return unsent
 
 
-async def _call_off_refusals(letter_id: UUID, now: datetime) -> None:
-    """Spare the writer what they know: a notice that has not left would speak of the new address besides."""
-    waiting = Delivery.filter(
-        letter_id=letter_id, occasion=Occasion.REFUSAL, status__in=(Status.SCHEDULED, Status.HELD)
-    )
-    await waiting.update(status=Status.CANCELLED, status_at=now, held_reason=None)
+async def _cancel_refusal_notices(letter_id: UUID, now: datetime) -> None:
+    """Cancel unsent notices of a refusal: they would name the new address."""
+    unsent = Delivery.filter(letter_id=letter_id, occasion=Occasion.REFUSAL, status__in=(Status.SCHEDULED, Status.HELD))
+    await unsent.update(status=Status.CANCELLED, status_at=now, held_reason=None)
 
 
 async def _redirect(delivery: Delivery, domain_hmac: str, now: datetime) -> None:
-    """Send a delivery to another domain; begun anew, unless somebody else decides what becomes of it."""
+    """Move a delivery to another domain, and schedule it unless it is held for a reason not about its address."""
     changed: dict[str, Any] = {"domain_hmac": domain_hmac}
-    waits_for_others = delivery.status is Status.HELD and delivery.held_reason not in _OLD_ADDRESS
-    if delivery.status is not Status.UNCERTAIN and not waits_for_others:
+    held_otherwise = delivery.status is Status.HELD and delivery.held_reason not in _ADDRESS_REASONS
+    if delivery.status is not Status.UNCERTAIN and not held_otherwise:
         changed |= {
             "status": Status.SCHEDULED,
             "status_at": delivery.status_at if delivery.status is Status.SCHEDULED else now,
             "held_reason": None,
             "due_at": max(now, delivery.promised_at),
-            # What the old address did is not the new one's fault; a lost answer stays known (audit).
+            # The old address's refusals do not count for the new one; unanswered attempts stay known (audit).
             "attempts": delivery.unanswered,
             "first_refused_at": None,
         }

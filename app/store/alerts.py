@@ -1,4 +1,4 @@
-"""The alarms that ring, and what they ring by. Several processes watch; each alarm is told by one of them."""
+"""Raised alerts. Several processes watch; each notification is sent by one of them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -16,15 +16,15 @@ from app.store.operator_models import RaisedAlert
 from app.store.workers import SCHEDULER
 
 _HOUR = timedelta(hours=1)
-_LIVES = timedelta(minutes=1)
-_FIRST_WAIT = timedelta(minutes=1)
-_LONGEST_WAIT = timedelta(hours=1)
+_WORKER_ALIVE = timedelta(minutes=1)
+_MIN_RETRY_DELAY = timedelta(minutes=1)
+_MAX_RETRY_DELAY = timedelta(hours=1)
 
 
 async def take_snapshot(
     now: datetime, watched_since: datetime, *, paused: bool, clock_deviation: timedelta = timedelta()
 ) -> Snapshot:
-    """Return how the post office stands; it costs the same however many letters there are."""
+    """Return the state that alerts depend on, at a cost that does not grow with the ledger."""
     newest = await Attempt.all().order_by("-id").first()
     lease = await Lease.get(name=SCHEDULER).select_related("worker")
     scan = await last_run(SCAN)
@@ -32,7 +32,7 @@ async def take_snapshot(
     counts = Counter[str]()
     for count in await count_spans(kinds, [(now - _HOUR, now + _HOUR)]):
         counts[count.kind] += count.number
-    trouble = await Worker.filter(seen_at__gte=now - _LIVES).exclude(trouble="").order_by("name").first()
+    trouble = await Worker.filter(seen_at__gte=now - _WORKER_ALIVE).exclude(trouble="").order_by("name").first()
     uncertain = await Delivery.filter(status=Status.UNCERTAIN).exists()
     return Snapshot(
         now=now,
@@ -49,13 +49,13 @@ async def take_snapshot(
     )
 
 
-async def record(ringing: Iterable[Alert], now: datetime) -> None:
-    """Put on record which alarms ring now; what has been quiet for PATIENCE is over."""
-    names = [alarm.value for alarm in ringing]
+async def record(firing: Iterable[Alert], now: datetime) -> None:
+    """Store which alerts fire now; one that has not fired for GRACE is over."""
+    names = [alert.value for alert in firing]
     raised = [RaisedAlert(name=name, since=now, rang_at=now) for name in names]
     await RaisedAlert.bulk_create(raised, ignore_conflicts=True)
     await RaisedAlert.filter(name__in=names).update(rang_at=now)
-    # It rings again before anybody could be told that it was over: then it never was.
+    # One that fires again before its end was sent has not ended.
     await RaisedAlert.filter(name__in=names).exclude(over_at=None).update(over_at=None, told_at=now)
     quiet = RaisedAlert.filter(rang_at__lte=now - GRACE, over_at=None)
     await quiet.filter(told_at=None).delete()
@@ -63,20 +63,19 @@ async def record(ringing: Iterable[Alert], now: datetime) -> None:
 
 
 async def claim_unsent(now: datetime) -> list[RaisedAlert]:
-    """Return what somebody must be told, and now: nobody else gets it until a while after a try that failed."""
-    taken = []
-    for alarm in await RaisedAlert.filter(told_at=None).order_by("name"):
-        if alarm.tried_at and now - alarm.tried_at < min(_FIRST_WAIT * 2 ** (alarm.tries - 1), _LONGEST_WAIT):
+    """Return the alerts to send now. Each is claimed: no other process gets it until its retry delay has passed."""
+    claimed = []
+    for alert in await RaisedAlert.filter(told_at=None).order_by("name"):
+        if alert.tried_at and now - alert.tried_at < min(_MIN_RETRY_DELAY * 2 ** (alert.tries - 1), _MAX_RETRY_DELAY):
             continue
-        ours = RaisedAlert.filter(name=alarm.name, told_at=None, tries=alarm.tries, over_at=alarm.over_at)
-        if await ours.update(tried_at=now, tries=F("tries") + 1):
-            taken.append(alarm)
-    return taken
+        unclaimed = RaisedAlert.filter(name=alert.name, told_at=None, tries=alert.tries, over_at=alert.over_at)
+        if await unclaimed.update(tried_at=now, tries=F("tries") + 1):
+            claimed.append(alert)
+    return claimed
 
 
-async def mark_sent(alarm: RaisedAlert, now: datetime) -> None:
-    """Put on record that somebody was told that it rings, or that it is over."""
-    if alarm.over_at:
-        await RaisedAlert.filter(name=alarm.name, over_at=alarm.over_at).delete()
+async def mark_sent(alert: RaisedAlert, now: datetime) -> None:
+    if alert.over_at:
+        await RaisedAlert.filter(name=alert.name, over_at=alert.over_at).delete()
     else:
-        await RaisedAlert.filter(name=alarm.name, over_at=None).update(told_at=now)
+        await RaisedAlert.filter(name=alert.name, over_at=None).update(told_at=now)

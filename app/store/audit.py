@@ -1,4 +1,4 @@
-"""Is every letter accounted for? Sums the ledger, and looks for what cannot be."""
+"""Sums the ledger and looks for inconsistencies."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from app.domain.status import Status
 from app.store.database import connection, transaction
 
-# Each must find nothing. The constraints forbid what one row can show; these join rows.
+# Each must count zero. CHECK constraints see single rows; these queries join rows.
 _IMPOSSIBLE = {
     "letters without exactly the deliveries their dates promise": """
         SELECT COUNT(*) AS n FROM letters
@@ -61,7 +61,7 @@ _IMPOSSIBLE = {
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The sums: letters, deliveries by state, and how often each impossible thing was found."""
+    """`impossible` counts the rows of each kind of inconsistency."""
 
     letters: int
     deliveries: int
@@ -75,7 +75,7 @@ class Audit:
 
 
 async def audit() -> Audit:
-    """Read the whole ledger as it stands at one moment; on a large one this takes its time."""
+    """Read the whole ledger in one snapshot; slow on a large one."""
     async with transaction() as snapshot:
         if snapshot.capabilities.dialect == "postgres":
             await snapshot.execute_script("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -93,7 +93,7 @@ async def _sums() -> Audit:
         deliveries=await _count("SELECT COUNT(*) AS n FROM deliveries"),
         by_status=by_status,
         ever_unanswered=sum(row["lost"] for row in states),
-        impossible={what: await _count(query) for what, query in _IMPOSSIBLE.items()},
+        impossible={name: await _count(query) for name, query in _IMPOSSIBLE.items()},
     )
 
 

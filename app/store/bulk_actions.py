@@ -1,7 +1,7 @@
-"""What an operator asks to be done to many deliveries: a batch to a transaction, each with how far it has come.
+"""Operators' actions on many deliveries, one transaction a batch, each with its progress.
 
-A request is known by an id that came with the form, so a second click finds it begun. Whoever takes
-a step locks it first: several processes may go on with one at once, and after a crash anybody may.
+An action's id comes with the form, so that a second click does not start it again. Each step locks
+the action first: several processes may run its steps, and any may resume it after a crash.
 """
 
 import json
@@ -25,25 +25,25 @@ from app.store.operator_actions import BATCH, move
 from app.store.operator_models import BulkAction
 
 COUNT_LIMIT = 50_000
-"""What is asked about is counted up to here; above, it is one more than this."""
+"""A larger count is reported as one more than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkTarget:
-    """The deliveries an action is for: all of a selection, or those that were chosen by their ids."""
+    """All deliveries of a selection, or those chosen by id."""
 
     selection: DeliveryFilter | None = None
     chosen: tuple[int, ...] = ()
 
     @property
-    def in_words(self) -> str:
-        """What the trail says: ids, or the parts of a selection, with whom it is for only as a fingerprint."""
+    def subject(self) -> str:
+        """Ids, or the parts of a selection with hashed addresses, for the audit log."""
         return str(self.selection)[:255] if self.selection is not None else ", ".join(map(str, self.chosen))[:255]
 
 
 @dataclass(frozen=True, slots=True)
 class BulkProgress:
-    """How far a request has come: of `asked` that were target when it was made, `seen` were looked at."""
+    """`asked`: deliveries matched at the start; `seen`: processed so far."""
 
     action: Action
     asked: int
@@ -54,7 +54,7 @@ class BulkProgress:
 
 
 async def count_matching(action: Action, target: BulkTarget) -> int:
-    """Return how many deliveries an action would move just now; above COUNT_LIMIT: one more than that."""
+    """Return how many deliveries an action would change now; above COUNT_LIMIT, one more than that."""
     if target.selection is not None:
         narrowed = _narrowed(target.selection, action)
         return await count(narrowed, COUNT_LIMIT) if narrowed.states else 0
@@ -64,7 +64,7 @@ async def count_matching(action: Action, target: BulkTarget) -> int:
 async def begin(
     bulk_id: UUID, action: Action, target: BulkTarget, asked: int, operator: Operator, now: datetime
 ) -> bool:
-    """Put a request on record, for deliveries that exist by now. False: it is there already."""
+    """Store a bulk action on the deliveries that exist now; False if its id is stored already."""
     newest = await Delivery.all().annotate(newest=Max("id")).values_list("newest", flat=True)
     bulk = BulkAction(
         id=bulk_id,
@@ -84,58 +84,57 @@ async def begin(
 
 @retried
 async def step(bulk_id: UUID, now: datetime, limit: int = BATCH) -> bool:
-    """Go on with a request by one batch. False: it has ended."""
+    """Process one batch; False when the action has ended."""
     async with transaction():
-        if not await BulkAction.filter(id=bulk_id, ended_at=None).update(ended_at=None):  # locks it
+        if not await BulkAction.filter(id=bulk_id, ended_at=None).update(ended_at=None):  # lock
             return False
         bulk = await BulkAction.get(id=bulk_id)
         action, operator = Action(bulk.action), Operator(bulk.who, bulk.client)
-        ids, place = await _next(bulk, action, limit)
+        ids, cursor = await _next(bulk, action, limit)
         moved = await move(action, [each for each in ids if each <= bulk.newest_id], now, operator)
-        bulk.place = place
+        bulk.place = cursor
         bulk.seen += len(ids)
         bulk.changed += len(moved)
         if len(ids) < limit:
             bulk.ended_at = now
-            subject = _matched(bulk).in_words
+            subject = _target(bulk).subject
             await record(operator, action, now, subject=subject, asked=bulk.asked, changed=bulk.changed)
         await bulk.save()
     return bulk.ended_at is None
 
 
 async def progress(bulk_id: UUID) -> BulkProgress | None:
-    """Return how far a request has come; None: there is none."""
     bulk = await BulkAction.get_or_none(id=bulk_id)
     if bulk is None:
         return None
     ended = bulk.ended_at is not None
-    return BulkProgress(Action(bulk.action), bulk.asked, bulk.seen, bulk.changed, ended, _matched(bulk))
+    return BulkProgress(Action(bulk.action), bulk.asked, bulk.seen, bulk.changed, ended, _target(bulk))
 
 
 async def unfinished() -> list[UUID]:
-    """Return the requests that somebody has to go on with, oldest first."""
+    """Return the ids of actions that have not ended, oldest first."""
     return [bulk.id for bulk in await BulkAction.filter(ended_at=None).order_by("begun_at").only("id", "begun_at")]
 
 
 async def drop_ended(now: datetime, keep: timedelta) -> int:
-    """Drop the requests that ended `keep` ago or longer, and return how many; the trail tells of them for good."""
+    """Drop actions that ended `keep` ago, and return how many; the audit log keeps them."""
     return await BulkAction.filter(ended_at__lte=now - keep).delete()
 
 
 async def _next(bulk: BulkAction, action: Action, limit: int) -> tuple[Sequence[int], str]:
-    """Return the next ids and the place behind them. Those that moved are no longer in the way of the walk."""
-    target = _matched(bulk)
+    """Return the next ids and the cursor after them."""
+    target = _target(bulk)
     if target.selection is None:
         done = int(bulk.place or 0)
         return target.chosen[done : done + limit], str(done + limit)
     narrowed = _narrowed(target.selection, action)
     if not narrowed.states:
         return (), bulk.place
-    places = await find(narrowed, read_cursor(bulk.place), limit, descending=False)
-    return [place.id for place in places], str(places[-1]) if places else bulk.place
+    cursors = await find(narrowed, read_cursor(bulk.place), limit, descending=False)
+    return [each.id for each in cursors], str(cursors[-1]) if cursors else bulk.place
 
 
-def _matched(bulk: BulkAction) -> BulkTarget:
+def _target(bulk: BulkAction) -> BulkTarget:
     chosen = tuple(json.loads(bulk.chosen))
     if chosen:
         return BulkTarget(chosen=chosen)

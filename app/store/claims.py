@@ -1,4 +1,4 @@
-"""Claiming what is due, putting the hand-over on record, and taking back what a dead worker held."""
+"""Claiming due deliveries, recording hand-overs, and reclaiming the claims of dead workers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,18 +21,17 @@ from app.store.sql import as_ids, as_uuid, lock_deliveries, numbered, statements
 from app.store.uncertain import RESEND_LIMIT
 
 Row = Mapping[str, Any]
-_OCCASIONS = {occasion.value: occasion for occasion in Occasion}  # an enum's own look-up takes ten times as long
+_OCCASIONS = {occasion.value: occasion for occasion in Occasion}  # ten times as fast as the enum's own look-up
 
 
-# A tuple, as are endings and tries: frozen dataclasses of so many fields take three times as long to make.
+# A tuple: a frozen dataclass with so many fields takes three times as long to make.
 class Claimed(NamedTuple):
-    """A delivery that is ours to carry. `token` fences the claim; `letter` is its row, still sealed.
+    """A claimed delivery. `token` fences the claim; `letter` is its row, still sealed.
 
-    `barred`: why it must not go out, if so: the address is known not to exist, or is blocked, or the
-    letter was stopped by its reader. `refusal`: what the reader's server said, where this is the
-    notice of it, and `refused_for` what was judged of that; `untried`: it was asked nothing, since
-    the address is known not to exist. `others`:
-    the letters of its writer under any `+tag`, where this mails links to them.
+    `hold_reason`: why it must not be sent, if so: the address is known not to exist or is blocked, or the
+    reader stopped the letter. For a notice of a refusal, `refusal` is the reply, `refused_for` its
+    reason, and `untried` says that nothing was sent since the address is known not to exist.
+    `others`: the letters of the same writer under any `+tag`, for a mail with links to them.
     """
 
     id: int
@@ -54,18 +53,18 @@ class Claimed(NamedTuple):
 
     @property
     def addressee(self) -> Literal["sender", "recipient"]:
-        """Return whose address this goes to: a notice to the writer's, where one is known."""
+        """A notice goes to the writer, if their address is known."""
         return "sender" if self.occasion.is_notice and self.letter["sender_hmac"] else "recipient"
 
 
 async def claim(
     worker: UUID, token: UUID, now: datetime, limit: int, *, notices: bool, closed: Sequence[str] = ()
 ) -> list[Claimed]:
-    """Take exclusive ownership of at most `limit` due notices, or due letters, oldest first.
+    """Claim at most `limit` due notices, or due letters, oldest first, none to the domains in `closed`.
 
-    Two workers that claim at once never get the same one: PostgreSQL skips the rows another is
-    taking, SQLite lets one write at a time. Letters to the domains in `closed` are left where
-    they are. `token` is new, and the caller's: if no answer comes, `unclaim` undoes it.
+    Concurrent claims never get the same delivery: PostgreSQL skips rows that another claim has locked,
+    SQLite has one writer at a time. `token` is the caller's and new: where the result is lost,
+    `unclaim` undoes the claim.
     """
     statement = statements().claim.format(kind="notice" if notices else "NOT notice")
     moment = as_parameter(now)
@@ -76,19 +75,18 @@ async def claim(
 
 
 async def handed_over_by(worker: UUID) -> list[Claimed]:
-    """Return a worker's claims whose hand-over is on record."""
+    """Return a worker's claims whose hand-over is recorded."""
     claims = Delivery.filter(claimed_by_id=worker, status=Status.CLAIMED, handed_over_at__isnull=False)
     ids = await claims.values_list("id", flat=True)
     return await _open(list(ids)) if ids else []
 
 
 async def _open(ids: Sequence[Any]) -> list[Claimed]:
-    """Return claims with their letters, the oldest first."""
     _, rows = await connection().execute_query(statements().open_claims, [as_ids(ids)])
     claims = sorted(map(_claimed, rows), key=attrgetter("due_at", "id"))
-    for at, claimed in enumerate(claims):
+    for index, claimed in enumerate(claims):
         if claimed.occasion is Occasion.LINKS:
-            claims[at] = claimed._replace(others=await letters_of(claimed.letter["sender_hmac"]))
+            claims[index] = claimed._replace(others=await letters_of(claimed.letter["sender_hmac"]))
     return claims
 
 
@@ -114,60 +112,60 @@ def _claimed(row: Row) -> Claimed:
 
 
 async def unclaim(token: UUID, now: datetime) -> int:
-    """Free what a claim took whose answer never came. Returns how many that were."""
+    """Undo a claim whose result was lost. Returns how many deliveries it had."""
     freed, _ = await connection().execute_query(statements().unclaim, [as_parameter(now), as_uuid(token)])
     return freed
 
 
 async def hand_over(claims: Sequence[Claimed], now: datetime) -> set[int]:
-    """Put on record that these messages' last bytes are about to be written.
+    """Record that the last bytes of these messages are about to be written.
 
-    Returns the ids of those that are still ours; the others must not be written.
+    Returns the ids that are still claimed with their token; the others must not be written.
     """
     by_token: dict[UUID, list[int]] = {}
     for claimed in claims:
         by_token.setdefault(claimed.token, []).append(claimed.id)
-    ours: set[int] = set()
-    for token, ids in by_token.items():  # one, but where a claim ends and the next begins
+    held: set[int] = set()
+    for token, ids in by_token.items():  # usually one
         rows = await connection().execute_query_dict(
             statements().hand_over, [as_parameter(now), as_ids(ids), as_uuid(token)]
         )
-        ours.update(row["id"] for row in rows)
-    return ours
+        held.update(row["id"] for row in rows)
+    return held
 
 
 @retried
 async def reclaim(worker: UUID, beat: int, now: datetime) -> list[int]:
-    """Take back the claims of a worker whose beat has stood still at `beat`, and strike it off.
+    """Reclaim the deliveries of a worker whose heartbeat has stopped at `beat`, and delete the worker.
 
-    What it had not handed over is scheduled again, uncharged; what it had is uncertain. A worker
-    that has moved its beat since is left alone. Returns which were taken back.
+    Deliveries not handed over are scheduled again, uncharged; the others become uncertain. A worker
+    whose heartbeat has moved since keeps its claims. Returns the reclaimed ids.
     """
-    async with transaction() as ours:
-        locked = await ours.execute_query_dict(statements().lock_worker, [as_uuid(worker), beat])
+    async with transaction() as client:
+        locked = await client.execute_query_dict(statements().lock_worker, [as_uuid(worker), beat])
         if not locked:
             return []
         rows = await lock_deliveries(Delivery.filter(claimed_by_id=worker, status=Status.CLAIMED))
-        await _take_back(rows, locked[0]["name"], now)
+        await _release(rows, locked[0]["name"], now)
         await Lease.filter(worker_id=worker).update(worker_id=None)
         await Worker.filter(id=worker).delete()
     return [row.id for row in rows]
 
 
-async def _take_back(rows: Sequence[Delivery], worker_name: str, now: datetime) -> None:
+async def _release(rows: Sequence[Delivery], worker_name: str, now: datetime) -> None:
     handed_over = [row for row in rows if row.handed_over_at]
-    untouched = [row.id for row in rows if not row.handed_over_at]
-    freed = {"status_at": now, "claim_token": None, "claimed_by_id": None, "handed_over_at": None}
-    if untouched:
-        await Delivery.filter(id__in=untouched).update(status=Status.SCHEDULED, **freed)
+    not_handed_over = [row.id for row in rows if not row.handed_over_at]
+    unclaimed = {"status_at": now, "claim_token": None, "claimed_by_id": None, "handed_over_at": None}
+    if not_handed_over:
+        await Delivery.filter(id__in=not_handed_over).update(status=Status.SCHEDULED, **unclaimed)
     if handed_over:
         await Delivery.filter(id__in=[row.id for row in handed_over]).update(
-            status=Status.UNCERTAIN, due_at=now, attempts=F("attempts") + 1, unanswered=F("unanswered") + 1, **freed
+            status=Status.UNCERTAIN, due_at=now, attempts=F("attempts") + 1, unanswered=F("unanswered") + 1, **unclaimed
         )
-        await Attempt.bulk_create(_lost_attempt(row, worker_name, now) for row in handed_over)
+        await Attempt.bulk_create(_unanswered_attempt(row, worker_name, now) for row in handed_over)
 
 
-def _lost_attempt(delivery: Delivery, worker_name: str, now: datetime) -> Attempt:
+def _unanswered_attempt(delivery: Delivery, worker_name: str, now: datetime) -> Attempt:
     return Attempt(
         delivery_id=delivery.id,
         claim_token=delivery.claim_token,
@@ -180,8 +178,8 @@ def _lost_attempt(delivery: Delivery, worker_name: str, now: datetime) -> Attemp
     )
 
 
-# Each reads the first row of a partial index. An EXISTS would forget ORDER BY and LIMIT, and PostgreSQL
-# would rather read the table, of which it takes a third to be due.
+# Each reads the first row of a partial index. With EXISTS, PostgreSQL drops ORDER BY and LIMIT and scans
+# the table, since it expects a third of it to be due.
 _FIRST = "(SELECT 1 FROM deliveries WHERE {where} <= @{latest} ORDER BY {order} LIMIT 1) IS NOT NULL"
 _UNCERTAIN = _FIRST.format(
     where=f"status = 'uncertain' AND unanswered <= {RESEND_LIMIT} AND due_at", latest=1, order="due_at"
@@ -192,12 +190,12 @@ _OLDEST = ", ".join(
     f" ORDER BY due_at LIMIT 1) AS {name}"
     for name, kind in (("notice", "notice"), ("letter", "NOT notice"))
 )
-_LOOK = f"SELECT {_UNCERTAIN} AS uncertain, {_UNCONFIRMED} AS unconfirmed, {_OLDEST}"
+_DUE_WORK = f"SELECT {_UNCERTAIN} AS uncertain, {_UNCONFIRMED} AS unconfirmed, {_OLDEST}"
 
 
 @dataclass(frozen=True, slots=True)
 class DueWork:
-    """Whether something may have to be sent again, or called off, and whether anything is to be sent."""
+    """Whether there may be deliveries to resend, to cancel, and to send."""
 
     uncertain: bool
     unconfirmed: bool
@@ -205,18 +203,18 @@ class DueWork:
 
 
 async def find_due_work(now: datetime) -> DueWork:
-    """Return what there is for a scan at this moment; what is paused or closed to us counts, too."""
-    _, (found,) = await connection().execute_query(
-        numbered(_LOOK), [as_parameter(now), as_parameter(now - LINK_LIFETIME)]
+    """Return what a scan would find now, paused and rate-limited deliveries included."""
+    _, (row,) = await connection().execute_query(
+        numbered(_DUE_WORK), [as_parameter(now), as_parameter(now - LINK_LIFETIME)]
     )
-    return DueWork(bool(found["uncertain"]), bool(found["unconfirmed"]), _earliest(found) is not None)
+    return DueWork(bool(row["uncertain"]), bool(row["unconfirmed"]), _earliest(row) is not None)
 
 
 async def oldest_due(now: datetime) -> datetime | None:
-    """Return since when the oldest due delivery has been due; None where none is."""
-    (found,) = await connection().execute_query_dict(numbered(f"SELECT {_OLDEST}"), [as_parameter(now)])
-    return _earliest(found)
+    """Return the `due_at` of the oldest due delivery."""
+    (row,) = await connection().execute_query_dict(numbered(f"SELECT {_OLDEST}"), [as_parameter(now)])
+    return _earliest(row)
 
 
-def _earliest(found: Mapping[str, Any]) -> datetime | None:
-    return min((as_moment(found[kind]) for kind in ("notice", "letter") if found[kind]), default=None)
+def _earliest(row: Row) -> datetime | None:
+    return min((as_moment(row[kind]) for kind in ("notice", "letter") if row[kind]), default=None)
