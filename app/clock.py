@@ -1,8 +1,4 @@
-"""The only place that reads the time.
-
-Everything below takes `now` as an argument or a `Clock` in its constructor, so that a test can
-hold the time still or turn it back.
-"""
+"""The only module that reads the time; all others take `now` or a `Clock` as an argument, for tests."""
 
 import ctypes
 import sys
@@ -16,13 +12,13 @@ _TIME_ERROR = 5
 
 class Clock(Protocol):
     def now(self) -> datetime:
-        """Return the wall clock's time, aware, in UTC. It may jump."""
+        """Return the wall clock's time in UTC, aware. It may jump."""
 
     def monotonic(self) -> float:
-        """Return seconds that only ever grow. Leases are measured with it."""
+        """Return seconds that never decrease."""
 
     def synchronised(self) -> bool | None:
-        """Return whether the kernel says that the wall clock is synchronised; None where it does not say."""
+        """Return whether the kernel calls the wall clock synchronised; None where it is unknown."""
 
 
 class SystemClock:
@@ -33,7 +29,7 @@ class SystemClock:
         return time.monotonic()
 
     def synchronised(self) -> bool | None:
-        """See adjtimex(2): called with empty modes it changes nothing, and TIME_ERROR means unsynchronised."""
+        """See adjtimex(2): empty modes change nothing, and TIME_ERROR means unsynchronised."""
         if not sys.platform.startswith("linux"):
             return None
         state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX))

@@ -1,11 +1,11 @@
-"""Encryption at rest, and the tokens of links.
+"""Encryption at rest, blind indexes, and the tokens of links.
 
 A sealed value is AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce:
 
     1 byte version | 4 bytes key id | 12 bytes nonce | ciphertext | 16 bytes tag
 
 Its associated data is the table, the column and the row (a letter's with its revision), so that a
-value moved to another place no longer opens.
+value that was moved elsewhere does not decrypt.
 """
 
 import base64
@@ -30,60 +30,56 @@ _TOKEN_BYTES = 16
 
 
 def new_token() -> str:
-    """Return a link's token: 128 random bits in 22 characters that need no escaping in a URL."""
+    """Return 128 random bits as 22 characters that need no escaping in a URL."""
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
 def token_hash(token: str) -> str:
-    """Return what is stored of a token, in hex. 128 random bits need no salt and no slow hash."""
+    """Return a token's hash, in hex. 128 random bits need no salt and no slow hash."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Cipher:
-    """Seals with the first key, and opens with any of them."""
+    """Encrypts with the first key, and decrypts with any of them. Keys are secrets of 32 characters or more."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """Take secrets of at least 32 characters; the first one seals."""
         derived = [_derive(key) for key in keys]
         self._ciphers = {_key_id(key): AESGCM(key) for key in derived}
         self._current = _key_id(derived[0])
 
     def seal(self, plain: bytes, *, table: str, column: str, row: str) -> bytes:
-        """Encrypt a value for its place."""
         nonce = os.urandom(_NONCE)
         cipher = self._ciphers[self._current]
-        return _VERSION + self._current + nonce + cipher.encrypt(nonce, plain, _place(table, column, row))
+        return _VERSION + self._current + nonce + cipher.encrypt(nonce, plain, _associated_data(table, column, row))
 
     def open(self, sealed: bytes, *, table: str, column: str, row: str) -> bytes:
-        """Decrypt a value.
-
-        Raises KeyMissing where its key is not among ours, or it was changed or moved.
-        """
+        """Decrypt a value. Raises KeyMissing where its key is not configured, or it was changed or moved."""
         cipher = self._ciphers.get(sealed[1:_HEAD])
         if cipher is None or sealed[:1] != _VERSION:
-            raise KeyMissing(f"a value in {table}.{column} was sealed with a key that MAILBOX_SECRET_KEY does not hold")
+            raise KeyMissing(
+                f"a value in {table}.{column} was encrypted with a key that MAILBOX_SECRET_KEY does not hold"
+            )
         try:
-            return cipher.decrypt(sealed[_HEAD:_TEXT], sealed[_TEXT:], _place(table, column, row))
-        except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
+            return cipher.decrypt(sealed[_HEAD:_TEXT], sealed[_TEXT:], _associated_data(table, column, row))
+        except (InvalidTag, ValueError):  # ValueError: shorter than the nonce
             reason = "it was changed, or comes from another row or an older revision"
-            raise KeyMissing(f"a value in {table}.{column} does not open: {reason}") from None
+            raise KeyMissing(f"a value in {table}.{column} cannot be decrypted: {reason}") from None
 
     @property
     def key_ids(self) -> str:
-        """The ids of the keys in hex, that of the first one first."""
+        """The keys' ids in hex, in order."""
         others = [key_id for key_id in self._ciphers if key_id != self._current]
         return " ".join(key_id.hex() for key_id in (self._current, *others))
 
     def is_current(self, sealed: bytes) -> bool:
-        """Return whether a value is sealed with the first key."""
         return sealed[1:_HEAD] == self._current
 
 
 class BlindIndex:
-    """Finds addresses and domains that rest sealed, and letters by their readers' links: by HMAC-SHA-256."""
+    """Looks up encrypted addresses and domains, and derives links' tokens, by HMAC-SHA-256."""
 
     def __init__(self, key: bytes) -> None:
-        self._keyed = hmac.new(key, digestmod="sha256")  # its copies need not look the hash up once more
+        self._keyed = hmac.new(key, digestmod="sha256")  # copies save looking up the hash
 
     def address(self, normalised: str) -> str:
         return self._hmac("address", normalised)
@@ -95,27 +91,24 @@ class BlindIndex:
         return self._hmac("client", network)
 
     def reader_token(self, letter: str, address_hmac: str) -> str:
-        """Return the token by which the reader at this address finds a letter, as long as `new_token`'s.
+        """Return the token of the reader's link to a letter, as long as `new_token`'s.
 
-        It is made anew whenever it is mailed: nothing of it is stored but the hash, so there is
-        nothing to open, to seal again or to forget. Without our key it cannot be told from random.
+        It is derived whenever it is mailed, and only its hash is stored: nothing to encrypt or to
+        erase. Without the key it is as good as random.
         """
         return self._token("reader", f"{letter}\0{address_hmac}")
 
     def confirmation_token(self, message_id: str) -> str:
-        """Return the token of the link in a mail that asks for a confirmation; it is no more stored than a reader's."""
+        """Return the token of a confirmation link; derived, not stored, like a reader's."""
         return self._token("confirmation", message_id)
 
     def mailbox_token(self, address_hmac: str) -> str:
-        """Return the token by which whoever gets mail at an address closes that mailbox.
-
-        It names the address as we know it and proves that we gave it: there is nothing to store.
-        """
+        """Return the token of the link that closes a mailbox: the address's HMAC, signed. Nothing is stored."""
         proof = self._digest("mailbox", address_hmac)[:_TOKEN_BYTES]
-        return _in_letters(bytes.fromhex(address_hmac) + proof)
+        return _base64url(bytes.fromhex(address_hmac) + proof)
 
     def mailbox_of(self, token: str) -> str | None:
-        """Return whose token that is, by what an address is found by; None where we never gave it."""
+        """Return the HMAC of the token's address; None for a forged token."""
         try:
             address_hmac = base64.urlsafe_b64decode(f"{token}=")[:_TOKEN_BYTES].hex()
         except ValueError:
@@ -123,10 +116,10 @@ class BlindIndex:
         return address_hmac if hmac.compare_digest(self.mailbox_token(address_hmac), token) else None
 
     def _token(self, purpose: str, text: str) -> str:
-        return _in_letters(self._digest(purpose, text)[:_TOKEN_BYTES])
+        return _base64url(self._digest(purpose, text)[:_TOKEN_BYTES])
 
     def _hmac(self, purpose: str, text: str) -> str:
-        """Return 128 bits in hex: enough that no two of anybody's addresses meet."""
+        """Return 128 bits in hex: enough against collisions."""
         return self._digest(purpose, text)[:16].hex()
 
     def _digest(self, purpose: str, text: str) -> bytes:
@@ -135,7 +128,7 @@ class BlindIndex:
         return mac.digest()
 
 
-def _in_letters(octets: bytes) -> str:
+def _base64url(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).decode().rstrip("=")
 
 
@@ -147,5 +140,5 @@ def _key_id(key: bytes) -> bytes:
     return hashlib.sha256(b"slow-mailbox key id" + key).digest()[: _HEAD - 1]
 
 
-def _place(table: str, column: str, row: str) -> bytes:
+def _associated_data(table: str, column: str, row: str) -> bytes:
     return f"{table}\0{column}\0{row}".encode()

@@ -1,22 +1,21 @@
-"""The errors that a person is meant to read."""
+"""Errors that are shown to people."""
 
 from enum import StrEnum
 
 
 class MailboxError(Exception):
-    """Something a person can mend; its text is one line that says how."""
+    """Its text is one line that says how to solve it."""
 
 
-class SettingsError(MailboxError):
-    """A setting is wrong or missing."""
+class SettingsError(MailboxError): ...
 
 
 class DatabaseError(MailboxError):
-    """The database cannot be used as it is."""
+    """The database cannot be used as it is: its schema, version or address."""
 
 
 class KeyMissing(MailboxError):
-    """A value was sealed with a key that the settings do not hold."""
+    """A value was encrypted with a key that the settings do not hold."""
 
 
 class LetterNotFound(MailboxError):
@@ -24,31 +23,30 @@ class LetterNotFound(MailboxError):
 
 
 class NotWithdrawable(MailboxError):
-    """Nothing of this letter can be called back any more."""
+    """All deliveries of the letter have ended."""
 
 
-class Sealed(MailboxError):
-    """The time is over in which a letter could be read and changed."""
+class EditWindowClosed(MailboxError): ...
 
 
 class NotCorrectable(MailboxError):
-    """Nothing of this letter is still to come, so its address cannot be corrected any more."""
+    """No delivery of the letter is still to come, so its address cannot be changed."""
 
 
-class LeavingJustNow(MailboxError):
-    """A letter cannot be changed or erased while it is being handed to the mail server."""
+class BeingSent(MailboxError):
+    """A letter cannot be changed or erased while a delivery of it is claimed."""
 
 
-class LinkDead(MailboxError):
-    """A link that works once was used before, or has run out."""
+class LinkExpired(MailboxError):
+    """A link was used already, or is too old."""
 
 
 class NotArrived(MailboxError):
-    """A letter has not arrived for the last time, so nobody reads it here."""
+    """A letter cannot be read here before its last arrival."""
 
 
 class Limit(StrEnum):
-    """Which limit was met; only the two `all` ones count what others did."""
+    """Only the two `all` ones count what other clients did."""
 
     REQUESTS = "requests"
     POSTS = "posts"
@@ -61,19 +59,18 @@ class Limit(StrEnum):
     CORRECTIONS = "corrections"
 
 
-class TooMany(MailboxError):
-    """A limit of `most` was met; `seconds` from now there is room again."""
+class LimitExceeded(MailboxError):
+    """A limit of `most` was reached; try again in `seconds`."""
 
     def __init__(self, seconds: int, limit: Limit = Limit.REQUESTS, most: int = 0) -> None:
-        super().__init__(f"more than we take: {limit}")
+        super().__init__(f"limit exceeded: {limit}")
         self.seconds = seconds
         self.limit = limit
         self.most = most
 
 
 class AccountError(MailboxError):
-    """An account cannot be made or changed as asked."""
+    """An account cannot be created or changed like this."""
 
 
-class WeakPassword(AccountError):
-    """A password is easy to guess."""
+class WeakPassword(AccountError): ...

@@ -1,4 +1,4 @@
-"""What differs between a checkout and an installed wheel: where files are, and how the commit is known."""
+"""Files and version, in a checkout and in an installed wheel."""
 
 import subprocess
 from importlib import metadata
@@ -10,7 +10,7 @@ _COMMIT = PACKAGE / "COMMIT"  # setup.py writes it into a wheel
 
 
 def folder(name: str) -> Path:
-    """Return a folder that stands beside the package in a checkout, and inside it in a wheel."""
+    """Return a folder that is beside the package in a checkout, and inside it in a wheel."""
     inside = PACKAGE / name
     return inside if inside.is_dir() else _CHECKOUT / name
 
@@ -20,12 +20,12 @@ def version() -> str:
 
 
 def commit() -> str:
-    """Return the commit of the wheel or the checkout, with `-dirty` where files were changed, or `unknown`."""
+    """Return the commit of the wheel or the checkout, with `-dirty` after changes, or `unknown`."""
     if _COMMIT.is_file():
         return _COMMIT.read_text()
-    if not (_CHECKOUT / ".git").exists():  # git would look further up, and name another repository's commit
+    if not (_CHECKOUT / ".git").exists():  # git would search the folders above, and name another repository's commit
         return "unknown"
-    # The service's user is not the owner of the checkout; git refuses to read it unless it is named.
+    # git refuses to read a checkout of another user, as the service's is, unless it is named.
     at = ("-c", f"safe.directory={_CHECKOUT}", "-C", str(_CHECKOUT))
     describe = ("git", *at, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     try:

@@ -13,28 +13,26 @@ import structlog
 MOST_LISTED = 100
 
 
-def listed(deliveries: Collection[int]) -> dict[str, Any]:
-    """Return what a line about several deliveries says of them: how many, and the ids of the first MOST_LISTED."""
+def batch_fields(deliveries: Collection[int]) -> dict[str, Any]:
+    """Return a batch as fields of an event: the number of deliveries, and the first MOST_LISTED ids."""
     return {"number": len(deliveries), "deliveries": list(islice(deliveries, MOST_LISTED))}
 
 
 class LogStream:
-    """A text stream whose writes never raise and never block for long; lines that are lost are counted.
-
-    A reader that has gone away, a full disk or a full pipe must not stop a heartbeat or a delivery.
+    """Writes never raise and never block for long, lost lines are counted: a closed pipe, a full disk or a
+    stuck reader must not stop a heartbeat or a delivery.
     """
 
-    failures: ClassVar[int] = 0
-    """Lines that this process could not write."""
+    failures: ClassVar[int] = 0  # lines lost by this process
 
-    _PATIENCE = 50  # milliseconds that a line may wait for a slow reader; 0 while the reader is stuck
-    _CHUNK = select.PIPE_BUF  # bytes that a pipe takes without blocking once poll(2) says that it is writable
+    _TIMEOUT = 50  # milliseconds that a line may wait for a slow reader; 0 while the reader is stuck
+    _CHUNK = select.PIPE_BUF  # bytes that do not block a pipe which poll(2) calls writable
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
-        self._wait = self._PATIENCE
+        self._wait = self._TIMEOUT
 
     def write(self, text: str) -> int:
         line = text.encode(errors="backslashreplace")
@@ -43,18 +41,18 @@ class LogStream:
                 if not self._poll.poll(self._wait):
                     raise BlockingIOError
                 line = line[os.write(self._descriptor, line[: self._CHUNK]) :]
-            self._wait = self._PATIENCE
+            self._wait = self._TIMEOUT
         except OSError:
             self._wait = 0
             LogStream.failures += 1
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: every write goes to the descriptor at once."""
+        """Do nothing: writes are not buffered."""
 
 
 def configure_logging() -> None:
-    """Send our own lines, and those of the libraries, to stderr."""
+    """Send all log events, also those of libraries, to stderr."""
     descriptor = sys.stderr.fileno() if sys.stderr else os.open(os.devnull, os.O_WRONLY)
     stream: Any = LogStream(descriptor)
     renderer: structlog.typing.Processor = (
@@ -79,8 +77,8 @@ def configure_logging() -> None:
     )
     stderr = logging.StreamHandler(stream)
     stderr.setFormatter(formatter)
-    logging.raiseExceptions = False  # or a line that cannot be formatted is written to sys.stderr past our stream
-    logging.getLogger("uvicorn.access").disabled = True  # it writes paths, and ours hold tokens
+    logging.raiseExceptions = False  # or a line that cannot be formatted is written to sys.stderr without LogStream
+    logging.getLogger("uvicorn.access").disabled = True  # it writes paths, which hold tokens
     root = logging.getLogger()
     root.handlers = [stderr]
     root.setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The one Jinja environment, and the translations: English in the sources, Korean in a catalogue."""
+"""Jinja environments and translations: English in the sources, Korean in catalogues."""
 
 import io
 from datetime import datetime, tzinfo
@@ -25,23 +25,23 @@ _DATES = {"en": "EEEE, d MMMM y, HH:mm", "ko": "y년 M월 d일 EEEE HH:mm"}
 
 @cache
 def translations(language: str) -> NullTranslations:
-    """Return a language's catalogues as one, compiled in memory: no build step, nothing stale."""
+    """Return a language's catalogues as one, compiled in memory, without a build step."""
     catalogues = [_compiled(path) for path in sorted((PACKAGE / "locale" / language / "LC_MESSAGES").glob("*.po"))]
     for other in catalogues[1:]:
-        catalogues[0].merge(other)  # as a fallback it would be asked again for every word of a page
+        catalogues[0].merge(other)  # a fallback would be searched again for every word of a page
     return catalogues[0] if catalogues else NullTranslations()
 
 
 def _compiled(path: Path) -> Translations:
-    compiled = io.BytesIO()
+    buffer = io.BytesIO()
     with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=path.parents[1].name))
-    compiled.seek(0)
-    return Translations(compiled)
+        write_mo(buffer, read_po(file, locale=path.parents[1].name))
+    buffer.seek(0)
+    return Translations(buffer)
 
 
-class _Said(NodeTransformer):
-    """Puts what needs no variable into the words of a language: a page asks for hundreds of them."""
+class _Translator(NodeTransformer):
+    """Translates texts without variables when a template is compiled: a page has hundreds of them."""
 
     def __init__(self, language: str) -> None:
         self._gettext = translations(language).gettext
@@ -54,22 +54,20 @@ class _Said(NodeTransformer):
         return node
 
 
-class _OneLanguage(Environment):
-    """Templates whose words are put in when they are compiled."""
-
+class _LanguageEnvironment(Environment):
     def __init__(self, language: str, **options: Any) -> None:
         super().__init__(**options)
-        self._said = _Said(language)
+        self._translator = _Translator(language)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        template: nodes.Template = self._said.visit(super()._parse(source, name, filename))
+        template: nodes.Template = self._translator.visit(super()._parse(source, name, filename))
         return template
 
 
 @cache
 def environment(language: str) -> Environment:
-    """Return the templates of a language. Everything but `.txt` is escaped."""
-    made = _OneLanguage(
+    """Return the environment of a language. Everything but `.txt` is escaped."""
+    environment = _LanguageEnvironment(
         language,
         loader=FileSystemLoader(folder("templates")),
         autoescape=select_autoescape(disabled_extensions=("txt",), default=True, default_for_string=True),
@@ -78,16 +76,15 @@ def environment(language: str) -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
-    made.globals["language"] = language
-    made.filters["date"] = lambda moment, zone: long_date(moment, zone, language)
-    return made
+    environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    environment.globals["language"] = language
+    environment.filters["date"] = lambda moment, zone: long_date(moment, zone, language)
+    return environment
 
 
-def refused_because(reason: Reason, language: str) -> str:
-    """Return in plain words what was judged of a refusal, for pages and mails alike."""
+def refusal_text(reason: Reason, language: str) -> str:
     _ = translations(language).gettext
-    said: dict[Reason, str] = {
+    texts: dict[Reason, str] = {
         Reason.NO_SUCH_ADDRESS: _("The mail server says that there is no such address."),
         Reason.MAILBOX_CLOSED: _("The mail server says that this mailbox is closed."),
         Reason.MAILBOX_FULL: _("The mail server does not take it yet: it says that the mailbox is full."),
@@ -98,31 +95,28 @@ def refused_because(reason: Reason, language: str) -> str:
         Reason.DEFERRED: _("The mail server does not take it yet."),
         Reason.TOO_LONG: _("The mail server did not take it for days, and we have stopped trying."),
     }
-    return said[reason]
+    return texts[reason]
 
 
 def render(template: str, language: str, **values: Any) -> str:
-    """Fill a template of `templates/` in one of LANGUAGES."""
     return environment(language).get_template(template).render(**values)
 
 
 @cache
 def locale(language: str) -> Locale:
-    """Return what Babel knows of a language: parsing its name costs more than writing a date."""
+    """Cached: parsing the name costs more than formatting a date."""
     return Locale.parse(language)
 
 
 def long_date(moment: datetime, zone: str, language: str) -> str:
-    """Return a moment with its weekday as somebody in `zone` says it."""
     return format_datetime(moment, _DATES[language], tzinfo=ZoneInfo(zone), locale=locale(language))
 
 
 def long_day(moment: datetime, zone: tzinfo, language: str) -> str:
-    """Return a day with its weekday as somebody in `zone` says it."""
     return format_date(moment.astimezone(zone), _DAYS[language], locale=locale(language))
 
 
 @cache
-def place_of(zone: str, language: str) -> str:
-    """Return a time zone as people of that language say it: `Seoul`, `서울`."""
+def place_name(zone: str, language: str) -> str:
+    """Return the city of a time zone in a language: `Seoul`, `서울`."""
     return str(get_timezone_location(zone, locale=locale(language), return_city=True))

@@ -74,7 +74,7 @@ class Services:
         return _message_domain(self.settings)
 
     async def post(self, draft: Draft, now: datetime, promise: Promise | None, clients: Sequence[str] = ()) -> Posted:
-        """Store a letter. Raises NotReady where none can be taken, TimeoutError where it takes too long, TooMany."""
+        """Store a letter. Raises NotReady, TimeoutError and LimitExceeded."""
 
         async def check_and_store() -> Posted:
             await self.readiness.check()

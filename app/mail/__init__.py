@@ -1,1 +1,1 @@
-"""From a letter's plain values to bytes on the wire. Knows no database."""
+"""Composing and sending mails, without a database."""

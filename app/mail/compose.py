@@ -1,4 +1,4 @@
-"""From a letter's plain values to the bytes of its mail: pure."""
+"""From a letter's values to the bytes of its mail, without side effects."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from babel.dates import format_date
 from app.mail import headers
 from app.mail.envelope import Envelope, Mail
 from app.mail.message_template import ENTRY, MessageTemplate, TemplateFactory
-from app.templating import long_date, place_of, refused_because, render, translations
+from app.templating import long_date, place_name, refusal_text, render, translations
 
 _DAY = {"en": "d MMMM y", "ko": "y년 M월 d일"}
 _MINUTE = 60
@@ -25,8 +25,6 @@ _POSTMARK = {"en": "d MMM y", "ko": "y. M. d."}
 
 @dataclass(frozen=True, slots=True)
 class MailPreview:
-    """What a reader will see of a letter."""
-
     sender: str
     subject: str
     text: str
@@ -34,15 +32,13 @@ class MailPreview:
 
 
 class Composer:
-    """Writes the mails of one operator.
-
-    `sender` is `Name <address>` on the operator's own domain, `reply_to` an address of theirs or
+    """`sender` is `Name <address>` on the operator's own domain, `reply_to` an address of theirs or
     empty, `origin` the address of the pages. `operator_name` and `abuse_address` may be empty.
     """
 
     def __init__(self, sender: str, reply_to: str, origin: str, operator_name: str, abuse_address: str) -> None:
         name, self._address = parseaddr(sender)
-        self._stationery = TemplateFactory(
+        self._templates = TemplateFactory(
             sender=Address(name or "Slow Mailbox", addr_spec=self._address),
             reply_to=reply_to,
             values={
@@ -52,10 +48,10 @@ class Composer:
                 "abuse_address": abuse_address,
             },
         )
-        self._skeletons: dict[tuple[object, ...], MessageTemplate] = {}
+        self._cache: dict[tuple[object, ...], MessageTemplate] = {}
 
     def compose(self, mail: Mail, now: datetime) -> Envelope:
-        """Return the finished message, dated `now`: the time of sending, not of writing.
+        """Return the message, dated `now`: the time of sending, not of writing.
 
         Raises ValueError where an address or Message-ID is malformed, a name or subject holds a
         control character, or a text holds half of a surrogate pair.
@@ -63,7 +59,7 @@ class Composer:
         notice = mail.occasion.is_notice
         values = _notice_values(mail) if notice else _letter_values(mail, now)
         name = "" if notice else values["recipient_name"]
-        message = self._skeleton(mail, values).fill(
+        message = self._template(mail, values).fill(
             values,
             to=headers.mailbox(name, headers.address(mail.recipient_email)),
             date=_date(now.replace(microsecond=0)),
@@ -71,34 +67,33 @@ class Composer:
         )
         return Envelope(sender="" if notice else self._address, recipient=mail.recipient_email, message=message)
 
-    def look(self, mail: Mail, now: datetime) -> MailPreview:
-        """Return a letter as it will arrive at `now`, without the parts of a message that nobody sees.
+    def preview(self, mail: Mail, now: datetime) -> MailPreview:
+        """Return a letter as it will arrive at `now`, with LF line ends.
 
-        Its style stands in style elements and is not inlined yet: a page can then name all of it in
-        its Content-Security-Policy. Lines end in LF.
+        Its style is in style elements, not inlined: a page can then name all of it in its
+        Content-Security-Policy.
         """
         letter = _letter_values(mail, now)
-        values = {**self._stationery.values, **letter, "occasion": mail.occasion}
+        values = {**self._templates.values, **letter, "occasion": mail.occasion}
         subject = render("emails/letter/subject.txt", mail.language, **values).strip()
         values["title"] = subject
         return MailPreview(
-            sender=str(self._stationery.sender),
+            sender=str(self._templates.sender),
             subject=subject,
             text=render("emails/letter/body.txt", mail.language, **values).replace("\r\n", "\n"),
             html=render("emails/letter/body.html", mail.language, **values).replace("\r\n", "\n"),
         )
 
-    def _skeleton(self, mail: Mail, values: dict[str, str]) -> MessageTemplate:
-        """Return the skeleton for these values, which is made when it is first asked for."""
+    def _template(self, mail: Mail, values: dict[str, str]) -> MessageTemplate:
         kind = (mail.occasion, mail.language, *map(bool, values.values()))
-        if kind not in self._skeletons:
-            self._skeletons[kind] = self._stationery.skeleton(
+        if kind not in self._cache:
+            self._cache[kind] = self._templates.template(
                 mail.occasion,
                 mail.language,
                 present=[name for name, value in values.items() if value],
                 absent=[name for name, value in values.items() if not value],
             )
-        return self._skeletons[kind]
+        return self._cache[kind]
 
 
 def _letter_values(mail: Mail, now: datetime) -> dict[str, str]:
@@ -123,10 +118,8 @@ def _letter_values(mail: Mail, now: datetime) -> dict[str, str]:
 
 @lru_cache(4096)
 def _letter_dates(written: int, now: int, first: int, again: int | None, zone: str, language: str) -> Mapping[str, str]:
-    """Return what a letter says of its dates.
-
-    Letters that are due together were mostly written together, so Babel's work for one of a
-    minute does for all of them.
+    """Return the dates in a letter. Letters that are due together were mostly written in the same
+    minute, so Babel's slow work is cached.
     """
     return {
         "written": _moment(written, zone, language),
@@ -138,32 +131,31 @@ def _letter_dates(written: int, now: int, first: int, again: int | None, zone: s
     }
 
 
-def _list_headers(mail: Mail) -> dict[str, str]:
-    """Return the values of a list of letters, numbered."""
-    said = [
+def _list_values(mail: Mail) -> dict[str, str]:
+    rows = [
         (entry.page_url, entry.reader, _moment(_minute(entry.written_at), mail.timezone, mail.language))
         for entry in mail.entries
     ]
     return {
         f"{name}_{number}": value
-        for number, values in enumerate(said)
+        for number, values in enumerate(rows)
         for name, value in zip(ENTRY, values, strict=True)
     }
 
 
 def _notice_values(mail: Mail) -> dict[str, str]:
-    """Return what a notice may say: nothing the writer wrote, since nobody checked that address."""
+    """Nothing that the writer wrote: their address is not verified."""
     second = mail.second_send_at
     return {
-        **_list_headers(mail),
+        **_list_values(mail),
         "page_url": mail.page_url,
         "reader": mail.reader,
         "reason": " ".join(mail.reason.split()),
-        "because": refused_because(mail.refused_for, mail.language) if mail.refused_for else "",
+        "because": refusal_text(mail.refused_for, mail.language) if mail.refused_for else "",
         "untried": "yes" if mail.untried else "",
         "confirm_url": mail.confirm_url,
         "renewed": "yes" if mail.renewed else "",
-        "stop_url": mail.stop_url if mail.confirm_url else "",  # whoever is asked may be the reader, who may stop it
+        "stop_url": mail.stop_url if mail.confirm_url else "",  # it may be the reader who is to confirm
         "mailbox_url": mail.mailbox_url,
         "written": _moment(_minute(mail.written_at), mail.timezone, mail.language),
         "first_date": _moment(_minute(mail.send_at), mail.timezone, mail.language),
@@ -172,7 +164,7 @@ def _notice_values(mail: Mail) -> dict[str, str]:
 
 
 def _minute(moment: datetime) -> int:
-    """Return a moment in minutes since 1970, which hash a great deal faster than moments do."""
+    """Return minutes since 1970, which hash much faster than datetimes."""
     return int(moment.timestamp() // _MINUTE)
 
 
@@ -182,11 +174,11 @@ def _local(minute: int, zone: str) -> datetime:
 
 @lru_cache(4096)
 def _moment(minute: int, zone: str, language: str) -> str:
-    """Return a moment with the place whose clocks say so: a mail may be read anywhere."""
-    written, place = long_date(_local(minute, zone), zone, language), place_of(zone, language)
+    """Return a moment with its time zone's place: a mail may be read anywhere."""
+    moment, place = long_date(_local(minute, zone), zone, language), place_name(zone, language)
     if place == "UTC":
-        return f"{written} (UTC)"
-    return translations(language).gettext("%(moment)s (%(place)s time)") % {"moment": written, "place": place}
+        return f"{moment} (UTC)"
+    return translations(language).gettext("%(moment)s (%(place)s time)") % {"moment": moment, "place": place}
 
 
 def _day(minute: int, zone: str, pattern: str, language: str) -> str:
@@ -194,7 +186,7 @@ def _day(minute: int, zone: str, pattern: str, language: str) -> str:
 
 
 def _waited(written: int, now: int, zone: str, language: str) -> str:
-    """Return how many midnights the letter saw where it was written, in words, or nothing for none."""
+    """Return the number of calendar days in the writer's zone, in words; empty for none."""
     days = (_local(now, zone).date() - _local(written, zone).date()).days
     if days < 1:
         return ""

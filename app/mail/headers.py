@@ -1,4 +1,4 @@
-"""A person's words in a header field (RFC 5322, RFC 2047), and nothing that could end the field."""
+"""Texts in header fields (RFC 5322, RFC 2047), without header injection."""
 
 import re
 import unicodedata
@@ -19,7 +19,7 @@ _WORD_BYTES = 39  # 52 characters of base64, 64 with the frame of an encoded wor
 def one_line(text: str) -> str:
     """Return a header field's text in NFC, without space around it.
 
-    Raises ValueError where it holds a control character or a line's end.
+    Raises ValueError where it holds a control character or a line break.
     """
     if _CONTROL.search(text):
         raise ValueError("a name or subject holds a control character")
@@ -32,14 +32,14 @@ def address(text: str) -> str:
     Raises ValueError for anything else.
     """
     if len(text) > _ADDRESS_LIMIT or not _ADDRESS.fullmatch(text):
-        raise ValueError("it is not one plain address")
+        raise ValueError("not one plain address")
     return text
 
 
 def message_id(text: str) -> str:
     """Return a Message-ID with its angle brackets. Raises ValueError for anything else."""
     if text[:1] != "<" or text[-1:] != ">":
-        raise ValueError("a Message-ID stands in angle brackets")
+        raise ValueError("a Message-ID has angle brackets")
     address(text[1:-1])
     return text
 
@@ -50,10 +50,10 @@ def unstructured(text: str) -> bytes:
 
 
 def mailbox(name: str, address: str) -> bytes:
-    """Return an address with the name in front of it, if there is one, folded (RFC 5322 §3.4)."""
+    """Return an address, after its name if it has one, folded (RFC 5322 §3.4)."""
     if not name:
         return address.encode()
-    name = " ".join(name.split())  # in a phrase any space is as good as one, and readers take it so
+    name = " ".join(name.split())  # in a phrase any white space counts as one space
     if _is_plain(name):
         phrase = _folded('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"')
     else:
@@ -63,7 +63,7 @@ def mailbox(name: str, address: str) -> bytes:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text may stand as it is: a reader would decode what looks like an encoded word."""
+    """Return whether a text needs no encoding: what looks like an encoded word would be decoded."""
     return text.isascii() and "=?" not in text and len(text) <= _PLAIN_LIMIT
 
 
@@ -72,7 +72,7 @@ def _folded(text: str) -> bytes:
 
 
 def _encoded_words(text: str) -> bytes:
-    """Cut the text between characters, never within one (RFC 2047 §5), a line for each word."""
+    """Split the text between characters, never within one (RFC 2047 §5), one word a line."""
     octets, words, start = text.encode(), [], 0
     while start < len(octets):
         end = start + _WORD_BYTES

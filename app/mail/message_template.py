@@ -1,8 +1,8 @@
-"""A kind of message with everything in its place but the letter's own values.
+"""Messages as %-formats.
 
-`EmailMessage`, Jinja and css-inline take some milliseconds for one message. So they write each
-kind once, with a mark where a value belongs; the marks become the fields of a %-format, which a
-letter fills in microseconds. No mark is ever looked for in a person's text.
+`EmailMessage`, Jinja and css-inline take some milliseconds for a message. So they write each kind
+once, with a mark in place of each value; the marks become the fields of a %-format, which a letter
+fills in microseconds. Marks are never searched for in a person's text.
 """
 
 import re
@@ -21,7 +21,7 @@ from app.mail import headers
 from app.templating import render
 
 ENTRY = ("page_url", "reader", "written")
-"""What a list of letters says of each; as a value, with `_` and its number behind it."""
+"""The values of a row in a list of letters; their names end in `_` and the row's number."""
 
 _POLICY = policy.SMTP.clone(max_line_length=76)  # RFC 2045 §6.8
 _BOUNDARY = "=_slow_mailbox"  # never a line of base64: two hyphens stand before it
@@ -33,20 +33,15 @@ _OPEN_FIELD = re.compile(rb"(?m)^(Date|To|Subject|Message-ID|List-Unsubscribe): 
 
 @dataclass(frozen=True, slots=True)
 class MessageTemplate:
-    """The %-formats of one kind of message; each wants the values that its template names."""
-
     subject: str
     text: bytes
     html: bytes
     message: bytes
-    lines: Mapping[str, bytes]
-    """The names of the values these want, as text and as octets; all but `body`, which is no single line."""
+    lines: Mapping[str, bytes]  # the names of the single-line values (all but `body`), as text and as octets
 
     def fill(self, values: Mapping[str, str], *, to: bytes, date: str, message_id: str) -> bytes:
-        """Return the finished message.
-
-        `values` are plain text; `body` has CRLF line ends, and the others are single lines. `to`,
-        `date` and `message_id` stand in their fields as they are.
+        """Return the message. `values` are plain text, `body` with CRLF line ends; `to`, `date` and `message_id`
+        are header fields already.
         """
         title, body = self.subject % values, values.get("body", "").encode()
         lines = "\n".join([title, *[values[name] for name in self.lines]]).encode()
@@ -61,37 +56,33 @@ class MessageTemplate:
         }
 
     def _named(self, body: bytes, lines: bytes) -> dict[bytes, bytes]:
-        """Return values by the names of the formats. Cutting them apart costs less than encoding and escaping each."""
+        """Splitting encoded lines costs less than encoding and escaping each."""
         title, *values = lines.split(b"\n")
         return {b"body": body, b"title": title, **dict(zip(self.lines.values(), values, strict=True))}
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateFactory:
-    """What is the same in every mail of an operator: who sends it, and `values` of the templates."""
-
     sender: Address
     reply_to: str
-    values: Mapping[str, str]
+    values: Mapping[str, str]  # the same for all mails of an operator
 
-    def skeleton(
+    def template(
         self, occasion: Occasion, language: str, present: Iterable[str], absent: Iterable[str]
     ) -> MessageTemplate:
-        """Return the skeleton for the letters of a language that have the values `present`."""
         folder = f"emails/{occasion if occasion.is_notice else 'letter'}"
         marks = {name: f"\ue000{name}\ue001" for name in ("title", *present)}
         common = {"occasion": occasion, "entries": _entries(marks)}
         values = {**self.values, **dict.fromkeys(absent, ""), **marks, **common}
         return MessageTemplate(
-            subject=_opened(render(f"{folder}/subject.txt", language, **values).strip()).decode(),
-            text=_opened(render(f"{folder}/body.txt", language, **values)),
-            html=_opened(_STYLES.inline(render(f"{folder}/body.html", language, **values))),
+            subject=_format(render(f"{folder}/subject.txt", language, **values).strip()).decode(),
+            text=_format(render(f"{folder}/body.txt", language, **values)),
+            html=_format(_STYLES.inline(render(f"{folder}/body.html", language, **values))),
             message=self._message(can_be_stopped=not marks.keys().isdisjoint(("stop_url", "mailbox_url"))),
             lines={name: name.encode() for name in marks if name not in ("title", "body")},
         )
 
     def _message(self, *, can_be_stopped: bool) -> bytes:
-        """Return the %-format of a message of two parts, written by the standard library."""
         message = EmailMessage(_POLICY)
         message["Date"] = "Thu, 01 Jan 1970 00:00:00 +0000"
         message["From"] = self.sender
@@ -110,31 +101,30 @@ class TemplateFactory:
         message.add_alternative("html", subtype="html", cte="base64")
         message.set_boundary(_BOUNDARY)
         for each in message.iter_parts():
-            del each["MIME-Version"]  # the whole has one
-        written = _OPEN_FIELD.sub(rb"\1: %(\1)s", message.as_bytes().replace(b"%", b"%%"))
+            del each["MIME-Version"]  # the message has one
+        result = _OPEN_FIELD.sub(rb"\1: %(\1)s", message.as_bytes().replace(b"%", b"%%"))
         for part in ("text", "html"):
-            written = written.replace(_base64(f"{part}\r\n".encode()), f"%({part})s".encode())
-        return written
+            result = result.replace(_base64(f"{part}\r\n".encode()), f"%({part})s".encode())
+        return result
 
 
 def _entries(marks: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return the marks of a list's values, which are numbered, an entry each."""
     count = sum(name.startswith(f"{ENTRY[0]}_") for name in marks)
     return [{name: marks[f"{name}_{number}"] for name in ENTRY} for number in range(count)]
 
 
-def _opened(rendered: str) -> bytes:
+def _format(rendered: str) -> bytes:
     """Turn the marks of a rendered template into the fields of a %-format."""
     return _MARK.sub(r"%(\1)s", rendered.replace("%", "%%").replace("\n", "\r\n")).encode()
 
 
 def _base64(octets: bytes) -> bytes:
-    """Return octets as lines of base64, which encodebytes makes as long as a mail has them."""
+    """Return base64 in lines of 76 characters (RFC 2045 §6.8)."""
     return encodebytes(octets)[:-1].replace(b"\n", b"\r\n")
 
 
 def _escaped(octets: bytes) -> bytes:
-    """Return UTF-8 as `markupsafe.escape` has it: a text that is encoded already is not encoded once more."""
+    """`markupsafe.escape` for UTF-8, without decoding."""
     for mark, entity in _ENTITIES:
         octets = octets.replace(mark, entity)
     return octets

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.crypto import token_hash
 from app.domain.status import HeldReason, Occasion, Status
-from app.errors import LeavingJustNow, NotCorrectable
+from app.errors import BeingSent, NotCorrectable
 from app.store.cipher import LetterCipher
 from app.store.confirmation import Confirmations
 from app.store.database import transaction
@@ -59,8 +59,8 @@ class Corrections:
 
         Deliveries that the old address refused, or that were held because of it, are scheduled for
         the promised day, or for now where that has passed. Raises LetterNotFound where the letter
-        has been purged, NotCorrectable where all is sent or cancelled, LeavingJustNow while a
-        delivery is claimed, TooMany where a quota is used up; nothing has changed then.
+        has been purged, NotCorrectable where all is sent or cancelled, BeingSent while a
+        delivery is claimed, LimitExceeded where a quota is used up; nothing has changed then.
         """
         letter = await letter_by(id=letter_id, purged_at=None)
         address = self._address(letter_id, recipient_email)
@@ -82,7 +82,7 @@ class Corrections:
                 await hold_over_quota(letter_id, now)
 
     async def _count(self, letter: Letter, clients: Sequence[str], now: datetime) -> bool:
-        """Return whether the quota of one of its addresses is used up. Raises TooMany."""
+        """Return whether the quota of one of its addresses is used up. Raises LimitExceeded."""
         # Write first: the transaction then owns the database before it reads (SQLite begins deferred).
         await Correction.create(
             id=new_row_id(now),
@@ -109,7 +109,7 @@ async def _unsent_deliveries(letter_id: UUID) -> list[Delivery]:
     deliveries = [each for each in await lock_deliveries(Delivery.filter(letter_id=letter_id)) if not each.notice]
     letter = await letter_by(id=letter_id, purged_at=None)
     if any(delivery.status is Status.CLAIMED for delivery in deliveries):
-        raise LeavingJustNow("this letter is being handed over at this moment")
+        raise BeingSent("this letter is being handed over at this moment")
     unsent = [delivery for delivery in deliveries if delivery.status not in (Status.SENT, Status.CANCELLED)]
     if letter.stopped_at or all(delivery.status is Status.UNCERTAIN for delivery in unsent):
         raise NotCorrectable("nothing of this letter is still to come")

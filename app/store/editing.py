@@ -1,4 +1,4 @@
-"""Changing a letter until it is sealed: its text, names and days, but not whom it goes to."""
+"""Editing a letter's text, names and dates until it is sealed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tortoise.queryset import QuerySet
 from app.domain.letter import Draft
 from app.domain.schedule import Promise
 from app.domain.status import Occasion, Status
-from app.errors import Sealed
+from app.errors import EditWindowClosed
 from app.store.cipher import LetterCipher
 from app.store.database import transaction
 from app.store.execution import retried
@@ -23,34 +23,30 @@ from app.store.quotas import Quotas
 from app.store.sql import lock_deliveries
 
 _PENDING = (Status.SCHEDULED, Status.HELD)
-_LEFT = (Status.CLAIMED, Status.UNCERTAIN, Status.SENT)
+_LEAVING_OR_SENT = (Status.CLAIMED, Status.UNCERTAIN, Status.SENT)
 
 
 @dataclass(frozen=True, slots=True)
 class LetterEditor:
-    """Lets writers think again, for a while."""
-
     cipher: LetterCipher
     message_domain: str
     quotas: Quotas | None = None
 
     @retried
     async def edit(self, token: str, draft: Draft, promise: Promise, now: datetime) -> None:
-        """Write a letter anew; it goes where and in the language it was to go, and arrives as promised now.
+        """Replace a letter's text, names and dates; its address and language stay.
 
-        A receipt that names other days is followed by one with these, once the letter is sealed.
+        If the sent receipt named other dates, another one follows once the letter is sealed.
 
-        Each delivery is moved by its state, as the scan claims it by its state, so a letter that is
-        leaving at this moment leaves as it was.
-
-        Raises LetterNotFound, and Sealed where it is too late for a change; nothing has changed then.
+        Updates are conditional on each delivery's state, as claims are, so a letter claimed at this
+        moment is sent unchanged. Raises LetterNotFound, and EditWindowClosed where it is too late; nothing has changed then.
         """
         letter = await letter_by_token(token)
         if letter.sealed_at is None:
             raise _sealed()
-        texts = {name: getattr(draft, name) for name in ("body", "subject", "recipient_name", "sender_name")}
+        values = {name: getattr(draft, name) for name in ("body", "subject", "recipient_name", "sender_name")}
         sealed_at = min(letter.sealed_at, promise.first)
-        told = (letter.send_at, letter.second_send_at, letter.timezone)
+        old_dates = (letter.send_at, letter.second_send_at, letter.timezone)
         async with transaction():
             await lock_deliveries(Delivery.filter(letter_id=letter.id))
             await _move(letter.id, Occasion.FIRST, promise.first)
@@ -59,7 +55,7 @@ class LetterEditor:
             changed = await revise(
                 self.cipher,
                 still_open,
-                texts,
+                values,
                 timezone=draft.timezone,
                 send_at=promise.first,
                 second_send_at=promise.second,
@@ -67,7 +63,7 @@ class LetterEditor:
             )
             if not changed:
                 raise _sealed()
-            if told != (promise.first, promise.second, draft.timezone):
+            if old_dates != (promise.first, promise.second, draft.timezone):
                 await self._renew_receipt(letter, sealed_at, now)
 
     async def _move_second(self, letter_id: UUID, arrives: datetime | None, now: datetime) -> None:
@@ -80,16 +76,16 @@ class LetterEditor:
             await _move(letter_id, Occasion.SECOND, arrives)
         else:
             first = await Delivery.get(letter_id=letter_id, occasion=Occasion.FIRST)
-            await self._like(first, arrives, now).save(force_create=True)
+            await self._second(first, arrives, now).save(force_create=True)
 
     async def _renew_receipt(self, letter: Letter, sealed_at: datetime, now: datetime) -> None:
-        """Have a receipt follow the one that has left; one that has not will name the new days anyway."""
+        """Schedule another receipt if one was sent; an unsent one will name the new dates."""
         last = await Delivery.filter(letter_id=letter.id, occasion=Occasion.RECEIPT).order_by("-edition").first()
-        if last is None or last.status not in _LEFT:
+        if last is None or last.status not in _LEAVING_OR_SENT:
             return
         if self.quotas and letter.sender_hmac:
-            (may,) = await self.quotas.take_notices([letter.sender_hmac], now, important=False)
-            if not may:
+            (allowed,) = await self.quotas.take_notices([letter.sender_hmac], now, important=False)
+            if not allowed:
                 return
         renewed = new_delivery(
             letter.id,
@@ -102,8 +98,8 @@ class LetterEditor:
         renewed.edition = last.edition + 1
         await renewed.save(force_create=True)
 
-    def _like(self, first: Delivery, arrives: datetime, now: datetime) -> Delivery:
-        """Return a second delivery, which waits for whatever the first waits for."""
+    def _second(self, first: Delivery, arrives: datetime, now: datetime) -> Delivery:
+        """Return a second delivery with the status and held reason of the first."""
         second = new_delivery(
             first.letter_id,
             Occasion.SECOND,
@@ -117,24 +113,24 @@ class LetterEditor:
 
 
 async def _move(letter_id: UUID, occasion: Occasion, arrives: datetime) -> None:
-    """Promise a delivery for another moment; one that the operator sends sooner keeps its time."""
+    """Change the promised date; where the operator chose another `due_at`, that is kept."""
     pending = Delivery.filter(letter_id=letter_id, occasion=occasion, status__in=_PENDING)
     await pending.filter(due_at=F("promised_at")).update(due_at=arrives)
     if not await pending.update(promised_at=arrives):
         raise _sealed()
 
 
-def _sealed() -> Sealed:
-    return Sealed("this letter is sealed by now, or is leaving at this moment")
+def _sealed() -> EditWindowClosed:
+    return EditWindowClosed("this letter is sealed, or is being sent at this moment")
 
 
-async def revise(cipher: LetterCipher, letters: QuerySet[Letter], fresh: Mapping[str, str], **others: Any) -> int:
-    """Write `fresh` values into the letter that `letters` finds, and `others`, which are not sealed; 0: none is found.
+async def revise(cipher: LetterCipher, letters: QuerySet[Letter], sealed: Mapping[str, str], **columns: Any) -> int:
+    """Update `sealed` values and other `columns` of the letter that `letters` finds. Returns 0 where there is none.
 
-    Within a transaction that holds the letter's deliveries: what somebody else changes at this
-    moment would be written back as it was. Raises KeyMissing where the letter does not open.
+    To be called in a transaction that has locked the letter's deliveries: a concurrent change would
+    be overwritten. Raises KeyMissing where the letter does not open.
     """
-    found = await letters.values()
-    if not found:
+    rows = await letters.values()
+    if not rows:
         return 0
-    return await letters.update(**cipher.revise_letter(found[0], fresh), **others)
+    return await letters.update(**cipher.revise_letter(rows[0], sealed), **columns)

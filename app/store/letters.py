@@ -139,7 +139,7 @@ class Letters:
         """Store a letter together with its deliveries, all or nothing; without a promise it arrives as usual.
 
         `clients` are the client's network and wider ones around it, as quotas count them. Raises
-        TooMany where a quota is used up; one beyond an address's quota is held, and answered the same.
+        LimitExceeded where a quota is used up; one beyond an address's quota is held, and answered the same.
         """
         promise = promise or self._usual(now, ZoneInfo(draft.timezone))
         token = new_token()

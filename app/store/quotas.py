@@ -8,7 +8,7 @@ from math import ceil
 from uuid import UUID
 
 from app.domain.status import HeldReason, Status
-from app.errors import Limit, TooMany
+from app.errors import Limit, LimitExceeded
 from app.store.database import connection
 from app.store.models import Confirmation, Correction, Delivery, Letter, QuotaCount
 from app.store.row_ids import lowest_row_id
@@ -72,7 +72,7 @@ class Quotas:
         """Count a letter that was just stored or corrected; True: one of its addresses has had its quota.
 
         In the letter's own transaction: the next letter is counted when it has ended. `clients` are the
-        HMACs of the client's network and of wider ones around it. Raises TooMany; the transaction
+        HMACs of the client's network and of wider ones around it. Raises LimitExceeded; the transaction
         must be undone then.
         """
         addresses = {f"reader {letter.recipient_hmac}": Limit.READER}
@@ -91,15 +91,15 @@ class Quotas:
                 met += await _beyond_share(share, scope, most - most // 2, clients, now)
         if met:
             waits = [await _wait(each.scope, each.counted - each.most, now) for each in met]
-            raise TooMany(max(waits), met[0].limit, met[0].most)
+            raise LimitExceeded(max(waits), met[0].limit, met[0].most)
         return any(counted[scope] > self.per_address for scope in addresses)
 
     async def check_corrections(self, letter_id: UUID, now: datetime) -> None:
-        """Count the correction of a letter that was just stored, in its own transaction. Raises TooMany."""
+        """Count the correction of a letter that was just stored, in its own transaction. Raises LimitExceeded."""
         lately = Correction.filter(letter_id=letter_id, id__gte=lowest_row_id(now - _DAY)).order_by("-id")
         if first := await lately.offset(self.corrections).first():
             began = datetime.fromtimestamp((first.id.int >> 80) / 1000, UTC)
-            raise TooMany(_seconds(began + _DAY, now), Limit.CORRECTIONS, self.corrections)
+            raise LimitExceeded(_seconds(began + _DAY, now), Limit.CORRECTIONS, self.corrections)
 
     async def take_notices(self, hmacs: Sequence[str], now: datetime, *, important: bool = True) -> list[bool]:
         """Count a notice to each of these addresses; return which ones may be sent.

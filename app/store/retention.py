@@ -12,7 +12,7 @@ from uuid import UUID
 from tortoise.expressions import Q
 
 from app.domain.status import HeldReason, Status
-from app.errors import LeavingJustNow
+from app.errors import BeingSent
 from app.store.cipher import LETTER_COLUMNS
 from app.store.database import as_parameter, connection, transaction
 from app.store.execution import retried
@@ -75,7 +75,7 @@ async def erase(token: str, now: datetime) -> list[str]:
     """Cancel what has not left of a letter, and forget it at once.
 
     Returns the Message-IDs of its mails, so that other copies of ours can be found. Raises
-    LetterNotFound, and LeavingJustNow while a mail is being handed over; nothing has happened then.
+    LetterNotFound, and BeingSent while a mail is being handed over; nothing has happened then.
     """
     letter = await letter_by_token(token)
     deliveries = Delivery.filter(letter_id=letter.id)
@@ -87,7 +87,7 @@ async def erase(token: str, now: datetime) -> list[str]:
         # It cannot be sent again, and nobody will look for it in a mail server's log any more.
         await deliveries.filter(status=Status.UNCERTAIN).update(status=Status.FAILED, status_at=now)
         if await deliveries.filter(status=Status.CLAIMED).exists():
-            raise LeavingJustNow("this letter is being handed over at this moment")
+            raise BeingSent("this letter is being handed over at this moment")
         sealed = dict.fromkeys((f"{column}_sealed" for column in LETTER_COLUMNS), None)
         await Letter.filter(id=letter.id).update(purged_at=now, **sealed)
         await _empty_answers([letter.id])

@@ -10,7 +10,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 
 from app.domain.status import Status
-from app.errors import LeavingJustNow, NotCorrectable, TooMany
+from app.errors import BeingSent, LimitExceeded, NotCorrectable
 from app.store.letters import StoredLetter
 from app.web.api import letter_json
 from app.web.clients import networks_of
@@ -78,7 +78,7 @@ async def change_address(request: Request, services: CurrentServices, token: str
     except FormError as rejected:
         errors = rejected.words(language_of(request))
         return _form(request, token, letter, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=errors)
-    except TooMany as error:
+    except LimitExceeded as error:
         notice = words_of(error, language_of(request))
         answer = _form(request, token, letter, typed, HTTPStatus.TOO_MANY_REQUESTS, notice=notice)
         answer.headers["Retry-After"] = str(error.seconds)
@@ -107,7 +107,7 @@ async def change_address_json(
 
 
 async def refused(request: Request, error: Exception) -> Response:
-    words = _LEAVING if isinstance(error, LeavingJustNow) else _TOO_LATE
+    words = _LEAVING if isinstance(error, BeingSent) else _TOO_LATE
     return error_response(request, HTTPStatus.CONFLICT, words=words)
 
 

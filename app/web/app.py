@@ -14,15 +14,15 @@ from starlette.types import Scope
 
 from app.clock import Clock, SystemClock
 from app.errors import (
-    LeavingJustNow,
+    BeingSent,
+    EditWindowClosed,
     LetterNotFound,
-    LinkDead,
+    LimitExceeded,
+    LinkExpired,
     NotArrived,
     NotCorrectable,
     NotWithdrawable,
-    Sealed,
     SettingsError,
-    TooMany,
 )
 from app.log import configure_logging
 from app.settings import Settings, load_settings
@@ -66,18 +66,18 @@ _OTHERS = (about, api, language, outbox, health)
 _DESK = (dashboard, deliveries, admin_address_change, actions, pause, audit_log, account, login)
 _ANSWERS: dict[int | type[Exception], Any] = {
     HTTPException: http_error,
-    LeavingJustNow: address_change.refused,
+    BeingSent: address_change.refused,
     LetterNotFound: unknown_letter,
-    LinkDead: confirmation.link_dead,
+    LinkExpired: confirmation.link_dead,
     NotArrived: keepsake.not_arrived,
     NotCorrectable: address_change.refused,
     NotWithdrawable: not_withdrawable,
     FormError: api.form_error,
-    Sealed: letter_sealed,
+    EditWindowClosed: letter_sealed,
     RequestValidationError: api.wrong_kind,
     MustEnrol: must_enrol,
     SignedOut: signed_out,
-    TooMany: too_many,
+    LimitExceeded: too_many,
 }
 _WRONG_SETTINGS = 2  # the exit code, as for wrong arguments
 

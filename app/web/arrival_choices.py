@@ -14,7 +14,7 @@ from markupsafe import Markup
 from app.domain.letter import Draft
 from app.domain.schedule import Delay, Promise, arrival, arrival_on, day_of
 from app.settings import Settings
-from app.templating import place_of, render, translations
+from app.templating import place_name, render, translations
 from app.web.forms import N_, ZONES, FieldError, FormError, read_draft
 from app.web.language import delay_words
 
@@ -141,7 +141,7 @@ def zone_options(language: str) -> Markup:
 @cache
 def _cities(language: str) -> dict[str, str]:
     current = sorted(zone for zone in ZONES - set(get_global("zone_aliases")) if zone.partition("/")[0] in _AREAS)
-    return {zone: place_of(zone, language) for zone in current}
+    return {zone: place_name(zone, language) for zone in current}
 
 
 USUAL, ON_A_DAY, NEVER = "usual", "date", "none"

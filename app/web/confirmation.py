@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 
-from app.errors import LinkDead
+from app.errors import LinkExpired
 from app.store import confirmation
 from app.store.confirmation import ConfirmationLink
 from app.web.error_pages import error_response
@@ -65,7 +65,7 @@ async def show_as_json(services: CurrentServices, token: str) -> ConfirmationOut
 async def confirm_as_json(request: Request, services: CurrentServices, token: str, background: BackgroundTasks) -> None:
     """Free all letters that wait for this address; 410 where the link was used before, or has run out."""
     if await confirmation.confirm(token, services.clock.now()) is not ConfirmationLink.LIVE:
-        raise LinkDead("this link was used before, or has run out")
+        raise LinkExpired("this link was used before, or has run out")
     background.add_task(send_notices, request)
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.requests import Request
 
 from app.domain.schedule import Delay, arrival
-from app.errors import Sealed
+from app.errors import EditWindowClosed
 from app.settings import Settings
 from app.store.database import is_unavailable
 from app.store.execution import within
@@ -74,7 +74,7 @@ async def apply_edit(services: Services, token: str, letter: StoredLetter, typed
 async def show_edit_form(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
     letter = await services.letters.find(token)
     if not letter.is_open(services.clock.now()):
-        raise Sealed("this letter is sealed by now")
+        raise EditWindowClosed("this letter is sealed by now")
     return form_page(request, form_values_of(letter, services.settings), letter=letter)
 
 
@@ -92,7 +92,7 @@ async def edit_letter(request: Request, services: CurrentServices, token: str, t
     except FormError as rejected:
         status, errors = HTTPStatus.UNPROCESSABLE_ENTITY, rejected.words(language)
         return form_page(request, typed, status, errors=errors, letter=letter)
-    except Sealed:
+    except EditWindowClosed:
         notice = translations(language).gettext(_TOO_LATE)
         return form_page(request, typed, HTTPStatus.CONFLICT, notice=notice, letter=letter)
     except Exception as error:

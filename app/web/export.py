@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
-from app.errors import LeavingJustNow
+from app.errors import BeingSent
 from app.store.export import export
 from app.store.retention import erase
 from app.web.limits import limit_changes, limit_misses
@@ -40,7 +40,7 @@ async def confirm_erasure(request: Request, services: CurrentServices, token: st
 async def erase_letter(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
     try:
         await _erase(services, token)
-    except LeavingJustNow:
+    except BeingSent:
         letter = await services.letters.find(token)
         return page(request, "pages/erase.html", HTTPStatus.CONFLICT, token=token, letter=letter, leaving=True)
     return page(request, "pages/erased.html")
@@ -59,7 +59,7 @@ async def erase_letter_json(services: CurrentServices, token: str) -> None:
 
 
 async def _erase(services: Services, token: str) -> None:
-    """Erase a letter, and its copies in the outbox. Raises LetterNotFound, and LeavingJustNow."""
+    """Erase a letter, and its copies in the outbox. Raises LetterNotFound, and BeingSent."""
     message_ids = await erase(token, services.clock.now())
     if services.outbox:
         await asyncio.to_thread(services.outbox.forget, message_ids)

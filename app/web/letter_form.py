@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.requests import Request
 
 from app.store.letters import StoredLetter
-from app.templating import LANGUAGES, place_of
+from app.templating import LANGUAGES, place_name
 from app.web.arrival_choices import arrivals, zone_options
 from app.web.form_parsing import FormValues
 from app.web.forms import FIELDS, N_, ZONES
@@ -77,7 +77,7 @@ def form_page(
         errors=errors or {},
         notice=notice,
         zone=shown_zone,
-        place=place_of(shown_zone, language),
+        place=place_name(shown_zone, language),
         zone_options=zone_options(language),
         arrivals=arrivals(typed, services.settings, written_at, shown_zone, language),
         letter=letter,

@@ -11,10 +11,10 @@ from starlette.requests import Request
 
 from app.crypto import new_token
 from app.domain.status import Status
-from app.errors import NotWithdrawable, TooMany
+from app.errors import LimitExceeded, NotWithdrawable
 from app.store.database import is_unavailable
 from app.store.letters import StoredLetter
-from app.templating import place_of, refused_because, translations
+from app.templating import place_name, refusal_text, translations
 from app.web.arrival_choices import postmark_day, read_letter
 from app.web.clients import networks_of
 from app.web.form_parsing import FormValues
@@ -45,7 +45,7 @@ async def post_letter(request: Request, services: CurrentServices, language: Lan
         posted = await services.post(draft, now, promise, networks_of(request))
     except FormError as rejected:
         return form_page(request, typed, HTTPStatus.UNPROCESSABLE_ENTITY, errors=rejected.words(language))
-    except TooMany as error:
+    except LimitExceeded as error:
         notice = f"{words_of(error, language)} {translations(language).gettext(_KEPT)}"
         answer = form_page(request, typed, HTTPStatus.TOO_MANY_REQUESTS, notice=notice)
         answer.headers["Retry-After"] = str(error.seconds)
@@ -96,12 +96,12 @@ def _letter_page(request: Request, token: str, letter: StoredLetter) -> HTMLResp
         now=now,
         is_open=letter.is_open(now),
         stops=timeline(letter, now, language),
-        why=partial(refused_because, language=language),
+        why=partial(refusal_text, language=language),
         in_outbox=services.outbox is not None,
         resends=services.settings.on_uncertain == "resend",
         can_be_withdrawn=_can_be_withdrawn(letter),
         postmark_day=lambda moment: postmark_day(moment, letter.draft.timezone, language),
-        place=place_of(letter.draft.timezone, language),
+        place=place_name(letter.draft.timezone, language),
         outbox_open=is_open(request),
     )
 

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.clock import Clock
-from app.errors import Limit, TooMany
+from app.errors import Limit, LimitExceeded
 from app.store.quotas import WIDER
 from app.templating import translations
 from app.web.clients import networks_of
@@ -97,11 +97,11 @@ class Allowance:
         self._items = [item(most * WIDER**step, multiples) for step in range(3)]
 
     def require(self, networks: list[str]) -> None:
-        """Raise TooMany where the next one must wait; nothing is counted."""
+        """Raise LimitExceeded where the next one must wait; nothing is counted."""
         for item, network in zip(self._items, networks, strict=False):
             if not self._limiter.test(item, network):
                 room_at = self._limiter.get_window_stats(item, network).reset_time
-                raise TooMany(max(1, ceil(room_at - self._clock.monotonic())), self._limit, item.amount)
+                raise LimitExceeded(max(1, ceil(room_at - self._clock.monotonic())), self._limit, item.amount)
 
     def count(self, networks: list[str]) -> None:
         for item, network in zip(self._items, networks, strict=False):
@@ -120,21 +120,21 @@ class Limits:
 
 
 async def limit_posts(request: Request) -> None:
-    """Count a letter, before it is known whether it can be taken. Raises TooMany."""
+    """Count a letter, before it is known whether it can be taken. Raises LimitExceeded."""
     limits = _limits(request)
     if limits:
         _take(limits.posts, request)
 
 
 async def limit_misses(request: Request) -> None:
-    """Raise TooMany for a client that tried too many links which lead nowhere; even the right one waits then."""
+    """Raise LimitExceeded for a client that tried too many links which lead nowhere; even the right one waits then."""
     limits = _limits(request)
     if limits:
         limits.misses.require(networks_of(request))
 
 
 async def may_unsubscribe(request: Request) -> None:
-    """Raise TooMany for a client that posted to too many unsubscribe addresses that do not exist.
+    """Raise LimitExceeded for a client that posted to too many unsubscribe addresses that do not exist.
 
     Counted apart from other misses: mail providers post for many readers from one address (RFC 8058).
     """
@@ -144,7 +144,7 @@ async def may_unsubscribe(request: Request) -> None:
 
 
 async def limit_changes(request: Request) -> None:
-    """Count a change to a letter. Raises TooMany."""
+    """Count a change to a letter. Raises LimitExceeded."""
     limits = _limits(request)
     if limits:
         limits.misses.require(networks_of(request))
@@ -152,7 +152,7 @@ async def limit_changes(request: Request) -> None:
 
 
 async def limit_link_requests(request: Request) -> None:
-    """Count that somebody's links are asked for. Raises TooMany."""
+    """Count that somebody's links are asked for. Raises LimitExceeded."""
     limits = _limits(request)
     if limits:
         _take(limits.links, request)
@@ -178,7 +178,7 @@ async def unknown_letter(request: Request, _: Exception) -> Response:
     return error_response(request, HTTPStatus.NOT_FOUND)
 
 
-def words_of(error: TooMany, language: str) -> str:
+def words_of(error: LimitExceeded, language: str) -> str:
     """Return which limit was met, what helps, and when there is room again."""
     gettext = translations(language).gettext
     unit = 3600 if error.seconds > 5400 else 60 if error.seconds > 90 else 1
@@ -188,7 +188,7 @@ def words_of(error: TooMany, language: str) -> str:
     return f"{said} {gettext(_AGAIN) % {'wait': wait}}"
 
 
-async def too_many(request: Request, error: TooMany) -> Response:
+async def too_many(request: Request, error: LimitExceeded) -> Response:
     """Answer 429 (RFC 6585 §4)."""
     answer = error_response(
         request, HTTPStatus.TOO_MANY_REQUESTS, words=(_TITLE, words_of(error, language_of(request)))

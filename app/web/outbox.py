@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
-from app.templating import place_of
+from app.templating import place_name
 from app.web.language import language_of
 from app.web.pages import CurrentServices, page, services_of
 from app.web.security import host_name, is_loopback
@@ -45,7 +45,7 @@ def list_mails(request: Request, services: CurrentServices) -> HTMLResponse:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     mails = services.outbox.entries(_SHOWN)
     zone = services.settings.timezone
-    return page(request, "pages/outbox.html", mails=mails, zone=zone, place=place_of(zone, language_of(request)))
+    return page(request, "pages/outbox.html", mails=mails, zone=zone, place=place_name(zone, language_of(request)))
 
 
 @router.get("/outbox/{name}", name="outbox mail")

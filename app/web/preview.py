@@ -15,7 +15,7 @@ from app.domain.schedule import Promise
 from app.domain.status import Occasion
 from app.mail.compose import MailPreview
 from app.mail.envelope import Mail
-from app.templating import place_of
+from app.templating import place_name
 from app.web.arrival_choices import read_letter
 from app.web.form_parsing import FormValues, JsonRoute
 from app.web.forms import FIELDS, HONEYPOT, FormError
@@ -47,7 +47,7 @@ async def preview_letter(request: Request, services: CurrentServices, typed: For
     else:
         seen = _preview(services, draft, promise, now)
         kept = {name: typed[name] for name in (*FIELDS, HONEYPOT) if typed.get(name)}
-        place = place_of(draft.timezone, language)
+        place = place_name(draft.timezone, language)
         answer = page(request, "pages/preview.html", mail=seen, kept=kept, draft=draft, promise=promise, place=place)
         answer.headers["Content-Security-Policy"] = _policy(seen.html)
     remember_switch(request, answer, typed)
@@ -72,7 +72,7 @@ async def preview_letter_json(letter: LetterIn, services: CurrentServices, langu
 
 def _preview(services: Services, draft: Draft, promise: Promise, now: datetime) -> MailPreview:
     mail = _mail(draft, promise, now, services.settings.origin)
-    return build_composer(services.settings).look(mail, promise.first)
+    return build_composer(services.settings).preview(mail, promise.first)
 
 
 def _mail(draft: Draft, promise: Promise, written_at: datetime, origin: str) -> Mail:

@@ -12,7 +12,7 @@ from app.domain.refusal import Reason
 from app.domain.retry import GIVE_UP_AFTER
 from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 from app.store.models import Attempt, Delivery, UndeliverableAddress
-from app.templating import refused_because
+from app.templating import refusal_text
 from tests.delivery.workers import Choices, Harness, by_status, firsts, last_attempt, only
 from tests.smtp_server import Accepted, MailServer, Policy
 
@@ -258,7 +258,7 @@ async def test_what_was_judged_is_on_record_and_told_to_the_writer(
         await process.deliver()
     assert (await last_attempt(await only())).reason is reason
     told = [_text(accepted) for accepted in server.accepted]
-    assert sum(refused_because(reason, "en") in text for text in told) == reason.permanent
+    assert sum(refusal_text(reason, "en") in text for text in told) == reason.permanent
 
 
 async def test_a_server_that_asks_for_a_pause_again_gets_a_longer_one(  # S3

@@ -11,7 +11,7 @@ from app.crypto import new_token, token_hash
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
 from app.domain.status import HeldReason, Occasion, Status
-from app.errors import LeavingJustNow, LetterNotFound, NotCorrectable, TooMany
+from app.errors import BeingSent, LetterNotFound, LimitExceeded, NotCorrectable
 from app.store.address_change import Corrections
 from app.store.audit import audit
 from app.store.cipher import LetterCipher
@@ -161,7 +161,7 @@ async def test_what_is_being_handed_over_keeps_its_address(
     letters: Letters, corrections: Corrections, token: str
 ) -> None:
     (claimed,) = await claim(await new_worker(), uuid4(), NOW + 7 * DAY, 9, notices=False)
-    with pytest.raises(LeavingJustNow):
+    with pytest.raises(BeingSent):
         await corrections.correct_by_token(token, NEW, None, LATER)
     assert (await letters.find(token)).draft.recipient_email == READER
     assert (await _delivery(Occasion.SECOND)).domain_hmac == claimed.domain_hmac
@@ -178,7 +178,7 @@ async def test_a_scan_at_the_same_moment_sends_to_one_address_and_not_to_a_mixtu
     )
     assert not isinstance(taken, BaseException)
     now_of = (await letters.find(token)).draft.recipient_email
-    assert now_of == (READER if isinstance(corrected, LeavingJustNow) else NEW)
+    assert now_of == (READER if isinstance(corrected, BeingSent) else NEW)
     for claimed in taken:
         assert cipher.open_letter(claimed.letter)["recipient_email"] == now_of
         assert claimed.domain_hmac == cipher.domain_hmac(now_of)
@@ -223,7 +223,7 @@ async def test_letters_cannot_be_gathered_and_turned_to_one_reader(letters: Lett
     strict = _corrections(cipher, Quotas(per_address=2))
     for token in tokens[:2]:
         await strict.correct_by_token(token, NEW, None, LATER, home)
-    with pytest.raises(TooMany):
+    with pytest.raises(LimitExceeded):
         await strict.correct_by_token(tokens[2], "SUJIN@right.example", None, LATER, home)
     assert (await letters.find(tokens[2])).draft.recipient_email == "r@2.org"
     posting = Letters(
@@ -233,7 +233,7 @@ async def test_letters_cannot_be_gathered_and_turned_to_one_reader(letters: Lett
         message_domain="slow.test",
         quotas=Quotas(per_address=2),
     )
-    with pytest.raises(TooMany):
+    with pytest.raises(LimitExceeded):
         await posting.post(replace(DRAFT, recipient_email=NEW), LATER, None, home)
     await strict.correct_by_token(tokens[2], NEW, None, LATER + DAY + DAY / 100, home)
     assert (await audit()).adds_up
@@ -243,7 +243,7 @@ async def test_one_letter_is_not_corrected_for_ever(cipher: LetterCipher, token:
     corrections = _corrections(cipher, Quotas(corrections=2))
     for n in range(2):
         await corrections.correct_by_token(token, f"r@{n}.org", None, NOW + n * DAY / 2)
-    with pytest.raises(TooMany):
+    with pytest.raises(LimitExceeded):
         await corrections.correct_by_token(token, NEW, None, NOW + DAY / 2)
     assert (await Letter.get(token_hash=token_hash(token))).recipient_hmac == cipher.address_hmac("r@1.org")
     await corrections.correct_by_token(token, NEW, None, NOW + DAY + DAY / 100)

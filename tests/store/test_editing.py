@@ -11,7 +11,7 @@ from app.crypto import new_token, token_hash
 from app.domain.letter import Draft
 from app.domain.schedule import Delay, Promise
 from app.domain.status import HeldReason, Occasion, Status
-from app.errors import LetterNotFound, Sealed
+from app.errors import EditWindowClosed, LetterNotFound
 from app.store.audit import audit
 from app.store.cipher import LetterCipher
 from app.store.editing import LetterEditor
@@ -107,7 +107,7 @@ async def test_what_was_claimed_meanwhile_leaves_as_it_was(
     assert [claimed.occasion for claimed in await claim_due(await new_worker())] == [occasion]
     before = await _rows()
     for promise in (LATER, Promise(LATER.first, None)):
-        with pytest.raises(Sealed):
+        with pytest.raises(EditWindowClosed):
             await editor.edit(token, OTHER, promise, NOW)
     assert await _rows() == before
 
@@ -119,7 +119,7 @@ async def test_what_has_ended_is_not_changed(letters: Letters, editor: LetterEdi
     token = (await letters.post(DRAFT, NOW)).token
     await Delivery.filter(occasion=Occasion.FIRST).update(status=status, sent_at=NOW if status is Status.SENT else None)
     assert not (await letters.find(token)).is_open(NOW)
-    with pytest.raises(Sealed):
+    with pytest.raises(EditWindowClosed):
         await editor.edit(token, OTHER, LATER, NOW)
     assert (await letters.find(token)).draft == DRAFT
 
@@ -132,7 +132,7 @@ async def test_a_sealed_letter_is_neither_read_nor_changed(
     for moment, is_open in ((NOW, True), (NOW + HOUR - timedelta(seconds=1), True), (NOW + HOUR, False)):
         assert (await letters.find(token)).is_open(moment) is is_open
         assert (await export(cipher, token, moment))["body"] == (DRAFT.body if is_open else None)
-    with pytest.raises(Sealed):
+    with pytest.raises(EditWindowClosed):
         await editor.edit(token, OTHER, LATER, NOW + HOUR)
     assert await _rows() == before
 
@@ -167,7 +167,7 @@ async def test_letters_from_before_and_of_nobody_are_not_changed(letters: Letter
     token = (await letters.post(DRAFT, NOW)).token
     await Letter.all().update(sealed_at=None)
     assert not (await letters.find(token)).is_open(NOW)
-    with pytest.raises(Sealed):
+    with pytest.raises(EditWindowClosed):
         await editor.edit(token, OTHER, LATER, NOW)
     with pytest.raises(LetterNotFound):
         await editor.edit(new_token(), OTHER, LATER, NOW)

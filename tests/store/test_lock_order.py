@@ -10,7 +10,7 @@ import pytest
 from app.crypto import Cipher, token_hash
 from app.domain.letter import Draft
 from app.domain.schedule import Delay, Promise
-from app.errors import LetterNotFound, NotCorrectable, NotWithdrawable, Sealed
+from app.errors import EditWindowClosed, LetterNotFound, NotCorrectable, NotWithdrawable
 from app.store.address_change import Corrections
 from app.store.cipher import open_cipher
 from app.store.confirmation import Confirmations
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 DRAFT = Draft(recipient_email=READER, body="Dear you", sender_email=WRITER)
 ONCE = Promise(NOW + timedelta(days=7), None)
 TWICE = Promise(NOW + timedelta(days=7), NOW + timedelta(days=60))
-REFUSALS = (LetterNotFound, NotCorrectable, NotWithdrawable, Sealed)
+REFUSALS = (LetterNotFound, NotCorrectable, NotWithdrawable, EditWindowClosed)
 """What whoever comes second may be told."""
 
 Change = Callable[[], Awaitable[object]]

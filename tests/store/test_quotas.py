@@ -17,7 +17,7 @@ from app.crypto import token_hash
 from app.domain.letter import Draft
 from app.domain.schedule import Delay
 from app.domain.status import HeldReason, Occasion, Status
-from app.errors import Limit, TooMany
+from app.errors import Limit, LimitExceeded
 from app.store.address_change import Corrections
 from app.store.audit import audit
 from app.store.cipher import LetterCipher
@@ -68,7 +68,7 @@ async def _post(letters: Letters, draft: Draft, clients: Sequence[str] = (), now
     """Post and return which limit was met, if one was; nothing else may go wrong."""
     try:
         await letters.post(draft, now, None, clients)  # type: ignore[arg-type]
-    except TooMany as error:
+    except LimitExceeded as error:
         return error.limit
     return None
 
@@ -143,7 +143,7 @@ async def test_a_spy_sees_the_same_whatever_others_wrote(cipher: LetterCipher) -
         for n in range(120):
             try:
                 posted = await letters.post(replace(DRAFT, recipient_email=reader), NOW, None, spies[n % 2])
-            except TooMany as error:
+            except LimitExceeded as error:
                 answers.append((error.limit, error.seconds, error.most))
                 continue
             tokens[reader] = posted.token
@@ -196,7 +196,7 @@ async def test_a_corrected_letter_counts_and_is_held_beyond_the_new_addresss_quo
     own = [(await letters.post(_to(9 + n), NOW, None, SCHOOL)).token for n in range(3)]
     for token in own[:2]:
         await corrections.correct_by_token(token, DRAFT.recipient_email, None, NOW, SCHOOL)
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(LimitExceeded) as refused:
         await corrections.correct_by_token(own[2], DRAFT.recipient_email, None, NOW, SCHOOL)
     assert refused.value.limit is Limit.READER
     assert (await letters.find(own[2], NOW)).draft.recipient_email == "reader11@example.org"
@@ -207,7 +207,7 @@ async def test_there_is_room_again_when_the_answer_said_so_and_not_a_minute_befo
     for hours in (0, 5, 7):
         await letters.post(DRAFT, NOW + hours * HOUR, None, SCHOOL)
     later = NOW + 9 * HOUR + 10 * SECOND
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(LimitExceeded) as refused:
         await letters.post(DRAFT, later, None, SCHOOL)
     assert refused.value.seconds == 15 * 3600 - 10
     room = later + refused.value.seconds * SECOND

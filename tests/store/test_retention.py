@@ -11,7 +11,7 @@ import pytest
 from app.crypto import token_hash
 from app.domain.letter import Draft
 from app.domain.status import AttemptResult, HeldReason, Occasion, Status
-from app.errors import LeavingJustNow, LetterNotFound
+from app.errors import BeingSent, LetterNotFound
 from app.store.audit import audit
 from app.store.cipher import LETTER_COLUMNS, LetterCipher
 from app.store.claims import claim
@@ -152,7 +152,7 @@ async def test_a_letter_that_is_being_handed_over_is_not_erased_and_not_changed(
     worker = await new_worker()
     (claimed,) = await claim(worker, worker, NOW + 7 * DAY, 10, notices=False)
     assert claimed.occasion is Occasion.FIRST
-    with pytest.raises(LeavingJustNow):
+    with pytest.raises(BeingSent):
         await erase(token, NOW + 7 * DAY)
     states = dict(await Delivery.all().values_list("occasion", "status"))
     assert states == {"first": Status.CLAIMED, "second": Status.SCHEDULED}

@@ -1,4 +1,4 @@
-"""Sealed values open with their key and in their place alone; tokens are random, and long enough."""
+"""Encrypted values open with their key and in their place alone; tokens are random, and long enough."""
 
 import re
 
@@ -39,7 +39,7 @@ def test_the_same_text_is_never_sealed_the_same() -> None:
 )
 def test_a_value_opens_nowhere_else(elsewhere: dict[str, str]) -> None:
     sealed = SEALER.seal(b"Dear you", **PLACE)
-    with pytest.raises(KeyMissing, match="does not open"):
+    with pytest.raises(KeyMissing, match="cannot be decrypted"):
         SEALER.open(sealed, **(PLACE | elsewhere))
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.log import MOST_LISTED, LogStream, listed
+from app.log import MOST_LISTED, LogStream, batch_fields
 
 
 def test_the_ids_are_listed_up_to_a_number_and_all_are_counted() -> None:
-    assert listed([3, 1]) == {"number": 2, "deliveries": [3, 1]}
-    many = listed({*range(MOST_LISTED + 1)})
+    assert batch_fields([3, 1]) == {"number": 2, "deliveries": [3, 1]}
+    many = batch_fields({*range(MOST_LISTED + 1)})
     assert (many["number"], len(many["deliveries"])) == (MOST_LISTED + 1, MOST_LISTED)
 
 

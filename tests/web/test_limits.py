@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from app.crypto import new_token
 from app.domain.status import HeldReason
-from app.errors import Limit, TooMany
+from app.errors import Limit, LimitExceeded
 from app.settings import Settings
 from app.store.letters import Letters
 from app.store.models import Delivery, Letter
@@ -51,18 +51,18 @@ def test_there_is_room_again_once_the_oldest_request_is_an_hour_old(clock: Froze
         allowance.require(["a"])
         allowance.count(["a"])
         clock.advance(MINUTE)
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(LimitExceeded) as refused:
         allowance.require(["a"])
     assert refused.value.seconds == 50 * 60
     allowance.require(["b"])
     clock.jump(timedelta(days=1))  # the wall clock alone
     clock.advance(timedelta(seconds=50 * 60 - 1))
-    with pytest.raises(TooMany):
+    with pytest.raises(LimitExceeded):
         allowance.require(["a"])
     clock.advance(timedelta(seconds=1))
     allowance.require(["a"])
     allowance.count(["a"])
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(LimitExceeded) as refused:
         allowance.require(["a"])
     assert refused.value.seconds == 60
 
@@ -73,7 +73,7 @@ def test_networks_around_a_client_have_four_and_sixteen_times_as_much(clock: Fro
     def taken(networks: list[list[str]]) -> int:
         number = 0
         for each in networks:
-            with contextlib.suppress(TooMany):
+            with contextlib.suppress(LimitExceeded):
                 allowance.require(each)
                 allowance.count(each)
                 number += 1

@@ -60,7 +60,7 @@ async def test_the_look_allows_the_mails_own_style_and_no_other(client: httpx.As
 
 @pytest.mark.parametrize("mail", [ENGLISH, KOREAN], ids=["English", "Korean"])
 def test_the_look_says_what_the_mail_will_say(mail: Mail) -> None:
-    sent, seen = read(mail), COMPOSER.look(mail, FIRST)
+    sent, seen = read(mail), COMPOSER.preview(mail, FIRST)
     assert (str(sent["From"]), str(sent["Subject"])) == (seen.sender, seen.subject)
     assert part(sent, "plain").split() == seen.text.split()
     assert words(part(sent, "html")) == words(seen.html)

@@ -10,7 +10,7 @@ from app.domain.letter import Draft
 from app.domain.refusal import Reason
 from app.domain.status import HeldReason, Occasion, Status
 from app.store.letters import DeliveryState, StoredLetter
-from app.templating import refused_because
+from app.templating import refusal_text
 from app.web.timeline import timeline
 from tests.clock import NEW_YEAR as NOW
 
@@ -85,8 +85,8 @@ def test_each_state_has_its_look(changes: dict[str, object], state: str) -> None
 
 @pytest.mark.parametrize("reason", Reason)
 def test_what_was_judged_is_told_in_plain_words(reason: Reason) -> None:
-    said = refused_because(reason, "en")
+    said = refusal_text(reason, "en")
     assert ("no such address" in said) == (reason is Reason.NO_SUCH_ADDRESS)
     assert ("yet" in said) == (not reason.permanent or reason is Reason.OURS)
-    assert re.search("[가-힣]", refused_because(reason, "ko"))
-    assert len({refused_because(each, language) for each in Reason for language in ("en", "ko")}) == 2 * len(Reason)
+    assert re.search("[가-힣]", refusal_text(reason, "ko"))
+    assert len({refusal_text(each, language) for each in Reason for language in ("en", "ko")}) == 2 * len(Reason)

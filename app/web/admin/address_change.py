@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.requests import Request
 
 from app.domain.status import Event
-from app.errors import LeavingJustNow, LetterNotFound, MailboxError, NotCorrectable, TooMany
+from app.errors import BeingSent, LetterNotFound, LimitExceeded, MailboxError, NotCorrectable
 from app.store.accounts import AccountView
 from app.store.audit_log import Operator, record, record_delivery_events
 from app.store.database import transaction
@@ -25,10 +25,10 @@ router = APIRouter(prefix="/admin/deliveries", include_in_schema=False)
 
 _MISSING = FieldError(N_("Please give an address."))
 _TROUBLES: dict[type[Exception], str] = {
-    LeavingJustNow: N_("Part of this letter is with the mail server at this moment. Please try again in a minute."),
+    BeingSent: N_("Part of this letter is with the mail server at this moment. Please try again in a minute."),
     NotCorrectable: N_("Nothing of this letter is still to come."),
     LetterNotFound: N_("This letter is no longer kept."),
-    TooMany: N_(
+    LimitExceeded: N_(
         "This letter was given other addresses too often today, or more letters have come than we take in a day."
     ),
 }
