@@ -1,8 +1,8 @@
-"""Counts of the ledger that cost what they return: triggers keep them, see `migrations/0006_tallies.py`.
+"""Counts of deliveries and attempts, kept by triggers, so that reading them does not depend on the ledger's size.
 
-A delivery counts by its state: `waiting` (scheduled or claimed, by when it is due), or the state it
-went to, by when that was. `detail` says why it is held, and how late it was sent. An attempt counts
-by its outcome for good, also when its row is dropped; `detail` says how long it took.
+A delivery counts by its state and the quarter-hour of `due_at` (kind `waiting`: scheduled or claimed)
+or `status_at` (other states); `detail` is the held reason, or how late it was sent. An attempt counts
+by its outcome even after its row is deleted; `detail` is its duration.
 """
 
 import json
@@ -16,24 +16,24 @@ from app.store.execution import retried
 from app.store.sql import numbered
 
 QUARTER = timedelta(minutes=15)
-"""The grain of time: counts of a span are those of the quarters of an hour that begin in it."""
+"""The resolution: a span counts the quarter-hours that begin in it."""
 QUARTERS_KEPT = timedelta(days=40)
-"""For how long the quarters are told apart; what is older is only added up."""
+"""How long quarter-hours are kept; older ones are summed up."""
 
 WAITING = "waiting"
 ENDED = (Status.SENT.value, Status.FAILED.value)
 ATTEMPTS = tuple(outcome.value for outcome in AttemptResult)
 LATENESS = (60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0, float("inf"))
-"""Seconds from the promise to the sending; what took longer than one and at most the next counts there."""
+"""Upper bounds of the buckets of seconds from the promise to the sending."""
 DURATION = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, float("inf"))
-"""Seconds that an attempt took, likewise."""
+"""The same for the seconds of an attempt."""
 
 _COUNTS = """
     SELECT kind, notice, detail, 0 AS span,
            CAST(SUM(number) AS BIGINT) AS number, CAST(SUM(milliseconds) AS BIGINT) AS milliseconds
     FROM counters WHERE kind IN ({kinds}) GROUP BY kind, notice, detail
 """
-# What waits may wait for any quarter of an hour of ten years ahead: added up once, as it lies, and not sorted.
+# `waiting` may have rows for each quarter-hour of ten years: summed in one pass, without a sort.
 _ALL_COUNTS = """
     WITH waiting AS MATERIALIZED (
         SELECT CAST(COALESCE(SUM(number) FILTER (WHERE NOT notice), 0) AS BIGINT) AS letters,
@@ -60,8 +60,8 @@ _COUNTS_OF_SPANS = """
     WHERE kind IN ({kinds})
     GROUP BY kind, notice, detail, span
 """
-# What is counted twice or too old or nothing is taken out and put back as its sum: who reads
-# meanwhile sees either, and of two who fold at once each puts back what it took.
+# Duplicate, old and zero rows are deleted and inserted as their sums, in one statement: concurrent readers
+# see either, and of two concurrent compactions each inserts the sums of the rows it deleted.
 _COMPACT = """
     WITH taken AS (
         DELETE FROM counters
@@ -79,7 +79,7 @@ _COMPACT = """
 _COMPACTABLE = """
     SELECT 1 FROM counters WHERE (number = 0 AND milliseconds = 0) OR (quarter > 0 AND quarter < ?) LIMIT 1
 """
-# In a transaction, with the sums aside at first: SQLite has no DELETE inside another statement.
+# In a transaction, with the sums kept as quarter -1 at first: SQLite has no DELETE inside another statement.
 _COMPACT_ON_SQLITE = (
     """
     INSERT INTO counters (kind, notice, detail, quarter, number, milliseconds)
@@ -94,7 +94,7 @@ _COMPACT_ON_SQLITE = (
 
 @dataclass(frozen=True, slots=True)
 class CounterValue:
-    """So many of a kind; `span` is the number of the span asked for, `milliseconds` what all took or were late."""
+    """`span` is the index of the requested span, `milliseconds` the sum of durations or latenesses."""
 
     kind: str
     notice: bool
@@ -105,29 +105,29 @@ class CounterValue:
 
 
 def quarter_of(moment: datetime) -> int:
-    """Return the number of the quarter of an hour, since 1970, that a moment is in."""
+    """Return the number of quarter-hours since 1970."""
     return int(moment.timestamp() // QUARTER.total_seconds())
 
 
 async def count_all() -> list[CounterValue]:
-    """Return the counts of all there is, and of all attempts there ever were."""
+    """Return the counts of all present deliveries, and of all attempts ever."""
     return await _counts(_ALL_COUNTS, [])
 
 
 async def count_kinds(*kinds: Status | AttemptResult) -> list[CounterValue]:
-    """Return the counts of all there is of some kinds that do not wait."""
+    """Return the counts of some kinds other than `waiting`."""
     return await _counts(_COUNTS.format(kinds=", ".join(f"'{kind}'" for kind in kinds)), [])
 
 
 async def count_spans(kinds: Sequence[str], spans: Iterable[tuple[datetime, datetime]]) -> list[CounterValue]:
-    """Return the counts of these kinds in each span of time, to the quarter of an hour.
+    """Return the counts of these kinds in each span, from the quarter-hour of its start to before that of its end.
 
-    Spans may overlap; a span begins with the quarter its beginning is in, and ends before that of its end.
+    Spans may overlap.
     """
     dialect = connection().capabilities.dialect
-    ends = json.dumps([[quarter_of(since), quarter_of(until)] for since, until in spans])
-    among = ", ".join(f"'{kind}'" for kind in kinds)
-    return await _counts(numbered(_COUNTS_OF_SPANS.format(spans=_SPANS[dialect], kinds=among)), [ends])
+    bounds = json.dumps([[quarter_of(since), quarter_of(until)] for since, until in spans])
+    listed = ", ".join(f"'{kind}'" for kind in kinds)
+    return await _counts(numbered(_COUNTS_OF_SPANS.format(spans=_SPANS[dialect], kinds=listed)), [bounds])
 
 
 async def _counts(sql: str, values: list[str]) -> list[CounterValue]:
@@ -137,11 +137,11 @@ async def _counts(sql: str, values: list[str]) -> list[CounterValue]:
 
 @retried
 async def compact(now: datetime) -> None:
-    """Make few counters of many; the counts stay what they are. Any process may, at any time."""
+    """Sum up counter rows; the counts stay the same. Safe in several processes at once."""
     horizon = quarter_of(now - QUARTERS_KEPT)
     if connection().capabilities.dialect == "postgres":
         await connection().execute_query(_COMPACT, [horizon])
     elif await connection().execute_query_dict(_COMPACTABLE, [horizon]):
-        async with transaction() as whole:
+        async with transaction() as client:
             for statement in _COMPACT_ON_SQLITE:
-                await whole.execute_query(statement, [horizon])
+                await client.execute_query(statement, [horizon])

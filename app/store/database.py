@@ -1,4 +1,4 @@
-"""Connecting, migrating, and what differs between SQLite and PostgreSQL."""
+"""Connections, transactions and migrations on SQLite and PostgreSQL."""
 
 import contextlib
 import pkgutil
@@ -33,7 +33,6 @@ from app.installation import PACKAGE, folder
 from app.store.sqlite import FileReplaced, as_text
 
 APP = "mailbox"
-_UPDATE = "run the version of the program that migrated it"
 MODELS = ["app.store.models", "app.store.operator_models"]
 MIGRATIONS = "app.migrations" if folder("migrations").parent == PACKAGE else "migrations"
 UNAVAILABLE = (
@@ -43,7 +42,7 @@ UNAVAILABLE = (
     sqlite3.OperationalError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that a restart cut in the middle of a statement
+    asyncpg.InternalClientError,  # a restart cut the connection during a statement
     OSError,
     TimeoutError,
 )
@@ -51,16 +50,15 @@ _FAULTS = (IntegrityError, asyncpg.DataError, asyncpg.SyntaxOrAccessError)
 
 
 def driver_error(error: BaseException) -> BaseException:
-    """Return the driver's error, which Tortoise keeps inside its own."""
-    inside = error.args[0] if isinstance(error, BaseORMException) and error.args else None
-    return inside if isinstance(inside, BaseException) else error
+    """Return the driver's error, which Tortoise wraps in its own."""
+    inner = error.args[0] if isinstance(error, BaseORMException) and error.args else None
+    return inner if isinstance(inner, BaseException) else error
 
 
 def is_unavailable(error: BaseException) -> bool:
     """Return whether a statement failed because the database is away, full, read-only or too busy.
 
-    What the statement itself is to blame for is a fault of ours: trying again mends nothing.
-    Tortoise gives both the same name.
+    A faulty statement fails again when retried; Tortoise raises the same error class for both.
     """
     inner = driver_error(error)
     if isinstance(error, _FAULTS) or isinstance(inner, _FAULTS):
@@ -71,28 +69,26 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 _SQLITE_PRAGMAS = {
-    "journal_mode": "WAL",  # first, while a connection waits for another one's lock but 5 s: see its client
-    "busy_timeout": 2_500,  # milliseconds to wait for another process's write
-    "synchronous": "FULL",  # a hand-over that is on record must survive a power cut
+    "journal_mode": "WAL",  # first, while the driver's own timeout of 5 s holds: see app.store.sqlite
+    "busy_timeout": 2_500,  # milliseconds to wait for another writer
+    "synchronous": "FULL",  # a recorded hand-over must survive a power cut
     "foreign_keys": "ON",
-    "secure_delete": "ON",  # what is purged, or sealed with another key, is overwritten in the file
+    "secure_delete": "ON",  # purged or resealed values are overwritten in the file
 }
-_OLDEST_SQLITE = (3, 38)  # for ->> in what a group of rows travels as
+_OLDEST_SQLITE = (3, 38)  # for ->> on rows passed as JSON
 
 
-async def _nothing_to_reset(_: object) -> None:
-    """Leave a connection as it is between two uses; asyncpg ends a transaction that is open still before it asks.
+async def _no_reset(_: object) -> None:
+    """Save the round trip of asyncpg's reset after each statement.
 
-    Nothing here outlives its transaction (no LISTEN, no SET, no lock of a session), and asyncpg's
-    own four statements would cost a round trip after every one of ours.
+    Nothing outlives its transaction (no LISTEN, SET or session lock), and asyncpg itself ends an open one.
     """
 
 
-_POOL = {"minsize": 1, "maxsize": 10, "timeout": 10, "command_timeout": 60, "reset": _nothing_to_reset}
+_POOL = {"minsize": 1, "maxsize": 10, "timeout": 10, "command_timeout": 60, "reset": _no_reset}
 
 
 def tortoise_config(url: str) -> dict[str, Any]:
-    """Return Tortoise's configuration for a database URL."""
     connection = expand_db_url(url)
     if is_sqlite(url):
         connection["engine"] = "app.store.sqlite"
@@ -111,22 +107,19 @@ def is_sqlite(url: str) -> bool:
 
 
 def sqlite_path(url: str) -> Path:
-    """Return the file a `sqlite://` URL names, relative to the working folder unless it has three slashes."""
+    """Two slashes are relative to the working folder, three are absolute."""
     parts = urlsplit(url)
     return Path(parts.netloc + parts.path)
 
 
 @contextlib.asynccontextmanager
 async def connected(url: str) -> AsyncIterator[None]:
-    """Make the models usable, for every coroutine of this program, until the block ends.
-
-    Raises DatabaseError with what to mend where the database cannot be reached.
-    """
+    """Connect the models, for all tasks of this process. Raises DatabaseError where that fails."""
     if is_sqlite(url):
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise DatabaseError(f"SQLite {sqlite3.sqlite_version} is too old; 3.38 or newer is needed, or PostgreSQL")
         _make_folder(sqlite_path(url).parent)
-    EXECUTOR_CACHE.clear()  # Tortoise keeps statements by the connection's name, whatever the database behind it
+    EXECUTOR_CACHE.clear()  # Tortoise caches statements by connection name
     async with TortoiseContext() as context:
         await context.init(tortoise_config(url), _enable_global_fallback=True)
         try:
@@ -136,7 +129,10 @@ async def connected(url: str) -> AsyncIterator[None]:
                 raise
             raise DatabaseError(f"MAILBOX_DATABASE_URL: the database cannot be reached: {error}") from error
         if newer := await unknown_migrations():
-            raise DatabaseError(f"the database is newer than this program: it has {', '.join(newer)}; {_UPDATE}")
+            raise DatabaseError(
+                f"the database is newer than this program: it has {', '.join(newer)}; "
+                "run the version of the program that migrated it"
+            )
         yield
 
 
@@ -144,7 +140,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatabaseError(f"MAILBOX_DATABASE_URL: its folder cannot be made: {error}") from None
+        raise DatabaseError(f"MAILBOX_DATABASE_URL: its folder cannot be created: {error}") from None
 
 
 def connection() -> BaseDBAsyncClient:
@@ -154,11 +150,10 @@ def connection() -> BaseDBAsyncClient:
 
 @contextlib.asynccontextmanager
 async def transaction() -> AsyncIterator[BaseDBAsyncClient]:
-    """Do all of the block or nothing, as `in_transaction` does, and leave nothing behind if it cannot begin.
+    """Work as `in_transaction`, and release the connection where BEGIN fails or is cancelled.
 
-    Where BEGIN fails or is called off, Tortoise 1.1 never gives its connection (on SQLite: its
-    lock) back, and this coroutine goes on using it: after PostgreSQL was restarted, a loop that
-    tries again would ask the dead connection for ever.
+    Tortoise 1.1 does not then release its connection (on SQLite: its lock), and the task keeps using
+    it: after a restart of PostgreSQL, a retry loop would use the dead connection for ever.
     """
     context = in_transaction("default")
     handler = get_connections()
@@ -183,58 +178,54 @@ async def transaction() -> AsyncIterator[BaseDBAsyncClient]:
 
 
 async def empty_write_ahead_log() -> None:
-    """Leave nothing of what was overwritten in SQLite's log; as much of it as others do not read just now."""
+    """Remove overwritten values from SQLite's WAL, as far as no reader needs it."""
     if connection().capabilities.dialect == "sqlite":
         await connection().execute_query("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-# What each database lets only one do at a time: a lock for the transaction, or a first write (that changes nothing).
-_ONLY_ONE = {
+# An advisory lock for the transaction, or a write (that changes nothing).
+_MIGRATION_LOCK = {
     "postgres": "SELECT pg_advisory_xact_lock(hashtext('slow-mailbox migrate'))",
     "sqlite": "PRAGMA user_version = 0",
 }
-
-
 _MIGRATION_WAIT = 60_000  # milliseconds for another process that migrates
 
 
 async def migrate(url: str, target: str = "__latest__") -> list[str]:
-    """Bring the database up to date and return the migrations that were applied.
+    """Apply migrations and return their names.
 
-    All of them are one transaction, together with their record and the table that keeps it. Of
-    several who migrate at once the others wait, until the first has ended or died.
+    All are one transaction, with their records and the table of these. Concurrent calls wait for the first.
     """
     async with connected(url):
         if is_sqlite(url):
-            # A table that is rebuilt must not take its children along; they are checked below.
+            # Rebuilding a table must not delete its children by cascade; they are checked below.
             await connection().execute_query("PRAGMA foreign_keys = OFF")
             await connection().execute_query(f"PRAGMA busy_timeout = {_MIGRATION_WAIT}")
-        async with transaction() as whole:
-            await whole.execute_query(_ONLY_ONE[whole.capabilities.dialect])
-            executor = _executor(url)
-            executor.recorder = _Recorder(whole)
+        async with transaction() as client:
+            await client.execute_query(_MIGRATION_LOCK[client.capabilities.dialect])
+            executor = MigrationExecutor(client, tortoise_config(url)["apps"])
+            executor.recorder = _Recorder(client)
             await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
             steps = [step.migration.name for step in await executor.plan([MigrationTarget(APP, target)])]
             await executor.migrate([MigrationTarget(APP, target)], direction="forward")
-            if is_sqlite(url) and await whole.execute_query_dict("PRAGMA foreign_key_check"):
+            if is_sqlite(url) and await client.execute_query_dict("PRAGMA foreign_key_check"):
                 raise DatabaseError("a migration would leave rows without the rows they belong to")
         return steps
 
 
 class _Recorder(MigrationRecorder):
     async def ensure_schema(self, schema_editor: BaseSchemaEditor) -> None:
-        """Make the table by a statement: Tortoise's script would commit the transaction on SQLite."""
+        """Create the table by a statement: Tortoise's script would commit the transaction on SQLite."""
         table = schema_editor._get_model_sql_data(self.model).table_sql
         await self.connection.execute_query(table.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
 
 
 async def missing_migrations() -> list[str]:
-    """Return the names of the migrations that the connected database lacks."""
     return sorted(_known_migrations() - await _applied_migrations())
 
 
 async def unknown_migrations() -> list[str]:
-    """Return the names of the connected database's migrations that this program does not have."""
+    """Return the applied migrations that this program does not have."""
     return sorted(await _applied_migrations() - _known_migrations())
 
 
@@ -253,14 +244,14 @@ async def _applied_migrations() -> set[str]:
 
 
 _PROBE = {
-    # The file's header is written anew; an UPDATE that changes nothing would write nothing.
+    # Rewrites the file's header; an UPDATE that changes nothing would write nothing.
     "sqlite": "PRAGMA user_version = 0",
     "postgres": "UPDATE leases SET term = term",
 }
 
 
 async def probe_writing() -> None:
-    """Write something that changes nothing, and commit it: fails where nothing can be written."""
+    """Commit a write that changes nothing: it fails where the database cannot be written."""
     await connection().execute_query(_PROBE[connection().capabilities.dialect])
 
 
@@ -277,25 +268,21 @@ _REASONS: Sequence[tuple[tuple[type[BaseException], ...], frozenset[int], str]] 
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why a database is unavailable, in words that everybody may read."""
+    """Return why the database is unavailable, without details of its host."""
     inner = driver_error(error)
-    code = getattr(inner, "sqlite_errorcode", 0) & 0xFF  # of an extended code the low byte is the primary one
+    code = getattr(inner, "sqlite_errorcode", 0) & 0xFF  # the low byte of an extended code is the primary code
     for kinds, codes, reason in _REASONS:
         if isinstance(inner, kinds) or code in codes:
             return reason
     return "the database cannot be reached"
 
 
-def _executor(url: str) -> MigrationExecutor:
-    return MigrationExecutor(connection(), tortoise_config(url)["apps"])
-
-
 def as_parameter(moment: datetime) -> Any:
-    """Return a moment as raw SQL takes it: SQLite keeps text, as Tortoise writes it, and compares that."""
+    """Return a moment as a parameter of raw SQL: on SQLite the text that Tortoise stores."""
     return as_text(moment) if connection().capabilities.dialect == "sqlite" else moment
 
 
 def as_moment(value: Any) -> datetime:
-    """Return a moment that raw SQL gave, aware and in UTC."""
+    """Return a result of raw SQL as an aware moment in UTC."""
     moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""All that is known of one delivery, for the operator's eyes: its envelope and its history, never its text."""
+"""One delivery for the operator: its envelope and history, never its text."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,29 +13,24 @@ from app.store.delivery_list import ListRow, masked_address, rows_of
 from app.store.models import Attempt, Delivery
 from app.store.sql import REPLY_TEXT
 
-_MOST_ATTEMPTS = 200
+_ATTEMPT_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """One try: by which worker and when, what the server said, and what was judged of it.
-
-    `handed_over_at`: it may have the text since.
-    """
+    """`handed_over_at`: from then on the server may have the text."""
 
     worker_name: str
     started_at: datetime
     handed_over_at: datetime | None
     ended_at: datetime
     outcome: AttemptResult
-    said: str
+    reply: str
     reason: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimView:
-    """Who carries the delivery at this moment."""
-
     worker_name: str
     claimed_at: datetime
     handed_over_at: datetime | None
@@ -43,7 +38,7 @@ class ClaimView:
 
 @dataclass(frozen=True, slots=True)
 class LetterView:
-    """A letter's envelope. `sender` is masked as in `Row`; empty also where none was given."""
+    """`sender` is masked as in `ListRow`, and empty where none was given."""
 
     id: UUID
     written_at: datetime
@@ -58,7 +53,7 @@ class LetterView:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryDetails:
-    """One delivery. `tries` are the newest 200, oldest first; `siblings` are the letter's other deliveries."""
+    """`attempts` are the newest 200, oldest first; `siblings` are the letter's other deliveries."""
 
     row: ListRow
     message_id: str
@@ -67,17 +62,16 @@ class DeliveryDetails:
     unanswered: int
     claim: ClaimView | None
     letter: LetterView
-    tries: tuple[AttemptView, ...]
+    attempts: tuple[AttemptView, ...]
     siblings: tuple[ListRow, ...]
 
 
 async def delivery_details(cipher: LetterCipher, delivery_id: int) -> DeliveryDetails | None:
-    """Return what is known of a delivery; None: there is none with this id."""
     delivery = await Delivery.get_or_none(id=delivery_id).select_related("letter", "claimed_by")
     if delivery is None:
         return None
-    family = await Delivery.filter(letter_id=delivery.letter_id).order_by("promised_at", "id").values_list("id")
-    rows = {row.id: row for row in await rows_of(cipher, [each for (each,) in family])}
+    all_ids = await Delivery.filter(letter_id=delivery.letter_id).order_by("promised_at", "id").values_list("id")
+    rows = {row.id: row for row in await rows_of(cipher, [each for (each,) in all_ids])}
     return DeliveryDetails(
         row=rows.pop(delivery_id),
         message_id=delivery.message_id,
@@ -86,7 +80,7 @@ async def delivery_details(cipher: LetterCipher, delivery_id: int) -> DeliveryDe
         unanswered=delivery.unanswered,
         claim=_claim(delivery),
         letter=_letter(cipher, delivery),
-        tries=await _attempts(delivery_id),
+        attempts=await _attempts(delivery_id),
         siblings=tuple(rows.values()),
     )
 
@@ -112,7 +106,7 @@ def _letter(cipher: LetterCipher, delivery: Delivery) -> LetterView:
 
 
 async def _attempts(delivery_id: int) -> tuple[AttemptView, ...]:
-    names = ("worker_name", "started_at", "handed_over_at", "ended_at", "outcome", "said", "reason")
-    tries = Attempt.filter(delivery_id=delivery_id).annotate(said=RawSQL(REPLY_TEXT))
-    newest = await tries.order_by("-id").limit(_MOST_ATTEMPTS).values(*names)
+    names = ("worker_name", "started_at", "handed_over_at", "ended_at", "outcome", "reply", "reason")
+    attempts = Attempt.filter(delivery_id=delivery_id).annotate(reply=RawSQL(REPLY_TEXT))
+    newest = await attempts.order_by("-id").limit(_ATTEMPT_LIMIT).values(*names)
     return tuple(AttemptView(**each) for each in reversed(newest))

@@ -1,4 +1,4 @@
-"""The list of deliveries on the desk. A page costs what it shows, not what is stored."""
+"""The admin list of deliveries. A page's cost depends on its rows, not on the size of the table."""
 
 import re
 from collections.abc import Sequence
@@ -18,9 +18,8 @@ from app.store.delivery_query import Cursor, find, read_cursor
 from app.store.sql import REPLY_OR_RESULT, as_ids
 
 PAGE = 50
-"""Rows of a page."""
 
-# The newest try is found by the index that begins with the delivery.
+# The newest attempt is found by the index that begins with delivery_id.
 _ROWS_OF = """
     SELECT deliveries.id, letter_id, notice, occasion, status, held_reason, promised_at, due_at, status_at, attempts,
            revision, recipient_email_sealed AS recipient, sender_email_sealed AS sender,
@@ -28,18 +27,17 @@ _ROWS_OF = """
             WHERE delivery_id = deliveries.id ORDER BY attempts.id DESC LIMIT 1) AS last_error,
            (SELECT reason FROM attempts WHERE delivery_id = deliveries.id ORDER BY attempts.id DESC LIMIT 1) AS reason
     FROM deliveries JOIN letters ON letters.id = letter_id
-    WHERE deliveries.id {ours}
+    WHERE deliveries.id {among}
 """
-_OURS = {"sqlite": "IN (SELECT value FROM json_each(?))", "postgres": "= ANY ($1::bigint[])"}
+_AMONG = {"sqlite": "IN (SELECT value FROM json_each(?))", "postgres": "= ANY ($1::bigint[])"}
 _CURSOR = re.compile(r"(after|before)-(.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class ListRow:
-    """One delivery as the list shows it.
+    """`recipient` is masked: empty where the letter has been purged, None where no key opens it.
 
-    `recipient` is masked: empty where the letter has been purged, None where no key opens it.
-    `last_error` is what came of the newest try, or empty if that was no error; `reason` is what was judged of it.
+    `last_error` is the reply to the newest attempt, empty where it was accepted; `reason` is its judged reason.
     """
 
     id: int
@@ -56,13 +54,13 @@ class ListRow:
 
     @property
     def moment(self) -> datetime:
-        """Its place in time: when it is due, or when it ended."""
+        """The sort key: when it is due, or when it ended."""
         return self.status_at if self.status in ENDED else self.due_at
 
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """Some rows, and the cursors of the pages beside them; an empty one: there is none."""
+    """`previous` and `next` are cursors, empty where there is no such page."""
 
     rows: tuple[ListRow, ...]
     previous: str
@@ -72,38 +70,38 @@ class ListPage:
 async def list_deliveries(
     cipher: LetterCipher, selection: DeliveryFilter, *, descending: bool, cursor: str = "", limit: int = PAGE
 ) -> ListPage:
-    """Return a page of what is meant, the latest in time first if `descending`, else the earliest.
+    """Return a page of a selection, sorted by `moment`.
 
-    A cursor that is none of ours, or leads where no rows are left, means the first page.
+    An invalid cursor, or one with no rows beyond, means the first page.
     """
-    backwards, place = _read(cursor)
-    places = await find(selection, place, limit + 1, descending=descending != backwards)
-    shown, more = places[:limit], len(places) > limit
-    if place and (not places or (backwards and not more)):
+    backwards, start = _read(cursor)
+    cursors = await find(selection, start, limit + 1, descending=descending != backwards)
+    shown, more = cursors[:limit], len(cursors) > limit
+    if start and (not cursors or (backwards and not more)):
         return await list_deliveries(cipher, selection, descending=descending, limit=limit)
     if backwards:
         shown.reverse()
-    earlier, later = (more, True) if backwards else (place is not None, more)
+    earlier, later = (more, True) if backwards else (start is not None, more)
     return ListPage(
-        rows=await rows_of(cipher, [place.id for place in shown]),
+        rows=await rows_of(cipher, [each.id for each in shown]),
         previous=f"before-{shown[0]}" if earlier else "",
         next=f"after-{shown[-1]}" if later else "",
     )
 
 
-def _read(cursor: str) -> tuple[bool, Cursor | None]:
-    parts = _CURSOR.fullmatch(cursor)
-    place = read_cursor(parts[2]) if parts else None
-    return (place is not None and parts is not None and parts[1] == "before"), place
+def _read(text: str) -> tuple[bool, Cursor | None]:
+    parts = _CURSOR.fullmatch(text)
+    position = read_cursor(parts[2]) if parts else None
+    return (position is not None and parts is not None and parts[1] == "before"), position
 
 
 async def rows_of(cipher: LetterCipher, ids: Sequence[int]) -> tuple[ListRow, ...]:
-    """Return these deliveries as the list shows them, in this order."""
+    """Return rows in the order of `ids`."""
     if not ids:
         return ()
-    sql = _ROWS_OF.format(said=REPLY_OR_RESULT, ours=_OURS[connection().capabilities.dialect])
-    found = await connection().execute_query_dict(sql, [as_ids(ids)])
-    by_id = {values["id"]: _row(cipher, values) for values in found}
+    sql = _ROWS_OF.format(said=REPLY_OR_RESULT, among=_AMONG[connection().capabilities.dialect])
+    rows = await connection().execute_query_dict(sql, [as_ids(ids)])
+    by_id = {values["id"]: _row(cipher, values) for values in rows}
     return tuple(by_id[key] for key in ids)
 
 
@@ -124,7 +122,7 @@ def _row(cipher: LetterCipher, values: dict[str, Any]) -> ListRow:
 
 
 def _recipient(cipher: LetterCipher, values: dict[str, Any]) -> str | None:
-    """A notice goes to the letter's writer, if we know an address."""
+    """A notice goes to the letter's writer, if their address is known."""
     letter = values["letter_id"], values["revision"]
     if values["notice"] and (writer := masked_address(cipher, *letter, "sender_email", values["sender"])) != "":
         return writer
@@ -134,7 +132,7 @@ def _recipient(cipher: LetterCipher, values: dict[str, Any]) -> str | None:
 def masked_address(
     cipher: LetterCipher, letter_id: UUID | str, revision: int, column: str, sealed: bytes | None
 ) -> str | None:
-    """Return an address of a letter, masked: empty where it is kept no longer, None where no key opens it."""
+    """Return an address, masked: empty where it has been purged, None where no key opens it."""
     try:
         address = cipher.open_column(letter_id, revision, column, sealed)
     except KeyMissing:

@@ -39,7 +39,7 @@ class LetterEditor:
         If the sent receipt named other dates, another one follows once the letter is sealed.
 
         Updates are conditional on each delivery's state, as claims are, so a letter claimed at this
-        moment is sent unchanged. Raises LetterNotFound, and EditWindowClosed where it is too late; nothing has changed then.
+        moment is sent unchanged. Raises LetterNotFound, and EditWindowClosed with nothing changed.
         """
         letter = await letter_by_token(token)
         if letter.sealed_at is None:

@@ -1,4 +1,4 @@
-"""How a whole operation runs: again after a conflict, and no longer than its caller waits."""
+"""Retries after conflicts, and timeouts of database operations."""
 
 import asyncio
 import functools
@@ -14,15 +14,15 @@ from app.store.database import connection, driver_error
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # seconds, each up to twice as long
+_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # seconds, times 1 to 2
 
 
 def retried(operation: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Run a whole operation again where the database ended its transaction for the sake of another one.
+    """Retry an operation after a conflict with another transaction.
 
-    That is a serialization failure or a deadlock on PostgreSQL (40001, 40P01), and on SQLite a write
-    after a read that another process has overtaken. Part of a larger transaction it is run once: the
-    whole of that has to be run again.
+    That is a serialization failure or deadlock on PostgreSQL (40001, 40P01), and on SQLite a write after
+    a read that another process's write has made stale. Inside a larger transaction the operation runs
+    once, since that has to be retried as a whole.
     """
 
     @functools.wraps(operation)
@@ -49,12 +49,9 @@ def _is_conflict(error: Exception) -> bool:
 
 
 async def within(seconds: float, operation: Coroutine[Any, Any, T]) -> T:
-    """Return what an operation returns. Raises TimeoutError once `seconds` are over.
-
-    asyncio.timeout would wait for the rollback, which hangs for as long as the database does.
-    """
+    """Raises TimeoutError after `seconds`; asyncio.timeout would wait for a rollback that hangs."""
     running = asyncio.create_task(operation)
-    running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # or asyncio complains of it
+    running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # retrieved, or asyncio logs it
     try:
         done, _ = await asyncio.wait([running], timeout=seconds)
         if not done:

@@ -1,4 +1,4 @@
-"""All that is kept about a letter, for its writer (docs/standards.md P14)."""
+"""Data export of a letter for its writer (docs/standards.md P14)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,8 +43,7 @@ _HASHES = ("token_hash", "reader_token_hash", "recipient_hmac", "recipient_domai
 async def export(cipher: LetterCipher, token: str, now: datetime) -> dict[str, Any]:
     """Return a letter with its deliveries, attempts and hashes.
 
-    `body` is None as long as the letter is sealed: from when it can no more be changed until it has
-    arrived once. Raises LetterNotFound, and KeyMissing where it cannot be opened.
+    `body` is None from when the letter is sealed until it has arrived once. Raises LetterNotFound and KeyMissing.
     """
     letter = await letter_by_token(token)
     deliveries = await Delivery.filter(letter_id=letter.id).order_by("id").values()
@@ -64,19 +63,19 @@ async def export(cipher: LetterCipher, token: str, now: datetime) -> dict[str, A
 
 async def _delivery(row: dict[str, Any], now: datetime) -> dict[str, Any]:
     row["status"], row["held_reason"] = shown(row["status"], row["held_reason"], row["due_at"], now)
-    tries = await Attempt.filter(delivery_id=row["id"]).order_by("id").values(*_ATTEMPT)
-    return {name: row[name] for name in _DELIVERY} | {"tries": tries}
+    attempts = await Attempt.filter(delivery_id=row["id"]).order_by("id").values(*_ATTEMPT)
+    return {name: row[name] for name in _DELIVERY} | {"tries": attempts}
 
 
-_TO_COME = (Status.SCHEDULED, Status.CLAIMED, Status.UNCERTAIN, Status.HELD)
+_UNSENT = (Status.SCHEDULED, Status.CLAIMED, Status.UNCERTAIN, Status.HELD)
 
 
 @dataclass(frozen=True, slots=True)
 class Keepsake:
-    """A letter with what was sent of it, in order: `values` are what was sealed, by name.
+    """A letter after its last arrival. `arrived`: occasion, Message-ID and time of each sent delivery.
 
-    `due_at` is when its last arrival is due, as long as one is to come; a letter that has not
-    arrived for the last time says nothing: its `values` are empty. The same where it never will.
+    `due_at` is that of the last unsent delivery. `values` are the opened columns by name, empty
+    while a delivery is unsent or where none was sent.
     """
 
     language: str
@@ -90,13 +89,10 @@ class Keepsake:
 
 
 async def keepsake(cipher: LetterCipher, token: str) -> Keepsake:
-    """Return the keepsake of a writer's link; of what was sent, occasion, Message-ID and moment.
-
-    Raises LetterNotFound, where it has been purged too, and KeyMissing where it cannot be opened.
-    """
+    """Raises LetterNotFound, also where the letter has been purged, and KeyMissing."""
     letter = await letter_by_token(token)
     deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("promised_at")
-    due = [delivery.due_at for delivery in deliveries if delivery.status in _TO_COME]
+    unsent = [delivery.due_at for delivery in deliveries if delivery.status in _UNSENT]
     arrived = [(each.occasion, each.message_id, each.sent_at) for each in deliveries if each.sent_at]
     return Keepsake(
         language=letter.language,
@@ -104,7 +100,7 @@ async def keepsake(cipher: LetterCipher, token: str) -> Keepsake:
         written_at=letter.written_at,
         send_at=letter.send_at,
         second_send_at=letter.second_send_at,
-        due_at=max(due) if due else None,
+        due_at=max(unsent) if unsent else None,
         arrived=tuple(arrived),
-        values=cipher.open_letter(vars(letter)) if arrived and not due else {},
+        values=cipher.open_letter(vars(letter)) if arrived and not unsent else {},
     )

@@ -110,7 +110,7 @@ async def test_what_was_accepted_in_the_end_has_no_error(cipher: LetterCipher, l
 
 
 async def test_pages_lead_forth_and_back_through_every_row_once(cipher: LetterCipher, ledger: Ledger) -> None:
-    """Several rows share a moment, and a page ends in the middle of them; strands are mixed."""
+    """Several rows share a moment, and a page ends in the middle of them; branches are mixed."""
     for number in range(10):
         occasion = Occasion.RECEIPT if number % 3 == 0 else Occasion.FIRST
         status = Status.HELD if number % 4 == 0 else Status.SCHEDULED
@@ -171,7 +171,7 @@ async def test_a_list_is_read_from_its_indexes(
         with caplog.at_level("DEBUG", "tortoise.db_client"):
             await _list(cipher, states, cursor=page.next, limit=2)
         reads = await _assert_indexed(
-            _statement(caplog, "AS strands"), "'2026-01-01 09:30:00+00:00', 1, '9999-01-01 00:00:00+00:00'"
+            _statement(caplog, "AS branches"), "'2026-01-01 09:30:00+00:00', 1, '9999-01-01 00:00:00+00:00'"
         )
         assert not [line for line in reads if line.startswith("SCAN")]  # SQLite: an index is not read from its start
 
@@ -183,7 +183,7 @@ async def test_a_domain_is_read_from_its_indexes(
     with caplog.at_level("DEBUG", "tortoise.db_client"):
         await list_deliveries(cipher, DeliveryFilter(domain_hmac="nobody"), descending=True)
     between = "'9999-01-01 00:00:00+00:00', 0, '0001-01-01 00:00:00+00:00', 'nobody'"
-    reads = await _assert_indexed(_statement(caplog, "AS strands"), between)
+    reads = await _assert_indexed(_statement(caplog, "AS branches"), between)
     assert not [line for line in reads if line.startswith("SCAN")]
     assert any("_there" in line for line in reads)
 
@@ -197,7 +197,7 @@ async def test_what_is_held_for_a_reason_is_read_from_its_index(
     with caplog.at_level("DEBUG", "tortoise.db_client"):
         await list_deliveries(cipher, overdue, descending=False)
     between = "'0001-01-01 00:00:00+00:00', 0, '9999-01-01 00:00:00+00:00'"
-    reads = await _assert_indexed(_statement(caplog, "AS strands"), between)
+    reads = await _assert_indexed(_statement(caplog, "AS branches"), between)
     assert all("deliveries_held_for" in line for line in reads)
 
 
