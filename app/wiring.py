@@ -167,8 +167,10 @@ def build_worker(services: Services, *, leads: bool) -> Worker:
     settings, clock = services.settings, services.clock
     slots = DeliverySlots(_SLOTS_PER_CONNECTION * settings.smtp_connections)
     breaker = Breaker(clock, random.random)
-    most = max(1, slots.size * 4 // 5)
-    rate_limiter = RateLimiter(clock, settings.smtp_connections, settings.rate, settings.rate_per_domain, most)
+    max_per_domain = max(1, slots.size * 4 // 5)
+    rate_limiter = RateLimiter(
+        clock, settings.smtp_connections, settings.rate, settings.rate_per_domain, max_per_domain
+    )
     packer = _packer(services)
     policy = OutcomePolicy(packer, breaker, rate_limiter, random.random)
     journal = Journal(settings.journal_dir)

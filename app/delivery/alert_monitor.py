@@ -1,10 +1,9 @@
-"""Every serving process looks whether the post office is well: a scheduler that is dead cannot say so."""
+"""Checks for alerts in every serving process: a dead scheduler cannot report itself."""
 
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from types import TracebackType
 from typing import Protocol
 
 import structlog
@@ -21,13 +20,13 @@ from app.templating import long_date, render
 
 log = structlog.get_logger()
 INTERVAL = 30.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 _PING_INTERVAL = 60.0  # seconds
-_LONGEST = 60.0  # seconds to tell by one channel: a mail server may keep us waiting for ten minutes
+_TIMEOUT = 60.0  # seconds for one channel: a mail server may take ten minutes to reply
 
 
 class Worker(Protocol):
-    """What a process knows of its own work. `silent_for`: how long its heartbeat has not been written."""
+    """This process as a worker. `silent_for`: how long ago its last heartbeat was written."""
 
     name: str
     lease: timedelta
@@ -40,7 +39,7 @@ class Worker(Protocol):
 
 
 class AlertMonitor:
-    """An async context: inside it this process looks every 30 seconds, and tells the operator what it finds once."""
+    """An async context: inside it this process checks every 30 seconds, and notifies the operator once an alert."""
 
     def __init__(
         self,
@@ -53,7 +52,7 @@ class AlertMonitor:
         clock: Clock,
         texts: "AlertTexts",
     ) -> None:
-        """Take the ways to the operator, and what is asked for after a scan of ours that ended well, if anything."""
+        """`ping_url`, if any, is requested after each of this process's scans."""
         self._channels = channels
         self._thresholds = thresholds
         self._ping_url = ping_url
@@ -64,78 +63,74 @@ class AlertMonitor:
         self._since = clock.now()
         self._pinged_for: datetime | None = None
         self._pinged_at = float("-inf")
-        self._heartbeat_alarm: RaisedAlert | None = None
+        self._heartbeat_alert: RaisedAlert | None = None
         self._errors = {part: LoopErrors(part) for part in ("alerts", "heartbeat alert", "channel", "ping")}
-        self._closing = asyncio.Event()
-        self._looking: asyncio.Task[None] | None = None
+        self._checks: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "AlertMonitor":
-        self._looking = asyncio.create_task(self._look_again_and_again())
+        self._checks = asyncio.create_task(self._run())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing.set()
-        if self._looking:
-            self._looking.cancel()
+    async def __aexit__(self, *_: object) -> None:
+        if self._checks:
+            self._checks.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._looking
+                await self._checks
 
     async def check(self) -> None:
-        """Look once: raise alarms, tell what nobody was told, and ping; what fails stops nothing else."""
+        """Check once: record alerts, send what is unsent, and ping. What fails stops no other part."""
         now = self._clock.now()
         with self._errors["heartbeat alert"]:
-            await self._look_at_heartbeat(now)
+            await self._check_heartbeat(now)
         with self._errors["alerts"]:
-            await self._look_at_ledger(now)
+            await self._check_ledger(now)
         with self._errors["ping"]:
             await self._ping()
 
-    async def _look_at_heartbeat(self, now: datetime) -> None:
-        """Tell, once, that our heartbeat has not been written for a lease, and once that it is written again."""
-        silent_for, alarm = self._worker.silent_for, self._heartbeat_alarm
-        if silent_for >= self._worker.lease and alarm is None:
-            alarm = RaisedAlert(name=Alert.HEARTBEAT.value, since=now - silent_for, rang_at=now)
-        elif silent_for < self._worker.lease and alarm:
-            alarm.over_at = now
+    async def _check_heartbeat(self, now: datetime) -> None:
+        """Notify once when our heartbeat has not been written for a lease, and once when it is written again."""
+        silent_for, alert = self._worker.silent_for, self._heartbeat_alert
+        if silent_for >= self._worker.lease and alert is None:
+            alert = RaisedAlert(name=Alert.HEARTBEAT.value, since=now - silent_for, rang_at=now)
+        elif silent_for < self._worker.lease and alert:
+            alert.over_at = now
         else:
             return
-        log.warning("alarm is over" if alarm.over_at else "alarm", alarm=alarm.name)
-        if await self._tell(self._texts.notification(alarm, worker=self._worker.name), now):
-            self._heartbeat_alarm = None if alarm.over_at else alarm
+        log.warning("alert over" if alert.over_at else "alert firing", alert=alert.name)
+        if await self._notify(self._texts.notification(alert, worker=self._worker.name), now):
+            self._heartbeat_alert = None if alert.over_at else alert
 
-    async def _look_at_ledger(self, now: datetime) -> None:
-        stand = await alerts.take_snapshot(
+    async def _check_ledger(self, now: datetime) -> None:
+        snapshot = await alerts.take_snapshot(
             now,
             self._since,
             paused=self._paused or await paused() is not None,
             clock_deviation=self._worker.clock_deviation,
         )
-        await alerts.record(firing(stand, self._thresholds), now)
-        for alarm in await alerts.claim_unsent(now):
-            log.warning("alarm is over" if alarm.over_at else "alarm", alarm=alarm.name)
-            if await self._tell(self._texts.notification(alarm, stand), now):
-                await alerts.mark_sent(alarm, now)
+        await alerts.record(firing(snapshot, self._thresholds), now)
+        for alert in await alerts.claim_unsent(now):
+            log.warning("alert over" if alert.over_at else "alert firing", alert=alert.name)
+            if await self._notify(self._texts.notification(alert, snapshot), now):
+                await alerts.mark_sent(alert, now)
 
-    async def _tell(self, news: Notification, now: datetime) -> bool:
-        """Return whether any channel took it; without a channel the log is enough."""
-        taken = await asyncio.gather(*(self._tell_by(channel, news, now) for channel in self._channels))
-        return any(taken) or not self._channels
+    async def _notify(self, notification: Notification, now: datetime) -> bool:
+        """Return whether any channel accepted it; without a channel the log is enough."""
+        accepted = await asyncio.gather(*(self._notify_by(channel, notification, now) for channel in self._channels))
+        return any(accepted) or not self._channels
 
-    async def _tell_by(self, channel: Channel, news: Notification, now: datetime) -> bool:
+    async def _notify_by(self, channel: Channel, notification: Notification, now: datetime) -> bool:
         with self._errors["channel"]:
             try:
-                async with asyncio.timeout(_LONGEST):
-                    await channel.notify(news, now)
+                async with asyncio.timeout(_TIMEOUT):
+                    await channel.notify(notification, now)
             except (NotifyError, TimeoutError) as error:
-                log.error("the operator could not be told", by=type(channel).__name__, error=str(error) or "time-out")
+                log.error("operator not notified", channel=type(channel).__name__, error=str(error) or "timeout")
             else:
                 return True
         return False
 
     async def _ping(self) -> None:
-        """Show a dead man's switch that our scans end well; where another leads, that one does."""
+        """Ping after a scan of our own; where another process leads, that one pings."""
         if not self._ping_url or self._clock.monotonic() - self._pinged_at < _PING_INTERVAL:
             return
         run = await last_run(SCAN)
@@ -145,39 +140,35 @@ class AlertMonitor:
             await request("GET", self._ping_url)
             self._pinged_for, self._pinged_at = run.started_at, self._clock.monotonic()
         except NotifyError as error:
-            log.warning("the ping address does not answer", error=str(error))
+            log.warning("ping failed", error=str(error))
 
-    async def _look_again_and_again(self) -> None:
-        while not self._closing.is_set():
+    async def _run(self) -> None:
+        while True:
             await self.check()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL):
-                    await self._closing.wait()
+            await asyncio.sleep(INTERVAL)
 
 
 class AlertTexts:
-    """Says what is wrong in the operator's language and zone."""
-
     def __init__(self, language: str, zone: str, origin: str) -> None:
         self._language = language
         self._zone = zone
         self._origin = origin
 
-    def notification(self, alarm: RaisedAlert, stand: Snapshot | None = None, worker: str = "") -> Notification:
+    def notification(self, alert: RaisedAlert, snapshot: Snapshot | None = None, worker: str = "") -> Notification:
         values: Mapping[str, object] = {
-            "alert": Alert(alarm.name),
-            "stand": stand,
-            "since": self._moment(alarm.since),
-            "over": self._moment(alarm.over_at),
-            "oldest": self._moment(stand.oldest_due_at if stand else None),
-            "led": self._moment(stand.led_at if stand else None),
+            "alert": Alert(alert.name),
+            "snapshot": snapshot,
+            "since": self._moment(alert.since),
+            "over": self._moment(alert.over_at),
+            "oldest": self._moment(snapshot.oldest_due_at if snapshot else None),
+            "led": self._moment(snapshot.led_at if snapshot else None),
             "worker": worker,
         }
         short = render("emails/alert/short.txt", self._language, origin=self._origin, **values).strip()
         facts = {
-            "alarm": alarm.name,
-            "state": "over" if alarm.over_at else "ringing",
-            "since": alarm.since.isoformat(),
+            "alert": alert.name,
+            "state": "over" if alert.over_at else "firing",
+            "since": alert.since.isoformat(),
             "url": f"{self._origin}/admin",
         }
         return Notification("alert", values, short, facts)

@@ -1,4 +1,4 @@
-"""Leaves a mail server alone while it cannot be used."""
+"""A circuit breaker for the mail server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,37 +8,37 @@ from app.clock import Clock
 
 _FIRST_PAUSE = timedelta(seconds=10).total_seconds()
 _LONGEST_PAUSE = timedelta(minutes=5).total_seconds()
-_MOST_DOUBLINGS = 10
+_MAX_DOUBLINGS = 10
 
 
 class Breaker:
-    """Opens at an outage, for longer each time, and closes at the first sign of life.
+    """Opens at an outage, for longer each time, and closes at the first reply.
 
-    Once its pause is over, one delivery tries the server before the rest follow.
+    Once its pause is over, one delivery probes the server before the rest follow.
     """
 
     def __init__(self, clock: Clock, jitter: Callable[[], float]) -> None:
-        """Take a source of random numbers in [0, 1), so that many hosts do not return together."""
+        """`jitter` returns random numbers in [0, 1), so that many hosts do not retry together."""
         self._clock = clock
         self._jitter = jitter
         self._pauses = 0
-        self._until = 0.0
+        self._open_until = 0.0
         self._probing = False
         self.trouble = ""
 
     @property
     def is_open(self) -> bool:
-        return bool(self.trouble) and self._clock.monotonic() < self._until
+        return bool(self.trouble) and self._clock.monotonic() < self._open_until
 
     def allowed(self, free: int) -> int:
-        """Return how many of the free seats may be taken now."""
+        """Return how many of `free` slots may be used now."""
         if not self.trouble:
             return free
         return 0 if self.is_open or self._probing else min(free, 1)
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Send inside this block. After an outage the first one in keeps the others waiting."""
+        """Send inside this block. After an outage the first one in is the probe, and the others wait."""
         probes = bool(self.trouble) and not self._probing
         self._probing = self._probing or probes
         try:
@@ -48,18 +48,18 @@ class Breaker:
                 self._probing = False
 
     def trip(self, trouble: str) -> bool:
-        """Open because of `trouble`; True if this was news. Those in flight together count once."""
+        """Open because of `trouble`; True if it was closed before. Failures of one outage count once."""
         if self.is_open:
             return False
-        news = not self.trouble
+        was_closed = not self.trouble
         pause = min(_FIRST_PAUSE * 2**self._pauses, _LONGEST_PAUSE)
-        self._until = self._clock.monotonic() + pause * (0.75 + self._jitter() / 2)
-        self._pauses = min(self._pauses + 1, _MOST_DOUBLINGS)
+        self._open_until = self._clock.monotonic() + pause * (0.75 + self._jitter() / 2)
+        self._pauses = min(self._pauses + 1, _MAX_DOUBLINGS)
         self.trouble = trouble
-        return news
+        return was_closed
 
     def reset(self) -> bool:
-        """Close, because the server answered; True if there had been trouble."""
+        """Close, because the server replied; True if there had been trouble."""
         had_trouble = bool(self.trouble)
-        self._pauses, self._until, self.trouble = 0, 0.0, ""
+        self._pauses, self._open_until, self.trouble = 0, 0.0, ""
         return had_trouble

@@ -1,9 +1,8 @@
-"""Doing in the background what operators ask for many deliveries; what a stop breaks off is gone on with."""
+"""Runs operators' bulk actions in the background, and continues those that a stop interrupted."""
 
 import asyncio
 import contextlib
 from collections.abc import Callable
-from types import TracebackType
 from uuid import UUID
 
 import structlog
@@ -13,53 +12,50 @@ from app.delivery.loop_errors import LoopErrors
 from app.store.bulk_actions import step, unfinished
 
 log = structlog.get_logger()
-_PAUSE = 5.0  # seconds until what failed is tried again
+_RETRY_PAUSE = 5.0  # seconds
 
 
 class BulkActions:
-    """Goes on with all that is unfinished, oldest first, whoever began it."""
+    """An async context: inside it all unfinished actions run, oldest first, whichever process began them."""
 
     def __init__(self, clock: Clock, wake: Callable[[], object]) -> None:
-        """`wake` is called when one has ended: some of it may be due."""
+        """`wake` is called when an action has ended: some of its deliveries may be due."""
         self._clock = clock
         self._wake = wake
         self._stopped = asyncio.Event()
         self._errors = LoopErrors("bulk actions")
-        self._asked = False
+        self._requested = False
         self._background: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "BulkActions":
-        """Go on with what was broken off."""
         self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Begin no batch any more, and wait until the last one is written."""
+    async def __aexit__(self, *_: object) -> None:
+        """Start no further batch, and wait until the last one is written."""
         self._stopped.set()
         if self._background:
             await self._background
 
     def start(self) -> None:
-        """Look for what is unfinished; if that goes on already, once more behind it."""
-        self._asked = True
+        """Check for unfinished actions; where that runs already, it checks once more at its end."""
+        self._requested = True
         if not self._stopped.is_set() and (self._background is None or self._background.done()):
             self._background = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        while self._asked and not self._stopped.is_set():
-            self._asked = False
+        while self._requested and not self._stopped.is_set():
+            self._requested = False
             with self._errors:
-                await self._go_on()
+                await self._run_unfinished()
                 continue
-            self._asked = True
+            self._requested = True
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PAUSE):
+                async with asyncio.timeout(_RETRY_PAUSE):
                     await self._stopped.wait()
 
-    async def _go_on(self) -> None:
-        """Raises the last error: one action that fails holds up no other."""
+    async def _run_unfinished(self) -> None:
+        """Raises the last error: an action that fails does not hold up the others."""
         failure: Exception | None = None
         for bulk_id in await unfinished():
             try:
@@ -73,6 +69,6 @@ class BulkActions:
         while not self._stopped.is_set():
             if not await step(bulk_id, self._clock.now()):
                 break
-            await asyncio.sleep(0)  # pages of this process are answered
-        log.info("did what was asked for", bulk=str(bulk_id), stopped=self._stopped.is_set())
+            await asyncio.sleep(0)  # let requests be answered
+        log.info("bulk action ended", bulk=str(bulk_id), stopped=self._stopped.is_set())
         self._wake()

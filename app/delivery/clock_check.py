@@ -1,4 +1,4 @@
-"""Whether the wall clock can be trusted: days of downtime and a clock that is days ahead look the same."""
+"""Whether the wall clock can be relied on: days of downtime and a clock that is days ahead look the same."""
 
 from datetime import datetime, timedelta
 
@@ -13,30 +13,30 @@ LONGEST_WAIT = 600.0
 
 
 class ClockCheck:
-    """Compares the wall clock with the last trusted time, carried on by the monotonic clock.
+    """Compares the wall clock with the last time that passed, advanced by the monotonic clock.
 
-    A clock far ahead of it must not send letters early: sending waits. A clock behind it sends
-    nothing early, so it is only reported.
+    A clock far ahead must not send letters early: sending waits. A clock behind sends nothing
+    early, so it is only reported.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._trusted_at = clock.now()
+        self._last_time = clock.now()
         self._measured_at = clock.monotonic()
         self._waiting_since: float | None = None
         self._is_behind = False
         self.deviation = timedelta()
-        """How far the clock is ahead (or, negative, behind) while that is not settled."""
+        """How far the clock is ahead (or, negative, behind); zero once it has passed."""
 
     def start(self, last_scan_at: datetime | None) -> None:
-        """Take the newest sign of life in the ledger; None: an empty ledger says nothing."""
-        self._trusted_at = last_scan_at or self._clock.now()
+        """Compare with the newest time in the ledger; None: there is none to compare with."""
+        self._last_time = last_scan_at or self._clock.now()
         self._measured_at = self._clock.monotonic()
 
     def passes(self) -> bool:
         """Return whether deliveries may be claimed by this clock."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        expected = self._trusted_at + timedelta(seconds=monotonic - self._measured_at)
+        expected = self._last_time + timedelta(seconds=monotonic - self._measured_at)
         deviation = now - expected
         if deviation < -_TOLERANCE:
             self._report_behind(deviation)
@@ -44,14 +44,14 @@ class ClockCheck:
         if deviation > _TOLERANCE and not self._accepts(deviation, monotonic):
             return False
         if self.deviation:
-            log.warning("the clock is trusted again", now=now.isoformat())
-        self._trusted_at, self._measured_at = now, monotonic
+            log.warning("clock accepted", now=now.isoformat())
+        self._last_time, self._measured_at = now, monotonic
         self.deviation, self._waiting_since, self._is_behind = timedelta(), None, False
         return True
 
     def _accepts(self, deviation: timedelta, monotonic: float) -> bool:
         if self._clock.synchronised():
-            log.info("the clock is far ahead of the last scan, and the kernel says that it is right", by=str(deviation))
+            log.info("the clock is far ahead of the last scan, and synchronised", by=str(deviation))
             return True
         if self._waiting_since is None:
             self._waiting_since = monotonic

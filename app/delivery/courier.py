@@ -1,4 +1,4 @@
-"""Carries one claimed delivery: compose, send, settle."""
+"""Delivers one claimed delivery: compose, send, settle."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -43,63 +43,61 @@ class Courier:
         self._breaker = breaker
         self._rate_limiter = rate_limiter
         self._clock = clock
-        self._catch_up_limit = max_lateness
+        self._max_lateness = max_lateness
 
     async def deliver(self, claimed: Claimed) -> None:
-        """Bring one claim to its end; whatever happens is settled and logged."""
+        """Raises nothing: whatever happens is settled and logged."""
         now = self._clock.now()
-        if reason := self._reason_to_hold(claimed, now):
+        if reason := self._hold_reason(claimed, now):
             self._completer.settle(self._policy.hold(claimed, now, reason))
             return
         since = None if self._breaker.is_open else self._rate_limiter.start(claimed.domain_hmac)
-        if since is None:  # an outage began, or too many of its domain were claimed with it: it keeps its place in line
+        if since is None:  # an outage began, or too many of its domain were claimed with it: its `due_at` stays
             self._completer.give_back(claimed)
             return
         try:
-            ending = await self._end(claimed, now)
+            outcome = await self._attempt(claimed, now)
         finally:
             self._rate_limiter.finish(claimed.domain_hmac, since)
-        self._completer.settle(ending)
+        self._completer.settle(outcome)
 
-    def _reason_to_hold(self, claimed: Claimed, now: datetime) -> HeldReason | None:
+    def _hold_reason(self, claimed: Claimed, now: datetime) -> HeldReason | None:
         if claimed.hold_reason:
             return claimed.hold_reason
-        return HeldReason.OVERDUE if now - claimed.due_at > self._catch_up_limit else None
+        return HeldReason.OVERDUE if now - claimed.due_at > self._max_lateness else None
 
-    async def _end(self, claimed: Claimed, now: datetime) -> Outcome:
+    async def _attempt(self, claimed: Claimed, now: datetime) -> Outcome:
         try:
             envelope = self._packer.pack(claimed, now)
         except Exception as error:
-            log.error("a letter cannot be composed", delivery=claimed.id, exc_info=error)
+            log.error("letter cannot be composed", delivery=claimed.id, exc_info=error)
             return settlements.held_back(claimed, now, HeldReason.UNREADABLE)
         return await self._send(claimed, envelope, now)
 
     async def _send(self, claimed: Claimed, envelope: Envelope, started_at: datetime) -> Outcome:
-        """Hand one message over. The broadest catch: a delivery must never be left claimed."""
-        carriage = _Carriage(claimed, started_at, self._completer, self._clock)
+        """Catches everything: a delivery must never be left claimed."""
+        progress = _Progress(claimed, started_at, self._completer, self._clock)
         try:
             with self._breaker.attempt():
-                reply = await self._reply(envelope, carriage)
-            return self._policy.after_reply(claimed, reply, carriage.tried(reply))
+                reply = await self._reply(envelope, progress)
+            return self._policy.after_reply(claimed, reply, progress.record(reply))
         except TransportError as error:
-            return self._policy.after_transport_error(claimed, error, carriage.tried(remark=str(error)))
+            return self._policy.after_transport_error(claimed, error, progress.record(remark=str(error)))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            return self._policy.after_exception(claimed, error, carriage.tried(remark=type(error).__name__))
+            return self._policy.after_exception(claimed, error, progress.record(remark=type(error).__name__))
 
-    async def _reply(self, envelope: Envelope, carriage: "_Carriage") -> Reply:
-        """Return what the server says.
-
-        A connection that is lost early is tried anew at once: if the server is gone, that is an
-        outage and nobody's fault; if it drops this letter again, it is the letter's.
+    async def _reply(self, envelope: Envelope, progress: "_Progress") -> Reply:
+        """A connection lost early is retried at once: it is an outage if that fails, too, before MAIL; where
+        the connection is dropped again at this letter, the letter is charged.
         """
         try:
-            return await self._transport.send(envelope, carriage.hand_over, carriage.answered, carriage.begun)
+            return await self._transport.send(envelope, progress.hand_over, progress.answered, progress.begun)
         except Dropped:
-            return await self._transport.send(envelope, carriage.hand_over, carriage.answered, carriage.begun)
+            return await self._transport.send(envelope, progress.hand_over, progress.answered, progress.begun)
 
 
-class _Carriage:
-    """What is put down of one try while it goes on."""
+class _Progress:
+    """Records one attempt while it runs."""
 
     __slots__ = ("_claimed", "_clock", "_completer", "_handed_over_at", "_started_at")
 
@@ -120,5 +118,5 @@ class _Carriage:
     def answered(self, reply: Reply) -> None:
         self._completer.answered(self._claimed, reply)
 
-    def tried(self, reply: Reply | None = None, remark: str = "") -> AttemptRecord:
+    def record(self, reply: Reply | None = None, remark: str = "") -> AttemptRecord:
         return AttemptRecord(self._started_at, self._handed_over_at, self._clock.now(), reply, remark)

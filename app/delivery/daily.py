@@ -1,4 +1,4 @@
-"""Work that is done once a day: by whoever leads, and late rather than never."""
+"""Work that the leader does once a day: late rather than never."""
 
 import asyncio
 from collections import Counter
@@ -24,17 +24,16 @@ log = structlog.get_logger()
 
 
 class Daily:
-    """Does its work in the background at an hour of the day in a zone.
+    """Runs its work in the background at an hour of the day in a zone.
 
-    `start` may be called as often as anybody likes: the database knows when it ran last, so it runs
-    at once after a night in which nobody did, and never twice for two who lead at once. Work that was
-    broken off is begun anew.
+    `start` may be called often: the database knows when it ran last. So it runs at once after a night
+    without a leader, and never twice where two workers lead at once. Interrupted work starts anew.
     """
 
     def __init__(
         self, name: str, hour: int, work: Callable[[datetime], AsyncIterator[int]], zone: tzinfo, clock: Clock
     ) -> None:
-        """Take what does it, given the time; it yields after each part of which it may be stopped how much that was."""
+        """`work` yields after each part how many rows it changed; it may be stopped there."""
         self.name = name
         self._hour = hour
         self._work = work
@@ -45,17 +44,17 @@ class Daily:
         self._background: asyncio.Task[None] | None = None
 
     def start(self, worker_name: str) -> None:
-        """Do it if it was not done since its hour; APScheduler's own background would be cut off in a transaction."""
+        """Run it if it has not run since its hour. As a job of APScheduler it would be cancelled in a transaction."""
         self._stopped = False
         if self._background is None or self._background.done():
             self._background = asyncio.create_task(self._run(worker_name))
 
     def stop(self) -> None:
-        """Begin no other part of it; what is left is done by the next leader."""
+        """Start no further part; the next leader does the rest."""
         self._stopped = True
 
     async def ended(self) -> None:
-        """Wait until the part that runs has ended."""
+        """Wait until the running part has ended."""
         if self._background:
             await self._background
 
@@ -67,23 +66,21 @@ class Daily:
                 if await take_turn(self.name, worker_name, now, due, following):
                     await self._work_through(now)
             except NotifyError as error:
-                log.warning(
-                    "daily work could not be told to the operator; it is tried again", job=self.name, error=str(error)
-                )
+                log.warning("daily report failed, retrying", job=self.name, error=str(error))
 
     async def _work_through(self, now: datetime) -> None:
-        began, number = self._clock.monotonic(), 0
-        async for done in self._work(now):
-            number += done
+        since, number = self._clock.monotonic(), 0
+        async for changed in self._work(now):
+            number += changed
             if self._stopped:
                 return
-        took = timedelta(seconds=self._clock.monotonic() - began)
+        took = timedelta(seconds=self._clock.monotonic() - since)
         await job_ended(self.name, self._clock.now(), took, number)
         log.info("daily work done", job=self.name, number=number)
 
 
 def times_of_day(now: datetime, hour: int, zone: tzinfo) -> tuple[datetime, datetime]:
-    """Return when it was last this hour in a zone, and when it is next; where it is left out, the one after."""
+    """Return the last and the next time that it is this hour in a zone; an hour skipped by DST counts as the next."""
     today = now.astimezone(zone).replace(hour=hour, minute=0, second=0, microsecond=0, fold=0)
     moments = [(today + timedelta(days=number)).astimezone(UTC) for number in (-1, 0, 1)]
     last = max(moment for moment in moments if moment <= now)
@@ -91,32 +88,31 @@ def times_of_day(now: datetime, hour: int, zone: tzinfo) -> tuple[datetime, date
 
 
 class Cleanup:
-    """Forgets what was kept for `keep` after its last delivery."""
+    """Deletes what is older than `retention`."""
 
-    def __init__(self, keep: timedelta) -> None:
-        self._keep = keep
+    def __init__(self, retention: timedelta) -> None:
+        self._retention = retention
 
     async def __call__(self, now: datetime) -> AsyncIterator[int]:
-        """Yield after each batch how many rows it forgot. What a batch was is in the log only as a number."""
-        async for cancelled in cancel_hopeless(now, self._keep):
+        async for cancelled in cancel_hopeless(now, self._retention):
             yield cancelled
-        async for purged in purge(now, self._keep):
+        async for purged in purge(now, self._retention):
             yield purged
-        async for dropped in drop_attempts(now, self._keep):
+        async for dropped in drop_attempts(now, self._retention):
             yield dropped
         yield await drop_quota_counts(now)
         yield await drop_ended_sessions(now)
-        yield await drop_ended(now, self._keep)
+        yield await drop_ended(now, self._retention)
         await vacuum_if_worth_it()
 
 
 REPORT_HOUR = 9
 _WEEK = timedelta(days=7)
-_ENDS = (Status.SENT.value, Status.FAILED.value, *ATTEMPTS)
+_ENDED = (Status.SENT.value, Status.FAILED.value, *ATTEMPTS)
 
 
 class DailyReport:
-    """Tells what went out yesterday and what is coming, once there has been anything at all."""
+    """Reports yesterday's deliveries and the coming ones to the operator; nothing while the ledger is empty."""
 
     def __init__(self, channel: Channel, zone: tzinfo, language: str) -> None:
         self._channel = channel
@@ -124,18 +120,18 @@ class DailyReport:
         self._language = language
 
     async def __call__(self, now: datetime) -> AsyncIterator[int]:
-        """Raises NotTold."""
-        stand = Counter[str]()
+        """Raises NotifyError."""
+        totals = Counter[str]()
         for count in await count_all():
-            stand[count.kind] += count.number
-        if not any(stand.values()):
+            totals[count.kind] += count.number
+        if not any(totals.values()):
             return
         today, _ = times_of_day(now, 0, self._zone)
         yesterday, _ = times_of_day(today - timedelta(seconds=1), 0, self._zone)
-        day = await _sums(_ENDS, yesterday, today)
+        day = await _sums(_ENDED, yesterday, today)
         ahead = await _sums((WAITING,), now, now + _WEEK)
         overdue = await _sums((WAITING,), now - timedelta(days=40), now)
-        tries = (
+        attempts = (
             day[AttemptResult.ACCEPTED]
             + day[AttemptResult.TRANSIENT]
             + day[AttemptResult.PERMANENT]
@@ -147,11 +143,11 @@ class DailyReport:
             "failed": day[Status.FAILED],
             "deferred": day[AttemptResult.TRANSIENT],
             "unanswered": day[AttemptResult.UNANSWERED],
-            "success": f"{100 * day[AttemptResult.ACCEPTED] / tries:.1f} %" if tries else "–",
+            "success": f"{100 * day[AttemptResult.ACCEPTED] / attempts:.1f} %" if attempts else "–",
             "ahead": ahead[WAITING],
             "due": overdue[WAITING],
-            "held": stand[Status.HELD],
-            "uncertain": stand[Status.UNCERTAIN],
+            "held": totals[Status.HELD],
+            "uncertain": totals[Status.UNCERTAIN],
         }
         await self._channel.notify(Notification("report", values, "", {}), now)
         yield 1

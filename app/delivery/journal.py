@@ -1,6 +1,6 @@
-"""The file a worker leaves behind: where it lies, how its lines are written, and how they are read.
+"""The journal of a worker: a local file that lets others settle its deliveries after it was killed.
 
-A line is written before a message's final dot, and one when the server has answered it:
+A line is written before a message's final dot, and one when the server has replied:
 
     17 3f2a…
     17 3f2a… 2027-01-01T09:00:00.000001+00:00 250 2.0.0 queued
@@ -22,26 +22,27 @@ import structlog
 from app.domain.address import redacted
 from app.domain.retry import Reply
 
+log = structlog.get_logger()
+
 Claim = tuple[int, UUID]
 """A delivery's id and the token of one claim on it."""
 
-SUFFIX, DRAFT = ".answers", ".draft"
+SUFFIX, DRAFT = ".journal", ".draft"
+_MAX_SIZE = 1 << 20  # bytes; a larger file is rewritten without what is settled
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_HEADER = "slow-mailbox answers 3 boot {}\n"
+_HEADER = "slow-mailbox journal 1 boot {}\n"
 _LINE = re.compile(r"(\d+) ([0-9a-f]{32})(?: (\d{4}-\d\d-\d\dT[\d:.]+\+00:00) (\d{3}) (\d\.\d+\.\d+|-) (.*))?")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedReply:
-    """What the server said to a message, and when."""
-
     at: datetime
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class JournalContents:
-    """What a worker's file tells. `complete`: a message that is not in `begun` was never begun."""
+    """`complete`: a message that is not in `begun` was never begun."""
 
     begun: frozenset[Claim]
     replies: dict[Claim, RecordedReply]
@@ -49,19 +50,18 @@ class JournalContents:
 
 
 def path_of(folder: Path, worker: UUID) -> Path:
-    """Return where a worker's file lies."""
     return folder / f"{worker}{SUFFIX}"
 
 
 def discard(path: Path) -> None:
-    """Take a worker's file away, and what it was made from."""
+    """Delete a journal and its draft."""
     for each in (path, path.with_suffix(DRAFT)):
         with contextlib.suppress(OSError):
             each.unlink()
 
 
 def header() -> str:
-    """Return the first line, without which a file tells nothing of what it does not hold."""
+    """Return the first line, without which a file is not complete."""
     return _HEADER.format(_boot_id())
 
 
@@ -76,15 +76,15 @@ def answered_line(claim: Claim, at: datetime, reply: Reply) -> str:
 
 
 def parse(text: bytes, *, ended: bool) -> JournalContents:
-    """Read a file, `ended`: its worker lives no more. Incomplete and unknown lines are skipped.
+    """Parse a file; `ended`: its worker has ended. Incomplete and unknown lines are skipped.
 
     A file from before the last boot may lack lines: they are not flushed to the disk.
     """
     first, *lines = text.decode(errors="replace").split("\n")[:-1] or [""]
-    found = [match for match in map(_LINE.fullmatch, lines) if match]
+    matches = [match for match in map(_LINE.fullmatch, lines) if match]
     return JournalContents(
-        begun=frozenset(map(_claim, found)),
-        replies={_claim(line): _answer(line) for line in found if line[3]},
+        begun=frozenset(map(_claim, matches)),
+        replies={_claim(line): _reply(line) for line in matches if line[3]},
         complete=ended and bool(_boot_id()) and f"{first}\n" == header(),
     )
 
@@ -93,14 +93,14 @@ def _claim(line: "re.Match[str]") -> Claim:
     return int(line[1]), UUID(line[2])
 
 
-def _answer(line: "re.Match[str]") -> RecordedReply:
+def _reply(line: "re.Match[str]") -> RecordedReply:
     enhanced = "" if line[5] == "-" else line[5]
     return RecordedReply(datetime.fromisoformat(line[3]), Reply(int(line[4]), enhanced, line[6], "body"))
 
 
 @lru_cache(1)
 def _boot_id() -> str:
-    """Return what this machine's run is known by: after a power cut it is another. Empty where unknown."""
+    """Return the kernel's id of this boot, which changes at a power cut. Empty where unknown."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
@@ -108,19 +108,19 @@ def _boot_id() -> str:
 
 
 def read_journal(folder: Path, worker: UUID) -> JournalContents | None:
-    """Return what a worker has left here; None where there is nothing to be read."""
+    """Return None where there is no readable file."""
     try:
         with path_of(folder, worker).open("rb") as file:
-            ended = _unlocked(file.fileno())  # before it is read, or it might end in between
+            ended = _unlocked(file.fileno())  # before reading, or the worker might end in between
             return parse(file.read(), ended=ended)
     except OSError:
         return None
 
 
 def orphaned_journals(folder: Path, alive: Collection[UUID]) -> set[UUID]:
-    """Return whose files lie here, of workers that are not `alive`, nor hold them open."""
-    found = {path: _worker(path) for suffix in (SUFFIX, DRAFT) for path in folder.glob(f"*{suffix}")}
-    return {worker for path, worker in found.items() if worker and _is_dead(path)} - set(alive)
+    """Return the workers whose files are here, unlocked, and that are not `alive`."""
+    workers = {path: _worker(path) for suffix in (SUFFIX, DRAFT) for path in folder.glob(f"*{suffix}")}
+    return {worker for path, worker in workers.items() if worker and _has_ended(path)} - set(alive)
 
 
 def _worker(path: Path) -> UUID | None:
@@ -130,7 +130,7 @@ def _worker(path: Path) -> UUID | None:
         return None
 
 
-def _is_dead(path: Path) -> bool:
+def _has_ended(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return _unlocked(file.fileno())
@@ -139,7 +139,7 @@ def _is_dead(path: Path) -> bool:
 
 
 def _unlocked(file: int) -> bool:
-    """Whether nobody has the file open as its worker; shared, so that two who ask at once both hear it."""
+    """Whether no worker holds the lock; a shared lock, so that two processes may check at once."""
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -147,16 +147,11 @@ def _unlocked(file: int) -> bool:
     return True
 
 
-log = structlog.get_logger()
-
-_MOST = 1 << 20  # bytes; beyond it what is settled is left out
-
-
 class Journal:
-    """One worker's file, open for as long as it lives: a lock on it tells that it does.
+    """One worker's file, open and locked as long as the worker runs.
 
-    Where the disk fails, the file is taken away: no file says nothing, a half one would say
-    something false.
+    Where the disk fails, the file is deleted: without a file nothing is known, an incomplete one
+    would be wrong.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -168,34 +163,33 @@ class Journal:
         self._unsettled: dict[int, str] = {}
 
     def open(self, worker: UUID) -> None:
-        """Begin the file of a worker, who may be the same process as before under another id."""
+        """Create the file of a worker; the same process may continue under another id."""
         before, self._path = self._path, path_of(self._folder, worker)
         self._rewrite()
         if before:
             discard(before)
 
     def begin(self, claim: Claim) -> None:
-        """Write down that a message's final dot is about to be written."""
+        """Record that a message's final dot is about to be written."""
         self._append(claim, begun_line(claim))
 
     def answered(self, claim: Claim, at: datetime, reply: Reply) -> None:
-        """Write down what the server said to it."""
         self._append(claim, answered_line(claim, at, reply))
 
     def forget(self, deliveries: Iterable[int]) -> None:
-        """Forget what the ledger knows by now."""
+        """Drop what is settled in the database."""
         for delivery in deliveries:
             self._unsettled.pop(delivery, None)
-        if self._size > _MOST:
+        if self._size > _MAX_SIZE:
             self._rewrite()
 
     def reopen(self) -> None:
-        """Try again to have a file, where the disk did not let us."""
+        """Try again to create the file after the disk failed."""
         if self._path and self._file is None:
             self._rewrite()
 
     def close(self, *, delete: bool) -> None:
-        """End; `forget` where the ledger knows everything, or else the file stays for who relieves us."""
+        """`delete` where everything is settled; otherwise the file stays for a worker that recovers us."""
         if delete:
             self._delete()
         elif self._file is not None:
@@ -208,13 +202,13 @@ class Journal:
         if self._file is None:
             return
         try:
-            _append(self._file, line)
+            _write(self._file, line)
             self._size += len(line)
         except OSError as error:
             self._fail(error)
 
     def _rewrite(self) -> None:
-        """Make the file anew with what is unsettled, in one step; nothing is written meanwhile."""
+        """Replace the file atomically by one that holds what is unsettled."""
         if self._path is None:
             return
         text = header() + "".join(self._unsettled.values())
@@ -224,7 +218,7 @@ class Journal:
             file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _append(file, text)
+                _write(file, text)
                 draft.rename(self._path)
             except OSError:
                 os.close(file)
@@ -238,7 +232,7 @@ class Journal:
 
     def _fail(self, error: OSError) -> None:
         if not self._failing:
-            log.warning("answers cannot be kept on disk; a kill leaves more in doubt", error=error.strerror)
+            log.warning("journal cannot be written; a kill leaves more deliveries uncertain", error=error.strerror)
         self._failing = True
         self._delete()
 
@@ -250,7 +244,7 @@ class Journal:
         self._file = None
 
 
-def _append(file: int, text: str) -> None:
+def _write(file: int, text: str) -> None:
     line = text.encode()
     if os.write(file, line) != len(line):
         raise OSError(0, "the disk is full")

@@ -1,4 +1,4 @@
-"""The guard: of all processes on all hosts, one runs the scheduler."""
+"""Leader election: of all processes on all hosts, one runs the scheduler."""
 
 import asyncio
 from datetime import timedelta
@@ -12,54 +12,55 @@ from app.store import workers
 class Leadership:
     """Holds the scheduler's lease, or waits for it.
 
-    The lease saves work, it is not what keeps letters from being sent twice: the claims are.
+    The lease saves work; what keeps letters from being sent twice are the claims.
     """
 
     def __init__(self, heartbeat: Heartbeat, scheduler: Scheduler, lease: timedelta, clock: Clock) -> None:
         self._heartbeat = heartbeat
         self._scheduler = scheduler
-        # Trusted for less than it lasts, and from our last beat on, as the others count: we have
-        # stopped before anybody can take us for dead.
-        self._trust = lease.total_seconds() * 2 / 3
+        # Shorter than the lease, and counted from our last heartbeat as the other workers count:
+        # we have stopped before one of them can take over.
+        self._valid_for = lease.total_seconds() * 2 / 3
         self._clock = clock
-        self._until = float("-inf")
+        self._leads_until = float("-inf")
         self._resigned = False
-        self._asking = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    async def tick(self, returned: int) -> None:
-        """Take the lease if it is free, and start or stop the scheduler by whether we hold it.
+    async def tick(self, recovered: int) -> None:
+        """Take the lease if it is free, and start or stop the scheduler accordingly.
 
-        `returned` claims of dead workers are not left to wait for the next minute.
+        Scans at once where `recovered` claims of dead workers may be due.
         """
-        async with self._asking:
+        async with self._lock:
             if self._resigned:
                 return
-            self._until = self._heartbeat.beat_at + self._trust if await self._holds() else float("-inf")
+            self._leads_until = self._heartbeat.beat_at + self._valid_for if await self._acquire() else float("-inf")
         self.check()
         self._scheduler.rearm()
-        if returned:
+        if recovered:
             self._scheduler.scan_now()
 
-    async def _holds(self) -> bool:
+    async def _acquire(self) -> bool:
         worker = self._heartbeat.id
         held = await workers.holds(workers.SCHEDULER, worker)
         return held or await workers.take(workers.SCHEDULER, worker, self._clock.now())
 
     def check(self) -> None:
-        """Start or stop the scheduler; without a database, by what we knew last.
+        """Start or stop the scheduler by what is known without the database.
 
-        A wrong clock must not purge letters either, so its jobs wait until the clock is trusted.
+        A wrong clock must not purge letters either, so daily jobs wait until it passes, too.
         """
-        leading = not self._resigned and self._clock.monotonic() < self._until and self._heartbeat.clock_check.passes()
-        if leading and not self._scheduler.running:
+        held = self._clock.monotonic() < self._leads_until
+        leads = held and not self._resigned and self._heartbeat.clock_check.passes()
+        if leads and not self._scheduler.running:
             self._scheduler.start()
-        elif not leading and self._scheduler.running:
+        elif not leads and self._scheduler.running:
             self._scheduler.stop()
 
     async def resign(self) -> None:
-        """Stop the scheduler for good, and free the lease so that another takes over at once."""
+        """Stop the scheduler for good, and free the lease so that another worker takes over at once."""
         self._resigned = True
         self.check()
-        async with self._asking:  # a pulse that is about to take it would take it after us
+        async with self._lock:  # a tick that is just taking the lease would take it after us
             await workers.free(workers.SCHEDULER, self._heartbeat.id)
         await self._scheduler.ended()

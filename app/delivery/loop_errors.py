@@ -1,4 +1,4 @@
-"""Exceptions that long-lived loops survive: counted for /metrics, and logged once until the loop works again."""
+"""Errors that a long-lived loop survives: counted for /metrics, and logged once until the loop works again."""
 
 from collections import Counter
 from types import TracebackType
@@ -9,7 +9,7 @@ from app.store.database import is_unavailable
 
 log = structlog.get_logger()
 survived: Counter[str] = Counter()
-"""How many exceptions this process has survived, by loop."""
+"""How many errors this process has survived, by loop."""
 
 
 class LoopErrors:
@@ -19,7 +19,7 @@ class LoopErrors:
         self._loop = loop
         self._cause = ""
         self._failures = 0
-        survived[loop] += 0  # /metrics shows a loop that has not failed, too
+        survived[loop] += 0  # /metrics shows a loop without failures, too
 
     def __enter__(self) -> None: ...
 
@@ -39,11 +39,12 @@ class LoopErrors:
         survived[self._loop] += 1
         self._failures += 1
         name = type(error).__name__
-        cause = "the database is away" if is_unavailable(error) else name
+        unavailable = is_unavailable(error)
+        cause = "database unavailable, retrying" if unavailable else name
         if cause == self._cause:
             return
         self._cause = cause
-        if cause == name:
-            log.error("failed in an unforeseen way; it goes on", loop=self._loop, exc_info=error)
-        else:
+        if unavailable:
             log.warning(cause, loop=self._loop, error=name)
+        else:
+            log.error("unexpected error, retrying", loop=self._loop, exc_info=error)

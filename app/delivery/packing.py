@@ -1,4 +1,4 @@
-"""From a claimed row to a finished message: the one place where a sealed letter is opened to be sent."""
+"""Makes messages of claimed deliveries: the only place that decrypts a letter to send it."""
 
 import contextlib
 from collections.abc import Callable, Iterable
@@ -18,37 +18,31 @@ from app.store.models import Delivery
 from app.store.posting import new_delivery
 
 _MAILED = ("recipient_email", "recipient_name", "sender_name", "subject", "body")
-"""What of a letter its reader gets; notices show more, to its writer."""
+"""What a letter's reader gets; notices show more, to its writer."""
 
 
 class Packer:
-    """Opens letters and has them composed."""
-
     def __init__(self, cipher: LetterCipher, composer: Composer, origin: str, message_domain: str) -> None:
-        """Take the origin under which the letters' own pages are found, and our Message-IDs' domain."""
         self._cipher = cipher
         self._composer = composer
         self._origin = origin
         self._message_domain = message_domain
 
     def pack(self, claimed: Claimed, now: datetime) -> Envelope:
-        """Return what is handed over for a claim.
-
-        Raises KeyMissing where the letter does not open, ValueError where it makes no message.
-        """
+        """Raises KeyMissing where the letter cannot be decrypted, ValueError where it cannot be composed."""
         return self._composer.compose(self._mail(claimed), now)
 
     def _mail(self, claimed: Claimed) -> Mail:
         letter = claimed.letter
-        notice, who = claimed.occasion.is_notice, claimed.addressee
-        values = self._cipher.open_letter(letter, LETTER_COLUMNS if notice else _MAILED)
+        is_notice, addressee = claimed.occasion.is_notice, claimed.addressee
+        values = self._cipher.open_letter(letter, LETTER_COLUMNS if is_notice else _MAILED)
         second = letter["second_send_at"]
-        to_writer, asks = notice and who == "sender", claimed.occasion is Occasion.CONFIRMATION
+        to_writer, is_confirmation = is_notice and addressee == "sender", claimed.occasion is Occasion.CONFIRMATION
         return Mail(
             occasion=claimed.occasion,
             message_id=claimed.message_id,
-            recipient_email=values[f"{who}_email"],
-            recipient_name=values[f"{who}_name"],
+            recipient_email=values[f"{addressee}_email"],
+            recipient_name=values[f"{addressee}_name"],
             sender_name=values["sender_name"],
             subject=values["subject"],
             body=values["body"],
@@ -57,8 +51,8 @@ class Packer:
             written_at=as_moment(letter["written_at"]),
             send_at=as_moment(letter["send_at"]),
             second_send_at=as_moment(second) if second else None,
-            page_url=f"{self._origin}/letters/{values['token']}" if to_writer and not asks else "",
-            reader=masked(values["recipient_email"]) if to_writer and not asks else "",
+            page_url=f"{self._origin}/letters/{values['token']}" if to_writer and not is_confirmation else "",
+            reader=masked(values["recipient_email"]) if to_writer and not is_confirmation else "",
             reason="" if claimed.untried else claimed.refusal,
             refused_for=None if claimed.untried else claimed.refused_for,
             untried=claimed.untried,
@@ -67,7 +61,7 @@ class Packer:
             if to_writer
             else "",
             renewed=claimed.occasion is Occasion.RECEIPT and letter["edition"] > 1,
-            confirm_url=self._confirm_url(claimed.message_id) if asks else "",
+            confirm_url=self._confirm_url(claimed.message_id) if is_confirmation else "",
             entries=tuple(
                 self._entry(each) for each in claimed.others if written_by(self._cipher, values["sender_email"], each)
             ),
@@ -81,14 +75,14 @@ class Packer:
         return f"{self._origin}/confirm/{self._cipher.confirmation_token(message_id)}"
 
     def is_alias(self, claimed: Claimed) -> bool:
-        """Return whether the address this goes to is one of several spellings."""
+        """Return whether this delivery's address is one of several spellings of a mailbox."""
         column = f"{claimed.addressee}_email"
         return is_alias(self._cipher.open_letter(claimed.letter, (column,))[column])
 
     def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:
-        """Return the notice that tells the writer of a refused first letter, if we know how to.
+        """Return the notice to the writer of a refused first delivery; None where no address is known.
 
-        Raises KeyMissing where the letter does not open.
+        Raises KeyMissing where the letter cannot be decrypted.
         """
         letter = claimed.letter
         if claimed.occasion is not Occasion.FIRST or not letter["sender_hmac"]:
@@ -104,48 +98,48 @@ class Packer:
         )
 
     def _stop_url(self, letter: Row) -> str:
-        """Return the reader's page of a letter; one from before there were such pages has none."""
+        """Empty for a letter from before there were such pages."""
         if not letter["reader_token_hash"]:
             return ""
         token = self._cipher.reader_token(letter["id"], letter["recipient_hmac"])
         return f"{self._origin}/stop/{token}"
 
 
-_ROW = 16  # letters: a row of them keeps everything else waiting for about two milliseconds
-_FRESH = timedelta(seconds=5)  # a message tells when it was made: one that has waited longer is made anew
+_BATCH_SIZE = 16  # letters; composing them takes about two milliseconds, during which nothing else runs
+_MAX_AGE = timedelta(seconds=5)  # a message has a Date: an older one is composed again
 
 
 class BatchPacker:
-    """Packs a letter, and with it those that are next.
+    """Packs a letter together with the next ones.
 
-    Made one at a time, between the answers to others, each finds the processor's caches full of
-    something else; a row of them costs a quarter less.
+    Composed one at a time between other work, each finds the processor's caches cold; a batch
+    costs a quarter less.
     """
 
     def __init__(self, packer: Packer, upcoming: Callable[[], Iterable[Claimed]]) -> None:
-        """Take what tells who is next in line."""
+        """`upcoming` returns the next claims of the queue."""
         self._packer = packer
         self._upcoming = upcoming
-        self._made: dict[tuple[int, UUID], tuple[datetime, Envelope]] = {}
+        self._packed: dict[tuple[int, UUID], tuple[datetime, Envelope]] = {}
 
     def pack(self, claimed: Claimed, now: datetime) -> Envelope:
         """See Packer.pack. The message may be some seconds old, but never older than the claim."""
-        at, envelope = self._made.pop(_key(claimed), None) or (now, None)
-        if envelope is None or now - at > _FRESH:
+        at, envelope = self._packed.pop(_key(claimed), None) or (now, None)
+        if envelope is None or now - at > _MAX_AGE:
             envelope = self._packer.pack(claimed, now)
-            self._made = dict(self._row(now))
+            self._packed = dict(self._pack_upcoming(now))
         return envelope
 
-    def _row(self, now: datetime) -> Iterable[tuple[tuple[int, UUID], tuple[datetime, Envelope]]]:
-        for claimed in islice(self._upcoming(), _ROW):
+    def _pack_upcoming(self, now: datetime) -> Iterable[tuple[tuple[int, UUID], tuple[datetime, Envelope]]]:
+        for claimed in islice(self._upcoming(), _BATCH_SIZE):
             key = _key(claimed)
-            if key in self._made:
-                yield key, self._made[key]
+            if key in self._packed:
+                yield key, self._packed[key]
             elif not claimed.hold_reason:
-                with contextlib.suppress(Exception):  # told when it is its turn
+                with contextlib.suppress(Exception):  # raised when it is its turn
                     yield key, (now, self._packer.pack(claimed, now))
 
 
 def _key(claimed: Claimed) -> tuple[int, UUID]:
-    """Return what no other claim has: between two of them a letter may have been changed."""
+    """Return a key that is unique to this claim: the letter may be edited between two claims."""
     return claimed.id, claimed.token

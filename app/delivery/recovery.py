@@ -1,4 +1,4 @@
-"""Taking over from a worker that is dead: what its own file still tells, and what nobody can know."""
+"""Ends the claims of a dead worker by what its journal says."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -7,15 +7,7 @@ from uuid import UUID
 import structlog
 
 from app.clock import Clock
-from app.delivery.journal import (
-    Claim,
-    JournalContents,
-    RecordedReply,
-    discard,
-    orphaned_journals,
-    path_of,
-    read_journal,
-)
+from app.delivery.journal import JournalContents, discard, orphaned_journals, path_of, read_journal
 from app.delivery.outcome import OutcomePolicy
 from app.store import claims, settlements, uncertain, workers
 from app.store.claims import Claimed
@@ -26,50 +18,49 @@ log = structlog.get_logger()
 
 
 class Recovery:
-    """Settles what a dead worker was told, gives back what it never began, and reclaims the rest.
+    """Settles what the server replied to, gives back what was never begun, and reclaims the rest.
 
-    Each step is fenced by the claims' tokens, so that several may relieve the same worker at once,
-    and one that dies in the middle of it leaves no harm.
+    Each step is fenced by the claims' tokens, so several workers may recover the same one at once,
+    and one that is killed while it does leaves no harm.
     """
 
     def __init__(self, folder: Path, policy: OutcomePolicy, clock: Clock, quotas: Quotas | None = None) -> None:
-        """Take the folder where the workers of this machine keep their files."""
+        """`folder` holds the journals of this machine's workers."""
         self._folder = folder
         self._policy = policy
         self._clock = clock
         self._quotas = quotas
 
     async def recover(self, worker: UUID, beat: int) -> list[int]:
-        """End the claims of a worker whose beat stood still at `beat`. Returns which those were."""
+        """End the claims of a worker whose heartbeat counter stopped at `beat`, and return their ids."""
         settled: set[int] = set()
         if contents := read_journal(self._folder, worker):
-            left = await claims.handed_over_by(worker)
-            endings = [ending for claimed in left if (ending := self._ending(claimed, contents))]
-            settled = await settlements.settle(endings, await workers.name_of(worker), self._quotas)
-        returned = await claims.reclaim(worker, beat, self._clock.now())
+            handed_over = await claims.handed_over_by(worker)
+            outcomes = [outcome for claimed in handed_over if (outcome := self._outcome(claimed, contents))]
+            settled = await settlements.settle(outcomes, await workers.name_of(worker), self._quotas)
+        reclaimed = await claims.reclaim(worker, beat, self._clock.now())
         discard(path_of(self._folder, worker))
-        return [*settled, *returned]
+        return [*settled, *reclaimed]
 
     async def recover_orphans(self, alive: Collection[UUID]) -> None:
-        """Read the files of workers that others took for dead without them, and take them away."""
+        """Settle by the journals of workers that were recovered on other machines, without their journal."""
         for worker in orphaned_journals(self._folder, alive):
             contents = read_journal(self._folder, worker)
-            for claim, answer in contents.replies.items() if contents else ():
-                await self._believe(claim, answer)
+            for (delivery, token), recorded in contents.replies.items() if contents else ():
+                if recorded.reply.accepted and await uncertain.settle_late_reply(
+                    delivery, token, recorded.at, recorded.reply
+                ):
+                    log.warning("uncertain delivery settled as sent by the journal", delivery=delivery)
             discard(path_of(self._folder, worker))
 
-    def _ending(self, claimed: Claimed, contents: JournalContents) -> Outcome | None:
-        """Return how a claim ended by what is known here, or None where nobody can know."""
+    def _outcome(self, claimed: Claimed, contents: JournalContents) -> Outcome | None:
+        """Return None where the journal cannot tell."""
         claim = (claimed.id, claimed.token)
-        if answer := contents.replies.get(claim):
-            tried = AttemptRecord(claimed.claimed_at, claimed.handed_over_at, answer.at, answer.reply)
-            if answer.reply.accepted:
-                return settlements.sent(claimed, tried)
-            return self._policy.after_reply(claimed, answer.reply, tried)
+        if recorded := contents.replies.get(claim):
+            attempt = AttemptRecord(claimed.claimed_at, claimed.handed_over_at, recorded.at, recorded.reply)
+            if recorded.reply.accepted:
+                return settlements.sent(claimed, attempt)
+            return self._policy.after_reply(claimed, recorded.reply, attempt)
         if contents.complete and claim not in contents.begun:
             return settlements.given_back(claimed, self._clock.now())
         return None
-
-    async def _believe(self, claim: Claim, answer: RecordedReply) -> None:
-        if answer.reply.accepted and await uncertain.settle_late_reply(*claim, answer.at, answer.reply):
-            log.warning("not uncertain any more: the answer was written down", delivery=claim[0])

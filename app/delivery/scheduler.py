@@ -1,4 +1,4 @@
-"""APScheduler's AsyncIOScheduler, with the job that scans and what is done once a day."""
+"""APScheduler's AsyncIOScheduler with its jobs: the scan, and daily work."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,12 +21,12 @@ _JOB = "scan"
 _ONE_AT_A_TIME = {
     "max_instances": 1,
     "coalesce": True,
-    "misfire_grace_time": None,  # APScheduler's default of 1 s silently drops what is later
+    "misfire_grace_time": None,  # APScheduler's default of 1 s silently drops later runs
 }
 
 
 class _Every(IntervalTrigger):  # type: ignore[misc]
-    """Counts from now: APScheduler's own goes through every run that was missed, and a clock may be set years ahead."""
+    """Counts from now: APScheduler's own iterates over all missed runs, and a clock may be set years ahead."""
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:  # noqa: ARG002
         following: datetime = now + self.interval
@@ -34,7 +34,7 @@ class _Every(IntervalTrigger):  # type: ignore[misc]
 
 
 class Background(Protocol):
-    """Work of which a job only says when it begins."""
+    """Work that a job only starts: a job that ran for minutes would miss its next turn."""
 
     def start(self) -> None: ...
 
@@ -42,10 +42,7 @@ class Background(Protocol):
 
 
 class Scheduler:
-    """Scans at once when it starts and every interval from then on, and looks every hour for daily work.
-
-    Started by the leader alone.
-    """
+    """Scans when it starts and every interval from then on, and starts daily work every hour. For the leader alone."""
 
     def __init__(
         self,
@@ -56,10 +53,6 @@ class Scheduler:
         dailies: Sequence[Daily] = (),
         zone: tzinfo = UTC,
     ) -> None:
-        """Take what scans in the background: a job that ran for minutes would miss its next turn.
-
-        `zone` is where the hours of daily work begin.
-        """
         self._scan_recorder = scan_recorder
         self._interval = interval
         self._clock = clock
@@ -82,7 +75,7 @@ class Scheduler:
             next_run_time=self._clock.now(),
             **_ONE_AT_A_TIME,
         )
-        # At the start too, and every hour: whoever switches the machine off at night has it done in the morning.
+        # At the start too, and every hour: a machine that is off at night does it in the morning.
         every_hour = CronTrigger(minute=0, timezone=self._zone)
         scheduler.add_job(self._run_dailies, every_hour, id="daily", next_run_time=self._clock.now(), **_ONE_AT_A_TIME)
         self._ran_at = self._clock.monotonic()
@@ -91,7 +84,7 @@ class Scheduler:
         log.info("scheduler started", worker=self._worker_name)
 
     def stop(self) -> None:
-        """Start no scan any more. One that runs is not broken off: see `Scan.start`."""
+        """Start no more scans. A running one goes on: see Dispatcher.start."""
         if self._scheduler:
             scheduler, self._scheduler = self._scheduler, None
             for daily in self._dailies:
@@ -100,7 +93,7 @@ class Scheduler:
             log.info("scheduler stopped", worker=self._worker_name)
 
     async def ended(self) -> None:
-        """Wait for what goes on in the background after `stop`, but for a scan."""
+        """Wait for background work after `stop`, except the scan."""
         await self._scan_recorder.ended()
         for daily in self._dailies:
             await daily.ended()
@@ -112,7 +105,7 @@ class Scheduler:
     def rearm(self) -> None:
         """Scan if the last start is too long ago on the monotonic clock.
 
-        APScheduler waits for a time of day: a clock set back an hour would silence it for one.
+        APScheduler waits by the wall clock: set back an hour, it would not scan for an hour.
         """
         if self._scheduler and self._clock.monotonic() - self._ran_at > 2 * self._interval.total_seconds():
             self._ran_at = self._clock.monotonic()
@@ -128,53 +121,53 @@ class Scheduler:
 
 
 class ScanRecorder:
-    """Starts a scan each time it is asked, writes down how it went, and keeps the counts few."""
+    """Starts scans, records each in the database, and compacts the counters."""
 
     def __init__(
         self, scan: Callable[[], "asyncio.Task[int]"], interval: timedelta, clock: Clock, worker_name: str
     ) -> None:
-        """Take what starts a scan, or returns the one that runs already and looks again."""
+        """`scan` starts a scan, or returns the running one, which then checks again."""
         self._scan = scan
         self._interval = interval
         self._clock = clock
         self._worker_name = worker_name
         self._scanning: asyncio.Task[int] | None = None
-        self._writing: set[asyncio.Task[None]] = set()
-        self._in_turn = asyncio.Lock()
+        self._records: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
         self._errors = LoopErrors("scan record")
         self._count_errors = LoopErrors("counts")
 
     def start(self) -> None:
         scanning = self._scan()
-        writing = asyncio.create_task(self._write(scanning, begins=scanning is not self._scanning))
+        record = asyncio.create_task(self._record(scanning, is_new=scanning is not self._scanning))
         self._scanning = scanning
-        self._writing.add(writing)
-        writing.add_done_callback(self._writing.discard)
+        self._records.add(record)
+        record.add_done_callback(self._records.discard)
 
     async def ended(self) -> None:
-        """Wait until all is written down; the scan itself has to be stopped before."""
-        if self._writing:
-            await asyncio.wait(self._writing)
+        """Wait until everything is recorded; the scan itself must have been stopped before."""
+        if self._records:
+            await asyncio.wait(self._records)
 
-    async def _write(self, scanning: "asyncio.Task[int]", *, begins: bool) -> None:
+    async def _record(self, scanning: "asyncio.Task[int]", *, is_new: bool) -> None:
         with self._errors:
-            await (self._follow(scanning) if begins else self._go_on())
+            await (self._follow(scanning) if is_new else self._record_next())
 
     async def _follow(self, scanning: "asyncio.Task[int]") -> None:
         since, now = self._clock.monotonic(), self._clock.now()
-        async with self._in_turn:
+        async with self._lock:
             await job_began(SCAN, self._worker_name, now, now + self._interval)
             with self._count_errors:
                 await compact(now)
         await asyncio.wait([scanning])
         took = timedelta(seconds=self._clock.monotonic() - since)
-        async with self._in_turn:
+        async with self._lock:
             await job_ended(SCAN, self._clock.now(), took, 0 if scanning.cancelled() else scanning.result())
 
-    async def _go_on(self) -> None:
-        """Show that the scheduler lives, although the scan that runs is an older one."""
+    async def _record_next(self) -> None:
+        """Show that the scheduler runs, although the running scan was started earlier."""
         now = self._clock.now()
-        async with self._in_turn:
+        async with self._lock:
             await job_goes_on(SCAN, now + self._interval)
             with self._count_errors:
                 await compact(now)

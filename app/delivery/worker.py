@@ -1,10 +1,9 @@
-"""All of this process that delivers, from entering among the workers to leaving them."""
+"""A process that delivers: it registers, sends heartbeats, scans, and on stopping gives back its claims."""
 
 import asyncio
 import contextlib
 from collections.abc import Iterator
 from datetime import timedelta
-from types import TracebackType
 
 import structlog
 
@@ -18,13 +17,13 @@ from app.store.job_runs import last_scan_at
 
 log = structlog.get_logger()
 GRACE = 30.0
-"""Seconds that deliveries in flight may take to end, once the program stops."""
-_SETTLE_TIME = 5.0  # seconds for the endings of what was called back then
-_SLOWEST_HEARTBEAT = 2.0  # seconds; so that a dead leader is relieved within the lease and 5 s
+"""Seconds that deliveries in flight may take to end once the program stops."""
+_SETTLE_TIME = 5.0  # seconds to settle what was cancelled then
+_MAX_INTERVAL = 2.0  # seconds; so that a dead leader is replaced within the lease and 5 s
 
 
 class Worker:
-    """An async context: inside it this process beats, and with a `leadership` it may lead."""
+    """An async context: inside it this process sends heartbeats, and with a `leadership` it may lead."""
 
     def __init__(
         self,
@@ -45,60 +44,62 @@ class Worker:
         self._leadership = leadership
         self._scan_interval = scan_interval
         self._lease = lease.total_seconds()
-        self._interval = min(lease.total_seconds() / 6, _SLOWEST_HEARTBEAT)
+        self._interval = min(self._lease / 6, _MAX_INTERVAL)
         self._grace = grace
-        self._errors = {part: LoopErrors(part) for part in ("heartbeat", "take-over", "claims", "leadership", "leader")}
+        self._errors = {part: LoopErrors(part) for part in ("heartbeat", "recovery", "claims", "leadership", "leader")}
         self._closing = asyncio.Event()
-        self._beating: asyncio.Task[None] | None = None
-        self._stopping: asyncio.Task[None] | None = None
+        self._heartbeats: asyncio.Task[None] | None = None
+        self._resigning: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Worker":
         self.heartbeat.clock_check.start(await last_scan_at(self._scan_interval))
         await self.heartbeat.join()
         await self.tick()
-        self._beating = asyncio.create_task(self._beat())
+        self._heartbeats = asyncio.create_task(self._send_heartbeats())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Finish what is in flight within the grace time, give the rest back, and leave."""
+    async def __aexit__(self, *_: object) -> None:
+        """Finish what is in flight within the grace time, give back the other claims, and leave."""
         self.stop()
-        if self._stopping:
-            await self._stopping
+        if self._resigning:
+            await self._resigning
         await self.dispatcher.ended()
         await self.slots.finished(self._grace)
         await self.completer.completed(_SETTLE_TIME)
         self._closing.set()
-        if self._beating:
-            await self._beating
-        with _tolerating_unavailable_database():
+        if self._heartbeats:
+            await self._heartbeats
+        with _ignoring_unavailable_database():
             await self.dispatcher.release_unconfirmed()
             await self.heartbeat.leave()
 
     def stop(self) -> None:
-        """Claim nothing any more, and let another process lead. May be called from a signal."""
+        """Claim nothing more, and let another process lead. May be called from a signal handler."""
         self.dispatcher.stop()
-        if self._stopping is None:
-            self._stopping = asyncio.create_task(self._resign())
+        if self._resigning is None:
+            self._resigning = asyncio.create_task(self._resign())
 
     async def wait_for_clock(self) -> None:
-        """Wait until the clock is trusted; see ClockCheck."""
+        """Wait until the clock passes; see ClockCheck."""
         while not self.heartbeat.clock_check.passes():  # noqa: ASYNC110 - time passes by itself
             await asyncio.sleep(1)
 
     async def tick(self) -> None:
-        """Write a heartbeat, take over from the dead, and lead if no other does; what fails stops nothing else."""
+        """Send a heartbeat, recover stalled workers, and lead if no other does. What fails stops no other part.
+
+        Only a failed heartbeat ends the round: where it cannot be written (the disk is full, the database
+        read-only) the other workers cannot write theirs either, and must not be taken for stalled.
+        """
         with self._errors["heartbeat"]:
             await self.heartbeat.beat(self.dispatcher.trouble)
-            returned = 0
-            with self._errors["take-over"]:
-                returned = await self.heartbeat.recover_stalled()
+            recovered = 0
+            with self._errors["recovery"]:
+                recovered = await self.heartbeat.recover_stalled()
             with self._errors["claims"]:
                 await self.dispatcher.release_unconfirmed()
             with self._errors["leadership"]:
                 if self._leadership:
-                    await self._leadership.tick(returned)
+                    await self._leadership.tick(recovered)
         self._check_leadership()
 
     def _check_leadership(self) -> None:
@@ -108,25 +109,25 @@ class Worker:
 
     async def _resign(self) -> None:
         if self._leadership:
-            with _tolerating_unavailable_database():
+            with _ignoring_unavailable_database():
                 await self._leadership.resign()
 
-    async def _beat(self) -> None:
-        """Pulse every interval. While a pulse hangs in the database, our trust in the lease runs out all the same.
+    async def _send_heartbeats(self) -> None:
+        """Tick every interval. While a tick hangs in the database, leadership is still checked and runs out in time.
 
-        One that hangs for a lease is given up for another: its connection may be dead without a word.
+        A tick that hangs for a lease is cancelled and a new one started: its connection may be dead.
         """
         tick: asyncio.Task[None] | None = None
-        ends = 0.0
+        deadline = 0.0
         loop = asyncio.get_running_loop()
         while not await self._closed_within(self._interval):
             self._check_leadership()
-            if tick and not tick.done() and loop.time() >= ends:
+            if tick and not tick.done() and loop.time() >= deadline:
                 tick.cancel()
                 self._errors["heartbeat"].add(TimeoutError())
                 tick = None
             if tick is None or tick.done():
-                tick, ends = asyncio.create_task(self.tick()), loop.time() + self._lease
+                tick, deadline = asyncio.create_task(self.tick()), loop.time() + self._lease
         if tick:
             tick.cancel()
             await asyncio.wait([tick], timeout=_SETTLE_TIME)
@@ -139,11 +140,11 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _tolerating_unavailable_database() -> Iterator[None]:
-    """Leave undone what the others will find out by our silence."""
+def _ignoring_unavailable_database() -> Iterator[None]:
+    """The other workers recover what is left once our heartbeat has stopped."""
     try:
         yield
     except Exception as error:
         if not is_unavailable(error):
             raise
-        log.warning("the database is away; the others will find out", error=type(error).__name__)
+        log.warning("database unavailable while stopping", error=type(error).__name__)

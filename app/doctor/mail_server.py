@@ -55,7 +55,7 @@ async def check_mail_server(server: SmtpServer, clock: Clock) -> Finding:
 
 async def send_test(settings: Settings, clock: Clock, to: str) -> list[Finding]:
     """Send a test letter, and a word to the webhook if there is one; each is a finding."""
-    news = Notification("test", {}, "Slow Mailbox: a test that doctor was asked for.", {"alarm": "test"})
+    news = Notification("test", {}, "Slow Mailbox: a test that doctor was asked for.", {"alert": "test"})
     transport = build_transport(settings, clock)
     try:
         found = [await _told(f"a letter to {to}", build_mail_channel(settings, transport, to), news, clock)]

@@ -40,7 +40,7 @@ def test_a_clock_that_jumps_doubles_and_loses_nothing_and_silences_nobody(postgr
             for number in (1, 2):  # APScheduler, left alone, would be silent for five hours
                 post_letter(server.base)
                 eventually(partial(_have_arrived, mails, LETTERS + number))
-            assert "taken for dead" not in server.log + other.log
+            assert "recovered by another worker" not in server.log + other.log
             assert (server.log + other.log).count("scheduler started") == 1
         _set_clock(tmp_path, 0)
         assert set(mails.arrived().values()) == {1}

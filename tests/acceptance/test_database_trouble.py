@@ -19,7 +19,7 @@ from tests.postgres import LocalPostgres
 
 pytestmark = pytest.mark.slow
 LETTERS = 600
-_AWAY = "the database is away"
+_UNAVAILABLE = "database unavailable"
 Trouble = Callable[[], contextlib.AbstractContextManager[None]]
 
 
@@ -29,9 +29,9 @@ def _send_through(trouble: Trouble, program: Program, mails: MailServer, moments
         for moment in range(1, moments + 1):
             before = LETTERS * moment // (moments + 2)
             eventually(lambda: len(mails.arrived()) >= before)  # noqa: B023 - asked at once
-            seen = server.log.count(_AWAY)
+            seen = server.log.count(_UNAVAILABLE)
             with trouble():
-                eventually(lambda: server.log.count(_AWAY) > seen)  # noqa: B023
+                eventually(lambda: server.log.count(_UNAVAILABLE) > seen)  # noqa: B023
         assert post_letter(server.base).status_code == 303  # the next request works, without a restart of ours
         eventually(lambda: len(mails.arrived()) >= LETTERS)
         eventually(lambda: _settled(program))

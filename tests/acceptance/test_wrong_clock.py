@@ -149,4 +149,4 @@ def test_a_clock_at_1970_is_reported_and_breaks_no_page(program: Program) -> Non
 
 
 def _told(server: Server) -> bool:
-    return '"alarm": "clock"' in server.log
+    return '"alert": "clock"' in server.log

@@ -1,4 +1,4 @@
-"""Every alarm rings and is over, once each, whoever looks; a real receiver hears it, on both databases."""
+"""Every alert rings and is over, once each, whoever looks; a real receiver hears it, on both databases."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -116,7 +116,7 @@ async def _well(clock: FrozenClock) -> None:
         ("no_scheduler", _death, "No scheduler is running"),
     ],
 )
-async def test_an_alarm_rings_once_and_is_over_once(
+async def test_an_alert_fires_once_and_is_over_once(
     ledger: Ledger,
     clock: FrozenClock,
     hook: Receiver,
@@ -124,56 +124,56 @@ async def test_an_alarm_rings_once_and_is_over_once(
     befalls: Callable[[Ledger, FrozenClock], Awaitable[None]],
     says: str,
 ) -> None:
-    looking = [alert_monitor(clock, WebhookChannel(hook.url), name=name) for name in ("one", "another")]
+    monitor = [alert_monitor(clock, WebhookChannel(hook.url), name=name) for name in ("one", "another")]
     clock.advance(6 * MINUTE)
     await heartbeat(LEADER, clock.now())
-    for each in looking:
+    for each in monitor:
         await each.check()
     assert hook.received == []
     await befalls(ledger, clock)
-    for each in [*looking, *looking]:
+    for each in [*monitor, *monitor]:
         await each.check()
     ((method, _, told),) = hook.received
-    assert (method, told["alarm"], told["state"]) == ("POST", name, "ringing")
+    assert (method, told["alert"], told["state"]) == ("POST", name, "firing")
     assert told["text"].startswith(says)
     assert told["text"].endswith("https://letters.test/admin")
     await _well(clock)
     clock.advance(70 * MINUTE)  # what is counted by the hour is over then, too
     await heartbeat(LEADER, clock.now())
-    for each in [*looking, *looking]:
+    for each in [*monitor, *monitor]:
         await each.check()
-    assert [told["state"] for _, _, told in hook.received] == ["ringing", "over"]
+    assert [told["state"] for _, _, told in hook.received] == ["firing", "over"]
     assert hook.received[1][2]["text"].startswith("Well again: ")
     assert not await RaisedAlert.exists()
 
 
 async def test_what_comes_and_goes_rings_once(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
-    looking = alert_monitor(clock, WebhookChannel(hook.url))
+    monitor = alert_monitor(clock, WebhookChannel(hook.url))
     for _ in range(3):
         await _trouble(ledger, clock)
-        await looking.check()
+        await monitor.check()
         clock.advance(2 * MINUTE)
         await heartbeat(LEADER, clock.now())
-        await looking.check()
+        await monitor.check()
         clock.advance(2 * MINUTE)
         await heartbeat(LEADER, clock.now())
-        await looking.check()
-    assert [told["state"] for _, _, told in hook.received] == ["ringing"]
+        await monitor.check()
+    assert [told["state"] for _, _, told in hook.received] == ["firing"]
     clock.advance(5 * MINUTE)
     await heartbeat(LEADER, clock.now())
-    await looking.check()
-    assert [told["state"] for _, _, told in hook.received] == ["ringing", "over"]
+    await monitor.check()
+    assert [told["state"] for _, _, told in hook.received] == ["firing", "over"]
 
 
 async def test_what_nobody_heard_is_told_again_and_less_often(
     ledger: Ledger, clock: FrozenClock, hook: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    looking, hook.status = alert_monitor(clock, WebhookChannel(hook.url)), 503
+    monitor, hook.status = alert_monitor(clock, WebhookChannel(hook.url)), 503
     tries = []
     for minute in range(16):
         await _trouble(ledger, clock)
         before = len(hook.received)
-        await looking.check()
+        await monitor.check()
         tries += [minute] * (len(hook.received) - before)
         clock.advance(MINUTE)
     assert tries == [0, 1, 3, 7, 15]
@@ -181,37 +181,37 @@ async def test_what_nobody_heard_is_told_again_and_less_often(
     hook.status = 200
     clock.advance(60 * MINUTE)
     await _trouble(ledger, clock)
-    await looking.check()
-    await looking.check()
+    await monitor.check()
+    await monitor.check()
     assert len(hook.received) == 6
 
 
 async def test_one_way_that_works_is_enough(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
-    looking = alert_monitor(clock, WebhookChannel("http://127.0.0.1:9"), WebhookChannel(hook.url))
+    monitor = alert_monitor(clock, WebhookChannel("http://127.0.0.1:9"), WebhookChannel(hook.url))
     await _trouble(ledger, clock)
-    await looking.check()
+    await monitor.check()
     clock.advance(MINUTE)
-    await looking.check()
+    await monitor.check()
     assert len(hook.received) == 1
 
 
 async def test_what_rings_again_before_it_was_told_to_be_over_was_never_over(
     ledger: Ledger, clock: FrozenClock, hook: Receiver
 ) -> None:
-    looking = alert_monitor(clock, WebhookChannel(hook.url))
+    monitor = alert_monitor(clock, WebhookChannel(hook.url))
     await _trouble(ledger, clock)
-    await looking.check()
+    await monitor.check()
     hook.status = 503
     clock.advance(6 * MINUTE)
     await heartbeat(LEADER, clock.now())
-    await looking.check()
+    await monitor.check()
     await _trouble(ledger, clock)
-    await looking.check()
+    await monitor.check()
     hook.status = 200
     clock.advance(MINUTE)
     await _trouble(ledger, clock)
-    await looking.check()
-    assert [told["state"] for _, _, told in hook.received] == ["ringing", "over"]
+    await monitor.check()
+    assert [told["state"] for _, _, told in hook.received] == ["firing", "over"]
 
 
 @pytest.mark.usefixtures("ledger")
@@ -238,25 +238,25 @@ async def test_it_looks_by_itself_and_stops(ledger: Ledger, clock: FrozenClock, 
 
 @pytest.mark.parametrize(
     ("host", "keys"),
-    [("hooks.slack.com", {"text"}), ("discord.com", {"content"}), ("chat.test", {"text", "at", "alarm"})],
+    [("hooks.slack.com", {"text"}), ("discord.com", {"content"}), ("chat.test", {"text", "at", "alert"})],
 )
 async def test_others_get_the_form_they_take(host: str, keys: set[str], clock: FrozenClock) -> None:
     news = AlertTexts("en", "UTC", "https://letters.test")
-    alarm = RaisedAlert(name="late", since=clock.now(), rang_at=clock.now())
-    form = WebhookChannel(f"https://{host}/services/x")._form(news.notification(alarm, WELL), clock.now())
+    alert = RaisedAlert(name="late", since=clock.now(), rang_at=clock.now())
+    form = WebhookChannel(f"https://{host}/services/x")._payload(news.notification(alert, WELL), clock.now())
     assert keys <= set(form)
-    assert "alarm" in form or len(form) == 1
+    assert "alert" in form or len(form) == 1
 
 
 @pytest.mark.parametrize("hours", [240, -20_000], ids=["ahead", "behind"])
 @pytest.mark.usefixtures("ledger")
 async def test_a_clock_that_is_off_is_told(clock: FrozenClock, hook: Receiver, hours: int) -> None:
     own = Own(clock_deviation=timedelta(hours=hours))
-    looking = alert_monitor(clock, WebhookChannel(hook.url), worker=own)
-    await looking.check()
-    await looking.check()
+    monitor = alert_monitor(clock, WebhookChannel(hook.url), worker=own)
+    await monitor.check()
+    await monitor.check()
     ((_, _, told),) = hook.received
-    assert (told["alarm"], told["state"]) == ("clock", "ringing")
+    assert (told["alert"], told["state"]) == ("clock", "firing")
     assert f"{abs(hours)} hours {'ahead' if hours > 0 else 'behind'}" in told["text"]
 
 
@@ -269,19 +269,19 @@ async def test_our_own_heartbeat_is_told_of_without_the_ledger(
 
     monkeypatch.setattr(alerts, "take_snapshot", away)
     own = Own(silent_for=timedelta(seconds=29))
-    looking = alert_monitor(clock, WebhookChannel(hook.url), worker=own)
-    await looking.check()
+    monitor = alert_monitor(clock, WebhookChannel(hook.url), worker=own)
+    await monitor.check()
     assert hook.received == []
     own.silent_for, hook.status = timedelta(seconds=30), 503
-    await looking.check()
+    await monitor.check()
     hook.status = 200
-    await looking.check()
-    await looking.check()
-    assert [(told["alarm"], told["state"]) for _, _, told in hook.received] == [("heartbeat", "ringing")] * 2
+    await monitor.check()
+    await monitor.check()
+    assert [(told["alert"], told["state"]) for _, _, told in hook.received] == [("heartbeat", "firing")] * 2
     assert "one has written none since" in hook.received[1][2]["text"]
     own.silent_for = timedelta()
-    await looking.check()
-    await looking.check()
+    await monitor.check()
+    await monitor.check()
     assert [told["state"] for _, _, told in hook.received[2:]] == ["over"]
 
 
@@ -292,8 +292,8 @@ async def test_a_channel_that_breaks_keeps_nothing_from_the_others(
         async def notify(self, *_: object) -> None:
             raise ValueError
 
-    looking = alert_monitor(clock, Broken(), WebhookChannel(hook.url), ping_url=f"{hook.url}/ping")
+    monitor = alert_monitor(clock, Broken(), WebhookChannel(hook.url), ping_url=f"{hook.url}/ping")
     await job_began(SCAN, "one", clock.now(), clock.now())
     await _trouble(ledger, clock)
-    await looking.check()
+    await monitor.check()
     assert [path for _, path, _ in hook.received] == ["/", "/ping"]

@@ -76,20 +76,20 @@ def _failing(at: str, how: Script) -> Script:
     async def script(wire: Wire) -> None:
         for step, said in STEPS.items():
             if step == ".":
-                await wire.hear_text()
+                await wire.read_text()
             elif step != "greeting":
-                await wire.hear()
+                await wire.read_line()
             if step == at:
                 await how(wire)
                 return
-            await wire.say(said)
+            await wire.write(said)
 
     return script
 
 
 def _saying(words: str) -> Script:
     async def how(wire: Wire) -> None:
-        await wire.say(words)
+        await wire.write(words)
         await wire.silence()
 
     return how
@@ -197,8 +197,8 @@ async def test_a_connection_that_is_dropped_in_the_middle_of_the_text(
     dropped, hand_over = asyncio.Queue[None](), claims.hand_over
 
     async def begin_to_read(wire: Wire) -> None:
-        await wire.say(USUAL["DATA"])
-        await wire.hear()
+        await wire.write(USUAL["DATA"])
+        await wire.read_line()
         wire.drop()
         dropped.put_nowait(None)
 
@@ -212,7 +212,7 @@ async def test_a_connection_that_is_dropped_in_the_middle_of_the_text(
 
 async def _spell(wire: Wire) -> None:
     """Do everything as it should be, a byte at a time."""
-    wire.say = wire.spell  # type: ignore[method-assign]
+    wire.write = wire.write_bytewise  # type: ignore[method-assign]
     await greeting()(wire)
 
 

@@ -98,8 +98,8 @@ async def test_nobody_is_taken_for_dead_and_claims_stay(harness: Harness, server
         (claimed,) = await one.claim()
         for _ in range(40):
             harness.clock.jump(hours * HOUR)
-            await one.heartbeat.tick()
-            await other.heartbeat.tick()
+            await one.beat()
+            await other.beat()
             harness.clock.jump(-hours * HOUR)
             harness.clock.advance(LEASE / 15)
         assert (await Delivery.get(id=claimed.id)).claim_token == claimed.token
@@ -124,7 +124,7 @@ async def test_what_a_killed_process_wrote_down_is_believed(harness: Harness, se
     harness.clock.jump(-2 * hours * HOUR)
     async with harness.process(server.port, LONELY) as heir:
         for _ in range(20):
-            await heir.heartbeat.tick()
+            await heir.beat()
             harness.clock.advance(LEASE / 15)
     statuses = [delivery.status for delivery in await firsts()]
     assert statuses == [Status.SENT, Status.UNCERTAIN, Status.SCHEDULED]

@@ -142,10 +142,10 @@ async def test_what_failed_is_tried_again_within_the_day(
     daily = Daily("cleaning", 0, work, SEOUL, clock)
     work.error = ConnectionRefusedError()
     await _run(daily)
-    assert "the database is away" in "".join(capsys.readouterr())
+    assert "database unavailable" in "".join(capsys.readouterr())
     work.error = ValueError()
     await _run(daily)
-    assert "unforeseen" in "".join(capsys.readouterr())
+    assert "unexpected error" in "".join(capsys.readouterr())
     work.error = None
     await _run(daily)
     assert work.done == 1

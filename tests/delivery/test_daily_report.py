@@ -1,4 +1,4 @@
-"""What the operator gets by mail, over a real mail server: the morning's report, and alarms."""
+"""What the operator gets by mail, over a real mail server: the morning's report, and alerts."""
 
 import email
 from collections.abc import AsyncIterator
@@ -86,8 +86,8 @@ async def test_a_new_post_office_has_nothing_to_report(
 
 
 async def test_a_refused_mail_is_not_told(server: MailServer, clock: FrozenClock) -> None:
-    alarm = RaisedAlert(name="late", since=clock.now(), rang_at=clock.now())
-    news = AlertTexts("ko", "Asia/Seoul", ORIGIN).notification(alarm, WELL)
+    alert = RaisedAlert(name="late", since=clock.now(), rang_at=clock.now())
+    news = AlertTexts("ko", "Asia/Seoul", ORIGIN).notification(alert, WELL)
     async with transport_to(server.port, clock=clock) as transport:
         await MailChannel(_mails("ko"), transport).notify(news, clock.now())
         with pytest.raises(NotifyError, match="550"):

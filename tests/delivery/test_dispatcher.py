@@ -75,7 +75,7 @@ async def test_the_line_gets_longer_whenever_it_ran_dry_up_to_its_limit(
         return await claim(*args, notices=notices, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(claims, "claim", slow)
-    monkeypatch.setattr(ready_queue, "_LONGEST", 12)
+    monkeypatch.setattr(ready_queue, "_MAX_LENGTH", 12)
     async with harness.process(server.port, Choices(slots=3)) as process:
         await process.deliver()
     assert asked[:2] == [3, 3]

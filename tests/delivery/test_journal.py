@@ -17,7 +17,7 @@ ONE, OTHER, THIRD = (1, uuid4()), (2, uuid4()), (3, uuid4())
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "var" / "answers"
+    return tmp_path / "var" / "journal"
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def worker() -> UUID:
 @pytest.fixture
 def killed(folder: Path, worker: UUID) -> Journal:
     """Open a file whose lock nobody holds, as a kill leaves it, once `close` was called."""
-    answers = Journal(folder)
-    answers.open(worker)
-    return answers
+    journal = Journal(folder)
+    journal.open(worker)
+    return journal
 
 
 def test_what_was_begun_and_what_was_answered(killed: Journal, folder: Path, worker: UUID) -> None:
@@ -97,7 +97,7 @@ def test_after_another_boot_it_tells_what_it_holds_and_no_more(
 def test_what_is_settled_is_left_out_when_the_file_has_grown(
     killed: Journal, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST", 1000)
+    monkeypatch.setattr(module, "_MAX_SIZE", 1000)
     killed.begin(OTHER)
     for delivery in range(10, 1000):
         claim = (delivery, uuid4())

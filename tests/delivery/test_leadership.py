@@ -150,12 +150,12 @@ async def test_a_part_of_a_pulse_that_fails_stops_no_other_and_is_logged_once(
 
         monkeypatch.setattr(process.heartbeat, "recover_stalled", fail)
         monkeypatch.setattr(process.dispatcher, "release_unconfirmed", fail)
-        before = survived["take-over"]
+        before = survived["recovery"]
         for _ in range(3):
             await process.worker.tick()
         assert process.scheduler.running
-        assert survived["take-over"] == before + 3
-        assert "".join(capsys.readouterr()).count("unforeseen") == 2
+        assert survived["recovery"] == before + 3
+        assert "".join(capsys.readouterr()).count("unexpected error") == 2
         monkeypatch.undo()
 
 

@@ -29,9 +29,9 @@ async def _hang_up(wire: Wire) -> None:
 async def _never_finish(wire: Wire) -> None:
     """Answer MAIL with lines that never end: each byte of them is a sign of life, and no answer."""
     await wire.greet()
-    await wire.hear()
+    await wire.read_line()
     while True:
-        await wire.spell("250-x\n")
+        await wire.write_bytewise("250-x\n")
         await asyncio.sleep(0.01)
 
 

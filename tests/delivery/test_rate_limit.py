@@ -1,4 +1,4 @@
-"""Rates, and the seats that one domain may take."""
+"""Rates, and how many letters of one domain are in flight at once."""
 
 from collections import Counter
 from datetime import timedelta
@@ -30,23 +30,23 @@ def _finish(rate_limiter: RateLimiter, domain: str, started: list[float]) -> Non
 # How many at once
 
 
-def test_a_domain_that_has_shown_nothing_yet_takes_a_quarter(clock: FrozenClock) -> None:
+def test_an_unknown_domain_takes_a_quarter(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 20, None, None)
     assert len(_started(rate_limiter, "new")) == 5
     assert rate_limiter.closed_domains() == ["new"]
     assert len(_started(rate_limiter, "another")) == 5
 
 
-def test_a_quick_domain_takes_all_but_a_fifth(clock: FrozenClock) -> None:
+def test_a_fast_domain_takes_all_but_a_fifth(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 20, None, None)
-    _finish(rate_limiter, "quick", _started(rate_limiter, "quick", 1))
-    assert len(_started(rate_limiter, "quick", 20)) == 16
+    _finish(rate_limiter, "fast", _started(rate_limiter, "fast", 1))
+    assert len(_started(rate_limiter, "fast", 20)) == 16
     assert rate_limiter.closed_domains() == []
     assert rate_limiter.start("another") is not None
 
 
-def test_a_domain_whose_letters_take_long_is_never_taken_for_quick(clock: FrozenClock) -> None:
-    """Those that began together land together: the second lands no time after the first, and is slow all the same."""
+def test_a_domain_whose_letters_take_long_is_never_fast(clock: FrozenClock) -> None:
+    """Letters that began together end together: the second ends no time after the first, and is slow all the same."""
     rate_limiter = RateLimiter(clock, 20, None, None)
     for _ in range(5):
         started = _started(rate_limiter, "slow")
@@ -55,16 +55,16 @@ def test_a_domain_whose_letters_take_long_is_never_taken_for_quick(clock: Frozen
         _finish(rate_limiter, "slow", started)
 
 
-def test_a_quick_domain_that_falls_silent_gets_no_further_seat(clock: FrozenClock) -> None:
+def test_a_fast_domain_that_falls_silent_gets_no_more(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 20, None, None)
-    _finish(rate_limiter, "quick", _started(rate_limiter, "quick", 1))
-    _started(rate_limiter, "quick", 8)
+    _finish(rate_limiter, "fast", _started(rate_limiter, "fast", 1))
+    _started(rate_limiter, "fast", 8)
     clock.advance(3 * SECOND)
-    assert rate_limiter.closed_domains() == ["quick"]
-    assert rate_limiter.start("quick") is None
+    assert rate_limiter.closed_domains() == ["fast"]
+    assert rate_limiter.start("fast") is None
 
 
-def test_one_seat_is_left_even_of_few(clock: FrozenClock) -> None:
+def test_one_connection_is_enough(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 1, None, None)
     assert len(_started(rate_limiter, "new")) == 1
 
@@ -85,7 +85,7 @@ def test_slow_domains_never_have_more_than_a_quarter(steps: list[tuple[str, floa
 
 
 @given(st.integers(1, 6000), st.lists(st.floats(0, 90), min_size=1, max_size=50))
-def test_a_meter_keeps_its_rate_in_every_minute(per_minute: int, pauses: list[float]) -> None:
+def test_a_bucket_keeps_its_rate_in_every_minute(per_minute: int, pauses: list[float]) -> None:
     now = 1000.0
     bucket = TokenBucket(per_minute, now)
     taken: list[float] = []
@@ -100,7 +100,7 @@ def test_a_meter_keeps_its_rate_in_every_minute(per_minute: int, pauses: list[fl
 
 
 @given(st.integers(1, 6000))
-def test_a_meter_opens_when_it_says(per_minute: int) -> None:
+def test_a_bucket_opens_when_it_says(per_minute: int) -> None:
     bucket = TokenBucket(per_minute, 1000.0)
     while bucket.left(1000.0):
         bucket.take(1000.0)
@@ -110,7 +110,7 @@ def test_a_meter_opens_when_it_says(per_minute: int) -> None:
     assert bucket.left(1000.0 + opens) == 1
 
 
-def test_a_meter_that_waits_its_turn_reaches_its_rate(clock: FrozenClock) -> None:
+def test_a_bucket_that_waits_its_turn_reaches_its_rate(clock: FrozenClock) -> None:
     bucket, letters = TokenBucket(60, clock.monotonic()), 0
     for _ in range(600):
         clock.advance(SECOND / 10)
@@ -120,7 +120,7 @@ def test_a_meter_that_waits_its_turn_reaches_its_rate(clock: FrozenClock) -> Non
     assert letters in (60, 61)
 
 
-def test_the_rate_over_all_bounds_who_may_go_now_and_who_within_seconds(clock: FrozenClock) -> None:
+def test_the_rate_over_all_bounds_what_may_be_sent_now_and_within_seconds(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 10, 120, None)
     assert (rate_limiter.available_within(100), rate_limiter.available_within(1)) == (12, 1)
     _started(rate_limiter, "a", 1)
@@ -139,21 +139,21 @@ def test_a_rate_per_domain_closes_that_domain_alone(clock: FrozenClock) -> None:
     assert rate_limiter.closed_domains() == []
 
 
-def test_what_there_is_to_wait_for(clock: FrozenClock) -> None:
+def test_how_long_to_wait(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 8, None, None)
     assert rate_limiter.wait() is None
     started = _started(rate_limiter, "a")
-    assert rate_limiter.wait() == inf  # a landing
+    assert rate_limiter.wait() == inf  # until one has ended
     _finish(rate_limiter, "a", started)
     assert rate_limiter.wait() is None
     rate_limiter.pause("a")
-    assert rate_limiter.wait() is None  # too long to wait for: the minute's scans come by
+    assert rate_limiter.wait() is None  # too long to wait for: the next scan checks again
 
 
-# Rest, and what is remembered
+# Pauses, and what is remembered
 
 
-def test_a_domain_that_gets_too_much_rests_and_no_other(clock: FrozenClock) -> None:
+def test_a_domain_that_gets_too_much_is_paused_and_no_other(clock: FrozenClock) -> None:
     rate_limiter = RateLimiter(clock, 10, None, None)
     rate_limiter.pause("a")
     assert rate_limiter.closed_domains() == ["a"]
@@ -172,6 +172,6 @@ def test_what_it_remembers_is_bounded(clock: FrozenClock) -> None:
         domain = f"d{number}"
         _finish(rate_limiter, domain, _started(rate_limiter, domain, 1))
         clock.advance(SECOND / 100)
-    assert len(rate_limiter._quick) <= rate_limit_module._REMEMBERED
-    assert len(rate_limiter._meters) <= rate_limit_module._REMEMBERED + 1
-    assert rate_limiter._flying == {}
+    assert len(rate_limiter._fast) <= rate_limit_module._REMEMBERED
+    assert len(rate_limiter._buckets) <= rate_limit_module._REMEMBERED + 1
+    assert rate_limiter._in_flight == {}

@@ -38,7 +38,7 @@ async def _killed(harness: Harness, server: MailServer, letters: int) -> AsyncIt
 async def _recover(harness: Harness, process: Process) -> None:
     """Let a lease pass in which only this process writes heartbeats."""
     for _ in range(20):
-        await process.heartbeat.tick()
+        await process.beat()
         harness.clock.advance(LEASE / 15)
 
 
@@ -57,7 +57,7 @@ async def test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_
     async with harness.process(server.port, HERE) as heir:
         with capture_logs() as lines:
             await _recover(harness, heir)
-    (line,) = [line for line in lines if line["event"] == "reclaimed"]
+    (line,) = [line for line in lines if line["event"] == "worker recovered"]
     assert (line["number"], sorted(line["deliveries"])) == (5, sorted(one.id for one in claimed))
     sent, failed, put_off, doubtful, untouched = await firsts()
     assert (sent.status, sent.sent_at, sent.unanswered) == (Status.SENT, answered_at, 0)
@@ -87,7 +87,7 @@ async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_fi
         await _recover(harness, heir)
     assert {delivery.status for delivery in await firsts()} == {Status.UNCERTAIN}
     async with harness.process(server.port, HERE) as restarted:
-        await restarted.heartbeat.tick()
+        await restarted.beat()
     sent, *doubtful = await firsts()
     assert (sent.status, sent.sent_at, sent.unanswered) == (Status.SENT, answered_at, 1)
     assert (await last_attempt(sent)).outcome is AttemptResult.ACCEPTED

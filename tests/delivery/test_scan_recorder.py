@@ -49,9 +49,9 @@ async def _run_of_now() -> JobRun:
 
 async def _written(scan_recorder: ScanRecorder) -> None:
     """Wait until what was begun is on record; the scan still runs."""
-    while not scan_recorder._in_turn.locked():  # noqa: ASYNC110 - nothing says when it begins to write
+    while not scan_recorder._lock.locked():  # noqa: ASYNC110 - nothing says when it begins to write
         await asyncio.sleep(0)
-    async with scan_recorder._in_turn:
+    async with scan_recorder._lock:
         pass
 
 

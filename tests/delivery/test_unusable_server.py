@@ -36,8 +36,8 @@ def _asked(offer: str, answer: str) -> Script:
 
     async def script(wire: Wire) -> None:
         await wire.greet(offer)
-        await wire.hear()
-        await wire.say(answer)
+        await wire.read_line()
+        await wire.write(answer)
         await wire.silence()
 
     return script
@@ -83,7 +83,7 @@ async def test_what_is_ours_charges_nothing_and_is_told(
     delivery = await only()
     assert (delivery.status, delivery.attempts, delivery.due_at) == (Status.SCHEDULED, 0, delivery.promised_at)
     assert not await Attempt.exists()
-    heard = " ".join(line for wire in server.wires for line in wire.heard)
+    heard = " ".join(line for wire in server.wires for line in wire.lines)
     assert "MAIL" not in heard
     assert "AUTH" not in heard or row.way is TLS  # never in clear
     assert await by_status() == {"scheduled": 2}
@@ -94,9 +94,9 @@ async def test_a_login_that_is_refused_for_now_is_tried_again(
 ) -> None:  # S6, 454
     async def welcoming(wire: Wire) -> None:
         await wire.greet("AUTH PLAIN")
-        await wire.hear()
-        await wire.say("235 2.7.0 welcome\n")
-        await wire.converse()
+        await wire.read_line()
+        await wire.write("235 2.7.0 welcome\n")
+        await wire.serve()
 
     await harness.post_and_wait("minji@x.test")
     server = ScriptedServer(UNUSABLE["S6 454 at login"].script, welcoming, tls_context=authority.server_context())
@@ -166,7 +166,7 @@ async def test_what_a_server_offers_is_used_and_nothing_else(  # S10
         await process.deliver()
     assert (await only()).status is Status.SENT
     (wire,) = server.wires
-    mail, reader = wire.heard[1:3]
+    mail, reader = wire.lines[1:3]
     assert mail.rstrip("0123456789") == f"MAIL FROM:<letters@letters.test>{parameters}"
     assert reader == "RCPT TO:<minji@x.test>"
     assert wire.texts[0].isascii()

@@ -94,7 +94,7 @@ async def test_a_worker_taken_for_dead_enters_again_and_its_old_claims_are_fence
 async def _recover(harness: Harness, process: Process) -> None:
     """Let a lease pass in which only this process writes heartbeats."""
     for _ in range(20):
-        await process.heartbeat.tick()
+        await process.beat()
         harness.clock.advance(LEASE / 15)
 
 
@@ -133,9 +133,7 @@ async def test_it_ends_without_a_database_too_and_the_others_find_out(
         answered.set()
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr(
-        completer, "_DATABASE_PAUSE", 3600.0
-    )  # what it never records is not tried again in another test
+    monkeypatch.setattr(completer, "_RETRY_PAUSE", 3600.0)  # what it never records is not tried again in another test
     monkeypatch.setattr(dispatcher, "_SETTLE_TIME", 0.01)
     monkeypatch.setattr(worker, "_SETTLE_TIME", 0.01)
     await harness.post_and_wait("minji@x.test")

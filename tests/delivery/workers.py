@@ -117,6 +117,11 @@ class Process:
             grace=choices.grace,
         )
 
+    async def beat(self) -> None:
+        """Send a heartbeat, and recover stalled workers."""
+        await self.heartbeat.beat()
+        await self.heartbeat.recover_stalled()
+
     async def deliver(self) -> None:
         """Scan until nothing is due, and wait until everything has landed."""
         await self.dispatcher.drain()
