@@ -176,8 +176,8 @@ async def _write_postgres(url: str, copies: Iterator[Copy], further: Sequence[st
         await database.execute("SET synchronous_commit = off")
         while group := list(islice(copies, _AT_ONCE)):
             for table, rows in _tables(group):
-                completer = (tuple(row.values()) for row in rows)
-                await database.copy_records_to_table(table, completer=completer, columns=list(rows[0]))
+                records = (tuple(row.values()) for row in rows)
+                await database.copy_records_to_table(table, records=records, columns=list(rows[0]))
     finally:
         await database.close()
     await execute(url, *further, "VACUUM ANALYZE", "CHECKPOINT")
