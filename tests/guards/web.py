@@ -8,14 +8,14 @@ WEB = (
         "app/store/confirmation.py",
         "status=Status.HELD, status_at=now, held_reason=HeldReason.UNCONFIRMED, awaited_hmac=address_hmac",
         "status_at=now",
-        "tests/store/test_confirmation.py::test_nothing_but_the_question_leaves_before_the_answer",
+        "tests/store/test_confirmation.py::test_only_the_confirmation_mail_is_sent_before_the_click",
     ),
     Guard(
         "P1",
         "app/store/confirmation.py",
         "notice.status_at > now - LINK_LIFETIME",
         "True",
-        "tests/store/test_confirmation.py::test_a_link_dies_after_two_days_and_what_waited_for_it_is_called_off",
+        "tests/store/test_confirmation.py::test_a_link_expires_after_two_days_and_its_deliveries_are_cancelled",
     ),
     Guard(
         "P2",
@@ -127,7 +127,7 @@ WEB = (
         "app/store/accounts.py",
         "return score < _MIN_SCORE",
         "return False",
-        "tests/store/test_accounts.py::test_a_password_that_everybody_tries_is_refused",
+        "tests/store/test_accounts.py::test_a_common_password_is_rejected",
     ),
     Guard(
         "P7",
@@ -309,7 +309,7 @@ WEB = (
         "app/store/accounts.py",
         "if not force and not",
         "if False and not",
-        "tests/store/test_accounts.py::test_the_only_account_is_removed_by_force_alone",
+        "tests/store/test_accounts.py::test_the_only_account_is_removed_only_by_force",
     ),
     Guard(
         "P18",

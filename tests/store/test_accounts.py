@@ -52,25 +52,25 @@ async def _signed_in(password: str = PASSWORD) -> str:
     return token
 
 
-async def test_a_password_is_made_for_the_first_account_where_none_is_given() -> None:
+async def test_a_password_is_generated_for_the_first_account_where_none_is_given() -> None:
     made = await ensure_first_account("admin", "", NOW)
     assert made
     assert await sign_in("admin", made, NOW)
     assert await ensure_first_account("admin", "", NOW) is None
 
 
-async def test_a_given_first_password_is_taken_and_not_told_again() -> None:
+async def test_a_given_first_password_is_used_and_not_returned() -> None:
     assert await ensure_first_account("admin", PASSWORD, NOW) is None
     assert await sign_in("admin", PASSWORD, NOW)
 
 
-async def test_the_first_account_is_for_an_empty_table_only() -> None:
+async def test_no_first_account_is_created_where_one_exists() -> None:
     await create_account("somebody", PASSWORD, NOW)
     assert await ensure_first_account("admin", "", NOW) is None
     assert [account.username for account in await list_accounts()] == ["somebody"]
 
 
-async def test_of_many_that_start_at_once_only_one_shows_a_password_and_it_is_the_right_one() -> None:
+async def test_of_concurrent_starts_one_creates_the_account_and_shows_its_password() -> None:
     made = await asyncio.gather(*(ensure_first_account("admin", "", NOW) for _ in range(4)))
     shown = [password for password in made if password]
     assert len(shown) == 1
@@ -79,7 +79,7 @@ async def test_of_many_that_start_at_once_only_one_shows_a_password_and_it_is_th
 
 
 @pytest.mark.parametrize("password", ["x" * 11, "x" * 129])
-async def test_a_password_that_is_too_short_or_too_long_is_refused(password: str) -> None:
+async def test_a_too_short_or_too_long_password_is_rejected(password: str) -> None:
     with pytest.raises(AccountError, match="12 to 128"):
         await create_account("admin", password, NOW)
     with pytest.raises(AccountError, match="12 to 128"):
@@ -88,13 +88,13 @@ async def test_a_password_that_is_too_short_or_too_long_is_refused(password: str
 
 
 @pytest.mark.parametrize("username", ["", " admin", "ad\0min", "ad\nmin", "x" * 65])
-async def test_a_name_that_cannot_be_seen_or_stored_is_refused_and_nobody_s(username: str) -> None:
+async def test_an_invisible_or_unstorable_name_is_rejected(username: str) -> None:
     with pytest.raises(AccountError, match="is not a valid account name"):
         await create_account(username, PASSWORD, NOW)
     assert await sign_in(username, PASSWORD, NOW) is None
 
 
-async def test_a_name_is_taken_once() -> None:
+async def test_a_name_is_unique() -> None:
     await create_account("admin", PASSWORD, NOW)
     with pytest.raises(AccountError, match="already"):
         await create_account("admin", PASSWORD, NOW)
@@ -106,7 +106,7 @@ async def test_a_password_of_128_characters_in_any_script_and_either_unicode_for
     assert await sign_in("admin", unicodedata.normalize("NFD", composed), NOW)
 
 
-async def test_a_password_that_everybody_tries_is_refused() -> None:
+async def test_a_common_password_is_rejected() -> None:
     for create in (create_account, ensure_first_account):
         with pytest.raises(AccountError, match="easy to guess"):
             await create("admin", "password1234", NOW)
@@ -115,7 +115,7 @@ async def test_a_password_that_everybody_tries_is_refused() -> None:
         await reset_password("jihye", "jihye jihye jihye")
 
 
-async def test_only_name_and_password_together_open(token: str) -> None:
+async def test_signing_in_needs_both_name_and_password(token: str) -> None:
     view = await session_account(token, NOW)
     assert view
     assert (view.username, view.created_at) == ("admin", NOW)
@@ -148,7 +148,7 @@ async def test_neither_password_nor_token_is_stored(token: str) -> None:
     assert token not in session.token_hash
 
 
-async def test_every_login_has_a_token_of_its_own(token: str) -> None:
+async def test_each_login_has_its_own_token(token: str) -> None:
     assert await _signed_in() != token
 
 
@@ -158,7 +158,7 @@ async def test_a_session_ends_after_half_an_hour_without_a_request(token: str) -
     assert await session_account(token, NOW + 3 * (IDLE_TIMEOUT - MINUTE) + MINUTE) is None
 
 
-async def test_a_session_ends_after_half_a_day_however_busy_it_is(token: str) -> None:
+async def test_an_active_session_ends_after_half_a_day(token: str) -> None:
     now = NOW
     while now < NOW + ABSOLUTE_TIMEOUT:
         assert await session_account(token, now)
@@ -166,27 +166,27 @@ async def test_a_session_ends_after_half_a_day_however_busy_it_is(token: str) ->
     assert await session_account(token, now) is None
 
 
-async def test_a_session_is_marked_as_seen_once_a_minute(token: str) -> None:
+async def test_seen_at_is_updated_at_most_once_a_minute(token: str) -> None:
     await session_account(token, NOW + MINUTE / 2)
     assert (await Session.get()).seen_at == NOW
     await session_account(token, NOW + MINUTE)
     assert (await Session.get()).seen_at == NOW + MINUTE
 
 
-async def test_signing_out_ends_this_session_alone(token: str) -> None:
+async def test_signing_out_ends_only_this_session(token: str) -> None:
     other = await _signed_in()
     await sign_out(token)
     assert await session_account(token, NOW) is None
     assert await session_account(other, NOW)
 
 
-async def test_signing_in_clears_sessions_that_have_ended(token: str) -> None:
+async def test_signing_in_deletes_ended_sessions(token: str) -> None:
     assert token
     await sign_in("admin", PASSWORD, NOW + IDLE_TIMEOUT)
     assert (await Session.get()).created_at == NOW + IDLE_TIMEOUT
 
 
-async def test_a_reset_ends_the_account_s_sessions_and_the_old_password(token: str) -> None:
+async def test_a_reset_ends_the_accounts_sessions_and_the_old_password(token: str) -> None:
     await create_account("other", PASSWORD, NOW)
     others = await sign_in("other", PASSWORD, NOW)
     assert others
@@ -198,7 +198,7 @@ async def test_a_reset_ends_the_account_s_sessions_and_the_old_password(token: s
     assert await session_account(others, NOW)
 
 
-async def test_a_removed_account_takes_its_sessions_and_its_second_factor_along(token: str) -> None:
+async def test_removing_an_account_removes_its_sessions_and_second_factor(token: str) -> None:
     await create_account("other", PASSWORD, NOW)
     others = await sign_in("other", PASSWORD, NOW)
     account = await Account.get(username="admin")
@@ -212,7 +212,7 @@ async def test_a_removed_account_takes_its_sessions_and_its_second_factor_along(
     assert (await Session.all().count(), await SecondFactor.exists(), await RecoveryCode.exists()) == (1, False, False)
 
 
-async def test_the_only_account_is_removed_by_force_alone(token: str) -> None:
+async def test_the_only_account_is_removed_only_by_force(token: str) -> None:
     with pytest.raises(AccountError, match="the only account"):
         await remove_account("admin")
     assert await session_account(token, NOW)
@@ -222,7 +222,7 @@ async def test_the_only_account_is_removed_by_force_alone(token: str) -> None:
         await remove_account("admin", force=True)
 
 
-async def test_a_reset_names_what_is_wrong() -> None:
+async def test_a_reset_reports_unknown_accounts_and_short_passwords() -> None:
     with pytest.raises(AccountError, match="no account 'nobody'"):
         await reset_password("nobody", PASSWORD)
     await create_account("admin", PASSWORD, NOW)
@@ -239,7 +239,7 @@ async def test_a_reset_during_a_login_wins() -> None:
         await reset_password("admin", PASSWORD)
 
 
-async def test_a_hash_with_older_parameters_is_made_anew_at_the_next_login() -> None:
+async def test_a_hash_with_old_parameters_is_renewed_at_the_next_login() -> None:
     weak = PasswordHasher(time_cost=1, memory_cost=1024).hash(PASSWORD)
     await Account.create(username="admin", password_hash=weak, created_at=NOW)
     await _signed_in()
@@ -256,7 +256,7 @@ async def test_accounts_are_listed_by_name() -> None:
     ]
 
 
-async def test_made_passwords_are_long_and_never_the_same() -> None:
+async def test_generated_passwords_are_long_and_unique() -> None:
     made = {new_password() for _ in range(100)}
     assert len(made) == 100
     assert {len(password) for password in made} == {23}

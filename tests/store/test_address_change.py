@@ -65,7 +65,7 @@ async def _delivery(occasion: Occasion) -> Delivery:
     return await Delivery.get(occasion=occasion)
 
 
-async def test_a_corrected_letter_is_the_new_readers_in_every_way(
+async def test_a_correction_changes_address_domain_links_and_export(
     letters: Letters, corrections: Corrections, cipher: LetterCipher, token: str
 ) -> None:
     before = await Letter.get()
@@ -107,7 +107,7 @@ async def test_the_name_is_corrected_where_one_is_given(letters: Letters, correc
         (Status.HELD, HeldReason.BLOCKED),
     ],
 )
-async def test_what_the_old_address_refused_is_begun_anew(
+async def test_deliveries_refused_by_the_old_address_are_scheduled_again(
     corrections: Corrections, token: str, status: Status, reason: HeldReason | None
 ) -> None:
     await _put(Occasion.FIRST, status, reason)
@@ -133,7 +133,7 @@ async def test_what_the_old_address_refused_is_begun_anew(
         (Status.HELD, HeldReason.UNREADABLE),
     ],
 )
-async def test_what_has_ended_or_waits_for_somebody_else_stays_as_it_is(
+async def test_ended_and_otherwise_held_deliveries_keep_their_state(
     corrections: Corrections, token: str, status: Status, reason: HeldReason | None
 ) -> None:
     await _put(Occasion.FIRST, status, reason)
@@ -146,7 +146,7 @@ async def test_what_has_ended_or_waits_for_somebody_else_stays_as_it_is(
 
 
 @pytest.mark.parametrize("statuses", [(Status.SENT, Status.CANCELLED), (Status.UNCERTAIN, Status.SENT)])
-async def test_where_nothing_is_to_come_there_is_nothing_to_correct(
+async def test_a_letter_without_unsent_deliveries_cannot_be_corrected(
     letters: Letters, corrections: Corrections, token: str, statuses: tuple[Status, Status]
 ) -> None:
     for occasion, status in zip((Occasion.FIRST, Occasion.SECOND), statuses, strict=True):
@@ -157,9 +157,7 @@ async def test_where_nothing_is_to_come_there_is_nothing_to_correct(
     assert await Correction.all().count() == 0
 
 
-async def test_what_is_being_handed_over_keeps_its_address(
-    letters: Letters, corrections: Corrections, token: str
-) -> None:
+async def test_a_claimed_letter_keeps_its_address(letters: Letters, corrections: Corrections, token: str) -> None:
     (claimed,) = await claim(await new_worker(), uuid4(), NOW + 7 * DAY, 9, notices=False)
     with pytest.raises(BeingSent):
         await corrections.correct_by_token(token, NEW, None, LATER)
@@ -167,7 +165,7 @@ async def test_what_is_being_handed_over_keeps_its_address(
     assert (await _delivery(Occasion.SECOND)).domain_hmac == claimed.domain_hmac
 
 
-async def test_a_scan_at_the_same_moment_sends_to_one_address_and_not_to_a_mixture(
+async def test_a_concurrent_claim_gets_one_address_and_no_mixture(
     letters: Letters, corrections: Corrections, cipher: LetterCipher, token: str
 ) -> None:
     worker = await new_worker()
@@ -184,7 +182,7 @@ async def test_a_scan_at_the_same_moment_sends_to_one_address_and_not_to_a_mixtu
         assert claimed.domain_hmac == cipher.domain_hmac(now_of)
 
 
-async def test_a_reader_who_stopped_a_letter_has_stopped_it_wherever_it_goes(
+async def test_a_letter_stopped_by_its_reader_cannot_be_corrected(
     corrections: Corrections, cipher: LetterCipher, token: str
 ) -> None:
     letter = await Letter.get()
@@ -206,7 +204,7 @@ async def test_an_unknown_or_a_purged_letter_is_not_found(corrections: Correctio
     assert await Correction.all().count() == 0
 
 
-async def test_a_block_of_the_new_address_shows_when_the_letter_is_due(
+async def test_a_block_of_the_new_address_holds_the_letter_when_it_is_due(
     corrections: Corrections, cipher: LetterCipher, token: str
 ) -> None:
     await BlockedAddress.create(address_hmac=cipher.address_hmac(NEW), since=NOW)
@@ -216,7 +214,7 @@ async def test_a_block_of_the_new_address_shows_when_the_letter_is_due(
     assert claimed.hold_reason is HeldReason.BLOCKED
 
 
-async def test_letters_cannot_be_gathered_and_turned_to_one_reader(letters: Letters, cipher: LetterCipher) -> None:
+async def test_corrections_count_toward_the_new_addresss_quota(letters: Letters, cipher: LetterCipher) -> None:
     """The quota of the new address counts letters that were corrected to it, and the two together."""
     home = ("192.0.2.1",)
     tokens = [(await letters.post(replace(DRAFT, recipient_email=f"r@{n}.org"), NOW)).token for n in range(4)]
@@ -239,7 +237,7 @@ async def test_letters_cannot_be_gathered_and_turned_to_one_reader(letters: Lett
     assert (await audit()).adds_up
 
 
-async def test_one_letter_is_not_corrected_for_ever(cipher: LetterCipher, token: str) -> None:
+async def test_corrections_of_one_letter_are_limited(cipher: LetterCipher, token: str) -> None:
     corrections = _corrections(cipher, Quotas(corrections=2))
     for n in range(2):
         await corrections.correct_by_token(token, f"r@{n}.org", None, NOW + n * DAY / 2)

@@ -118,13 +118,13 @@ async def test_an_empty_ledger_adds_up() -> None:
         ),
     ],
 )
-async def test_what_cannot_be_is_found(what: str, broken: str) -> None:
+async def test_each_inconsistency_is_found(what: str, broken: str) -> None:
     sums = await _found(broken=broken)
     assert {name: count for name, count in sums.impossible.items() if count} == {what: 1}
     assert not sums.adds_up
 
 
-async def test_a_second_delivery_that_no_date_promises_is_found() -> None:
+async def test_a_second_delivery_without_a_date_is_found() -> None:
     sums = await _found(broken="UPDATE letters SET second_send_at = NULL WHERE second_send_at IS NOT NULL")
     assert sums.impossible["letters without exactly the deliveries their dates promise"] == 7
     assert sums.impossible["deliveries whose promise is not their letter's"] == 7
@@ -141,7 +141,7 @@ async def test_a_claim_whose_worker_is_gone_is_found() -> None:
     assert not sums.adds_up
 
 
-async def test_a_purged_letter_that_is_still_to_go_out_is_found() -> None:
+async def test_a_purged_letter_with_unsent_deliveries_is_found() -> None:
     assert (await Letter.filter(deliveries__status=Status.CANCELLED).distinct().count()) == 1
     emptied = dict.fromkeys((f"{column}_sealed" for column in LETTER_COLUMNS), None)
     await Letter.all().update(purged_at=NOW, **emptied)
@@ -150,6 +150,6 @@ async def test_a_purged_letter_that_is_still_to_go_out_is_found() -> None:
     assert not sums.adds_up
 
 
-async def test_what_does_not_sum_does_not_add_up() -> None:
+async def test_a_wrong_sum_does_not_add_up() -> None:
     sums = Audit(letters=1, deliveries=2, by_status={"sent": 1}, ever_unanswered=0, impossible={})
     assert not sums.adds_up

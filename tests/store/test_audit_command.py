@@ -30,7 +30,7 @@ async def _fill(url: str, *, broken: bool) -> None:
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_a_ledger_that_does_not_add_up_is_told_by_what_and_fails(
+def test_an_inconsistent_ledger_is_reported_and_fails(
     database_url: str, monkeypatch: pytest.MonkeyPatch, *, broken: bool
 ) -> None:
     monkeypatch.setenv("MAILBOX_DATABASE_URL", database_url)

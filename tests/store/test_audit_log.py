@@ -30,7 +30,7 @@ async def test_entries_are_read_newest_first_a_page_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("table", ["operator_actions", "delivery_actions"])
-async def test_what_is_written_stays(ledger: Ledger, table: str) -> None:
+async def test_entries_cannot_be_changed_or_deleted(ledger: Ledger, table: str) -> None:
     delivery = await ledger.add(Status.SCHEDULED, NOW)
     await record(WHO, "hold", NOW)
     await record_delivery_events(WHO, "hold", [delivery.id], NOW)
@@ -46,7 +46,7 @@ async def test_what_is_written_stays(ledger: Ledger, table: str) -> None:
     assert await connection().execute_query_dict(f"SELECT * FROM {table}") == before != []
 
 
-async def test_a_delivery_remembers_what_was_done_to_it(ledger: Ledger) -> None:
+async def test_actions_on_a_delivery_are_listed(ledger: Ledger) -> None:
     one, other = [await ledger.add(Status.SCHEDULED, NOW) for _ in range(2)]
     await record_delivery_events(WHO, "hold", [one.id, other.id], NOW)
     await record_delivery_events(WHO, "release", [one.id], NOW)
@@ -54,7 +54,7 @@ async def test_a_delivery_remembers_what_was_done_to_it(ledger: Ledger) -> None:
     assert [touch.action for touch in await delivery_events(other.id)] == ["hold"]
 
 
-async def test_while_sending_is_paused_nobody_claims_a_letter_or_a_notice(ledger: Ledger) -> None:
+async def test_nothing_is_claimed_while_sending_is_paused(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     await ledger.add(Status.SCHEDULED, NOW, occasion=Occasion.RECEIPT)
     worker = await new_worker()

@@ -52,14 +52,14 @@ def test_every_command_that_changes_something_leaves_an_entry(runner: CliRunner,
     assert all(each.who.endswith(" (command line)") for each in trail)
 
 
-def test_what_changes_nothing_leaves_none(runner: CliRunner, database_url: str) -> None:
+def test_a_command_that_changes_nothing_leaves_no_entry(runner: CliRunner, database_url: str) -> None:
     for arguments in (["resume"], ["audit"], ["admin", "list"], ["admin", "reset", "nobody"]):
         runner.invoke(cli, arguments, input=PASSWORDS)
     runner.invoke(cli, ["admin", "create", "jihye"], input="short\n" * 2)
     assert _trail(database_url) == []
 
 
-def test_what_cannot_be_done_fails_before_a_question(runner: CliRunner) -> None:
+def test_an_impossible_command_fails_before_asking(runner: CliRunner) -> None:
     runner.invoke(cli, ["admin", "create", "jihye"], input=PASSWORDS, catch_exceptions=False)
     for arguments, error in (
         (["admin", "reset", "nobody-there"], "there is no account 'nobody-there'"),

@@ -25,7 +25,7 @@ async def _held(ledger: Ledger, number: int) -> None:
     await ledger.multiply(await ledger.add(Status.HELD, NOW), number - 1)
 
 
-async def test_all_that_match_are_moved_a_batch_at_a_time(ledger: Ledger) -> None:
+async def test_all_matching_deliveries_change_in_batches(ledger: Ledger) -> None:
     await _held(ledger, 25)
     await ledger.add(Status.SENT, NOW)
     bulk = uuid4()
@@ -43,7 +43,7 @@ async def test_all_that_match_are_moved_a_batch_at_a_time(ledger: Ledger) -> Non
     assert entry.subject == "state=sent&state=held"
 
 
-async def test_what_is_sent_now_does_not_come_by_twice(ledger: Ledger) -> None:
+async def test_a_delivery_sent_now_is_processed_once(ledger: Ledger) -> None:
     await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW + HOUR), 20)
     due = await ledger.add(Status.SCHEDULED, NOW - HOUR)
     bulk, everything = uuid4(), BulkTarget(DeliveryFilter())
@@ -56,7 +56,7 @@ async def test_what_is_sent_now_does_not_come_by_twice(ledger: Ledger) -> None:
     assert await delivery_events(due.id) == []
 
 
-async def test_a_second_click_finds_it_begun(ledger: Ledger) -> None:
+async def test_a_second_click_does_not_start_it_again(ledger: Ledger) -> None:
     await _held(ledger, 2)
     bulk = uuid4()
     assert await begin(bulk, Action.CANCEL, HELD, 2, WHO, NOW)
@@ -67,7 +67,7 @@ async def test_a_second_click_finds_it_begun(ledger: Ledger) -> None:
     assert len(await audit_entries()) == 1
 
 
-async def test_what_was_chosen_and_is_elsewhere_by_now_is_told(ledger: Ledger) -> None:
+async def test_chosen_deliveries_that_moved_on_are_not_counted_as_changed(ledger: Ledger) -> None:
     one, gone = await ledger.add(Status.HELD, NOW), await ledger.add(Status.HELD, NOW)
     target, bulk = BulkTarget(chosen=(one.id, gone.id)), uuid4()
     assert await count_matching(Action.RELEASE, target) == 2
@@ -80,7 +80,7 @@ async def test_what_was_chosen_and_is_elsewhere_by_now_is_told(ledger: Ledger) -
     assert [touch.action for touch in await delivery_events(one.id)] == ["release"]
 
 
-async def test_what_is_posted_meanwhile_was_not_meant(ledger: Ledger) -> None:
+async def test_letters_posted_later_are_not_included(ledger: Ledger) -> None:
     await _held(ledger, 5)
     bulk = uuid4()
     await begin(bulk, Action.CANCEL, HELD, 5, WHO, NOW)
@@ -92,7 +92,7 @@ async def test_what_is_posted_meanwhile_was_not_meant(ledger: Ledger) -> None:
     assert await Delivery.filter(status=Status.CANCELLED).count() == 5
 
 
-async def test_several_who_go_on_with_one_do_each_step_once(ledger: Ledger) -> None:
+async def test_concurrent_steps_process_each_delivery_once(ledger: Ledger) -> None:
     await _held(ledger, 40)
     bulk = uuid4()
     await begin(bulk, Action.RELEASE, HELD, 40, WHO, NOW)
@@ -108,7 +108,7 @@ async def test_several_who_go_on_with_one_do_each_step_once(ledger: Ledger) -> N
     assert len(await audit_entries()) == 1
 
 
-async def test_nothing_is_meant_where_the_action_leads_nowhere(ledger: Ledger) -> None:
+async def test_an_action_that_does_not_apply_matches_nothing(ledger: Ledger) -> None:
     await ledger.add(Status.SENT, NOW)
     target, bulk = BulkTarget(DeliveryFilter(frozenset({Status.SENT}))), uuid4()
     assert await count_matching(Action.HOLD, target) == 0

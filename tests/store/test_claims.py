@@ -26,7 +26,7 @@ MINUTE = timedelta(minutes=1)
 LETTER = Draft(recipient_email=READER, sender_email=WRITER, body="Dear you", subject="Hello", language="ko")
 
 
-async def test_a_claim_makes_a_delivery_its_worker_s_alone(ledger: Ledger) -> None:
+async def test_a_claim_is_exclusive_to_its_worker(ledger: Ledger) -> None:
     delivery = await ledger.add(Status.SCHEDULED, NOW)
     worker, token = await new_worker(), uuid4()
     (claimed,) = await claim(worker, token, NOW + MINUTE, 10, notices=False)
@@ -38,7 +38,7 @@ async def test_a_claim_makes_a_delivery_its_worker_s_alone(ledger: Ledger) -> No
     assert await claim_due(worker) == []
 
 
-async def test_a_claim_brings_all_that_its_courier_needs(prompt_letters: Letters, cipher: LetterCipher) -> None:
+async def test_a_claim_has_all_that_a_courier_needs(prompt_letters: Letters, cipher: LetterCipher) -> None:
     posted = await prompt_letters.post(LETTER, NOW - 2 * MINUTE)
     await Delivery.filter(occasion=Occasion.FIRST).update(attempts=3, unanswered=1, first_refused_at=NOW - MINUTE)
     worker = await new_worker()
@@ -58,7 +58,7 @@ async def test_a_claim_brings_all_that_its_courier_needs(prompt_letters: Letters
     assert all(one.message_id == stored[one.id] for one in (receipt, first, second))
 
 
-async def test_the_oldest_go_first_and_never_more_than_were_asked_for(ledger: Ledger) -> None:
+async def test_the_oldest_are_claimed_first_up_to_the_limit(ledger: Ledger) -> None:
     minutes = [5, 1, 4, 2, 3]
     by_minute = {minute: await ledger.add(Status.SCHEDULED, NOW - minute * MINUTE) for minute in minutes}
     worker = await new_worker()
@@ -72,7 +72,7 @@ async def test_nothing_is_claimed_before_it_is_due(ledger: Ledger) -> None:
     assert [one.id for one in await claim_due(await new_worker())] == [now.id]
 
 
-async def test_only_what_is_scheduled_is_claimed(ledger: Ledger) -> None:
+async def test_only_scheduled_deliveries_are_claimed(ledger: Ledger) -> None:
     for status in set(Status) - {Status.SCHEDULED}:
         await ledger.add(status, NOW - MINUTE)
         await ledger.add(status, NOW - MINUTE, occasion=Occasion.RECEIPT)
@@ -88,7 +88,7 @@ async def test_notices_and_letters_are_claimed_apart(ledger: Ledger) -> None:
     assert [one.id for one in await claim_due(worker)] == [letter.id]
 
 
-async def test_closed_domains_are_left_where_they_are_and_hold_nobody_up(ledger: Ledger) -> None:
+async def test_closed_domains_are_skipped_and_do_not_block_others(ledger: Ledger) -> None:
     for number, domain in enumerate(["slow", "slow", "dead", "quick", "quick"]):
         delivery = await ledger.add(Status.SCHEDULED, NOW - (9 - number) * MINUTE)
         await Delivery.filter(id=delivery.id).update(domain_hmac=domain)
@@ -113,7 +113,7 @@ async def test_a_claim_says_whether_the_address_is_known_not_to_exist(
     )
 
 
-async def test_who_is_no_worker_any_more_claims_nothing(ledger: Ledger) -> None:
+async def test_a_retired_worker_claims_nothing(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     worker = await new_worker()
     assert await retire(worker)
@@ -129,7 +129,7 @@ async def test_an_empty_ledger_has_nothing_to_claim() -> None:
 
 
 @pytest.mark.slow
-async def test_of_several_processes_at_once_no_two_get_the_same(ledger: Ledger, database_url: str) -> None:
+async def test_concurrent_processes_never_claim_the_same_delivery(ledger: Ledger, database_url: str) -> None:
     """Each claims, hands over and settles; on SQLite nothing but the file keeps them apart."""
     await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW), 1_999)
     claimers = [
@@ -153,7 +153,7 @@ async def test_of_several_processes_at_once_no_two_get_the_same(ledger: Ledger, 
     assert await Delivery.filter(status=Status.SENT, attempts=1).count() == 2_000
 
 
-async def test_of_several_claims_at_once_in_one_process_no_two_get_the_same(ledger: Ledger) -> None:
+async def test_concurrent_claims_in_one_process_never_get_the_same_delivery(ledger: Ledger) -> None:
     await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW), 199)
     worker = await new_worker()
     groups = await asyncio.gather(*(claim_due(worker, limit=20) for _ in range(10)))
@@ -161,7 +161,7 @@ async def test_of_several_claims_at_once_in_one_process_no_two_get_the_same(ledg
     assert len(ids) == len(set(ids)) == 200
 
 
-async def test_a_claim_whose_answer_was_lost_is_undone(ledger: Ledger) -> None:
+async def test_a_claim_whose_result_was_lost_is_undone(ledger: Ledger) -> None:
     for _ in range(3):
         await ledger.add(Status.SCHEDULED, NOW)
     worker = await new_worker()
@@ -176,7 +176,7 @@ async def test_a_claim_whose_answer_was_lost_is_undone(ledger: Ledger) -> None:
     assert await unclaim(lost[0].token, NOW + MINUTE) == 0
 
 
-async def test_what_was_handed_over_cannot_be_unclaimed(ledger: Ledger) -> None:
+async def test_a_handed_over_delivery_cannot_be_unclaimed(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     (claimed,) = await claim_due(await new_worker())
     await hand_over([claimed], NOW)

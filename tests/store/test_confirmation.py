@@ -71,7 +71,7 @@ CALLED_OFF = {(Status.CANCELLED, None)}
 
 
 @pytest.mark.parametrize(("draft", "asked"), [(DRAFT, WRITER), (TO_READER, READER)])
-async def test_nothing_but_the_question_leaves_before_the_answer(
+async def test_only_the_confirmation_mail_is_sent_before_the_click(
     letters: Letters, cipher: LetterCipher, draft: Draft, asked: str
 ) -> None:
     assert (await letters.post(draft, NOW)).status is Status.HELD
@@ -85,7 +85,7 @@ async def test_nothing_but_the_question_leaves_before_the_answer(
 
 
 @pytest.mark.parametrize("draft", [DRAFT, TO_READER])
-async def test_a_link_frees_all_that_waits_for_its_address_and_works_once(
+async def test_a_link_releases_all_letters_of_its_address_and_works_once(
     letters: Letters, cipher: LetterCipher, draft: Draft
 ) -> None:
     for n in range(3):
@@ -106,7 +106,7 @@ async def test_a_link_frees_all_that_waits_for_its_address_and_works_once(
     assert sum((await audit()).impossible.values()) == 1  # the mail that was only said to be sent
 
 
-async def test_confirmed_late_the_promise_stays_and_what_has_passed_is_due_now(cipher: LetterCipher) -> None:
+async def test_after_a_late_click_overdue_deliveries_are_due_now_and_keep_their_promise(cipher: LetterCipher) -> None:
     quick = Letters(
         cipher,
         first_delay=Delay(elapsed=HOUR),
@@ -132,7 +132,7 @@ async def test_an_address_is_asked_once_a_day_at_most(letters: Letters, cipher: 
     assert [each.due_at for each in await _questions()] == [NOW, NOW + DAY, NOW + 3 * DAY]
 
 
-async def test_a_link_dies_after_two_days_and_what_waited_for_it_is_called_off(
+async def test_a_link_expires_after_two_days_and_its_deliveries_are_cancelled(
     letters: Letters, cipher: LetterCipher
 ) -> None:
     await letters.post(DRAFT, NOW)
@@ -145,7 +145,7 @@ async def test_a_link_dies_after_two_days_and_what_waited_for_it_is_called_off(
     assert sum((await audit()).impossible.values()) == 1  # the mail that was only said to be sent
 
 
-async def test_what_was_not_even_asked_yet_is_not_called_off(letters: Letters) -> None:
+async def test_deliveries_whose_mail_is_unsent_are_not_cancelled(letters: Letters) -> None:
     """The mail server was away for days."""
     await letters.post(DRAFT, NOW)
     assert len(await cancel_unconfirmed(NOW + 9 * DAY)) == 0
@@ -155,7 +155,7 @@ async def test_what_was_not_even_asked_yet_is_not_called_off(letters: Letters) -
 
 
 @pytest.mark.parametrize("action", TRANSITIONS)
-async def test_no_operator_frees_what_nobody_confirmed(letters: Letters, action: object) -> None:
+async def test_operators_cannot_release_unconfirmed_deliveries(letters: Letters, action: object) -> None:
     await letters.post(DRAFT, NOW)
     ids = [each.id for each in await Delivery.exclude(occasion=Occasion.CONFIRMATION)]
     await TRANSITIONS[action](ids, NOW)  # type: ignore[index]
@@ -163,7 +163,7 @@ async def test_no_operator_frees_what_nobody_confirmed(letters: Letters, action:
 
 
 @pytest.mark.parametrize("status", ["scheduled", "sent", "failed"])
-async def test_the_database_itself_does_not_let_it_go(letters: Letters, status: str) -> None:
+async def test_a_constraint_forbids_sending_unconfirmed_deliveries(letters: Letters, status: str) -> None:
     await letters.post(DRAFT, NOW)
     sent = "sent_at = status_at," if status == "sent" else ""
     with pytest.raises(Exception, match="deliveries_held_reason"):
@@ -172,16 +172,14 @@ async def test_the_database_itself_does_not_let_it_go(letters: Letters, status: 
         )
 
 
-async def test_a_withdrawn_letter_leaves_no_receipt_behind(letters: Letters, cipher: LetterCipher) -> None:
+async def test_the_receipt_of_a_withdrawn_letter_is_cancelled(letters: Letters, cipher: LetterCipher) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     await letters.withdraw(token, NOW)
     await confirm(await _link(cipher), NOW + HOUR)
     assert await _statuses() == CALLED_OFF
 
 
-async def test_a_reader_may_stop_what_they_were_asked_about_and_it_still_waits_when_they_take_that_back(
-    letters: Letters, cipher: LetterCipher
-) -> None:
+async def test_a_stopped_and_resumed_unconfirmed_letter_still_waits(letters: Letters, cipher: LetterCipher) -> None:
     await letters.post(TO_READER, NOW)
     letter = await Letter.get()
     reader = cipher.reader_token(letter.id, letter.recipient_hmac)
@@ -199,7 +197,7 @@ async def test_an_unknown_link_confirms_nothing(letters: Letters) -> None:
     assert await _statuses() == UNCONFIRMED
 
 
-async def test_what_is_posted_while_somebody_confirms_is_freed_or_asked_about(
+async def test_a_letter_posted_during_a_confirmation_is_released_or_asked_about(
     letters: Letters, cipher: LetterCipher
 ) -> None:
     await letters.post(DRAFT, NOW)

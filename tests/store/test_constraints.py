@@ -90,7 +90,7 @@ async def test_every_check_refuses_what_breaks_it(ledger: Ledger) -> None:
 
 
 @pytest.mark.usefixtures("cipher")
-async def test_every_check_is_tried_above() -> None:
+async def test_every_check_is_tested() -> None:
     if connection().capabilities.dialect == "postgres":
         rows = await connection().execute_query_dict(
             "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
@@ -108,7 +108,7 @@ async def test_a_letter_has_one_delivery_of_each_occasion(ledger: Ledger) -> Non
         await first.clone(pk=None).update_from_dict({"message_id": "<another@example.org>"}).save()
 
 
-async def test_what_is_unique_is_refused_twice(ledger: Ledger) -> None:
+async def test_unique_columns_refuse_duplicates(ledger: Ledger) -> None:
     one, other = [await _row(ledger, Status.SENT) for _ in range(2)]
     with pytest.raises(IntegrityError):
         await Delivery.filter(id=other.id).update(message_id=one.message_id)
@@ -119,7 +119,7 @@ async def test_what_is_unique_is_refused_twice(ledger: Ledger) -> None:
         await (await Attempt.all().first()).clone(pk=None).save()  # type: ignore[union-attr]
 
 
-async def test_nothing_is_deleted_that_others_stand_on(ledger: Ledger) -> None:
+async def test_referenced_rows_cannot_be_deleted(ledger: Ledger) -> None:
     sent, claimed = await _row(ledger, Status.SENT), await _row(ledger, Status.CLAIMED)
     leading = await new_worker()
     await connection().execute_query(f"UPDATE leases SET worker_id = '{leading}'")
@@ -133,7 +133,7 @@ async def test_nothing_is_deleted_that_others_stand_on(ledger: Ledger) -> None:
             await rows
 
 
-async def test_nothing_stands_on_what_is_not_there(ledger: Ledger) -> None:
+async def test_foreign_keys_must_exist(ledger: Ledger) -> None:
     await _row(ledger, Status.SENT)
     await _row(ledger, Status.CLAIMED)
     for statement in (

@@ -89,7 +89,7 @@ async def test_claiming_and_giving_back_write_nothing(ledger: Ledger) -> None:
     assert await LedgerCounter.all().values() == before
 
 
-async def test_how_late_and_how_long_is_counted(ledger: Ledger) -> None:
+async def test_lateness_and_duration_are_counted(ledger: Ledger) -> None:
     """A delivery that left before its promise, on the operator's word, was not late."""
     steps = (-HOUR, timedelta(seconds=60), timedelta(seconds=61), DAY, DAY * 2)
     for late in steps:
@@ -115,7 +115,7 @@ def _attempt(delivery: Delivery, took: timedelta, outcome: AttemptResult = Attem
     return {"delivery": delivery, "claim_token": uuid4(), "worker_name": "w", "outcome": outcome, **moments}
 
 
-async def test_the_steps_are_those_that_the_triggers_know(ledger: Ledger) -> None:
+async def test_the_buckets_are_those_of_the_triggers(ledger: Ledger) -> None:
     delivery = await ledger.add(Status.SENT, NOW)
     for step in (*LATENESS[:-1], LATENESS[-2] + 1):
         await Delivery.filter(id=delivery.id).update(promised_at=NOW - timedelta(seconds=step))
@@ -126,7 +126,7 @@ async def test_the_steps_are_those_that_the_triggers_know(ledger: Ledger) -> Non
     assert sorted(float(detail) for kind, detail in await _counted() if kind == "accepted") == list(DURATION)
 
 
-async def test_a_span_takes_the_quarters_that_begin_in_it(ledger: Ledger) -> None:
+async def test_a_span_counts_the_quarters_that_begin_in_it(ledger: Ledger) -> None:
     for minutes in (-16, -15, 0, 14, 15, 60):
         await ledger.add(Status.SENT, NOW + timedelta(minutes=minutes))
         await ledger.add(Status.SCHEDULED, NOW + timedelta(minutes=minutes))
@@ -139,7 +139,7 @@ async def test_a_span_takes_the_quarters_that_begin_in_it(ledger: Ledger) -> Non
     ]
 
 
-async def test_folding_keeps_the_counts_and_leaves_few_tallies(ledger: Ledger) -> None:
+async def test_compacting_keeps_the_counts_and_leaves_few_rows(ledger: Ledger) -> None:
     old = NOW - QUARTERS_KEPT - DAY
     for number in range(3):
         await ledger.add(Status.SENT, NOW)
@@ -159,7 +159,7 @@ async def test_folding_keeps_the_counts_and_leaves_few_tallies(ledger: Ledger) -
     assert not {name: found for name, found in (await audit()).impossible.items() if found and "count" in name}
 
 
-async def test_what_is_undone_was_not_counted(ledger: Ledger) -> None:
+async def test_rolled_back_changes_are_not_counted(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     with contextlib.suppress(ZeroDivisionError):
         async with transaction():

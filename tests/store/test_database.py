@@ -33,14 +33,14 @@ DRAFT = Draft(recipient_email="minji@example.org", body="Dear you")
 
 
 @pytest.mark.usefixtures("cipher")
-async def test_a_transaction_is_whole_or_nothing() -> None:
+async def test_a_transaction_is_atomic() -> None:
     worker = await new_worker()
     with pytest.raises(RuntimeError, match="in the middle"):
         await _beat_in_transaction(worker, RuntimeError("in the middle"))
     assert (await Worker.get(id=worker)).beat == 0
 
 
-async def test_a_post_that_is_called_off_at_any_moment_leaves_the_database_usable(letters: Letters) -> None:
+async def test_a_post_cancelled_at_any_moment_leaves_the_database_usable(letters: Letters) -> None:
     for moment in range(60):
         posting = asyncio.create_task(letters.post(DRAFT, NOW))
         for _ in range(moment):
@@ -57,7 +57,7 @@ async def test_a_post_that_is_called_off_at_any_moment_leaves_the_database_usabl
 
 
 @pytest.mark.slow
-async def test_the_same_coroutine_goes_on_after_postgres_was_restarted(
+async def test_the_same_task_continues_after_a_restart_of_postgres(
     local_postgres_url: str, local_postgres: LocalPostgres
 ) -> None:
     """The loop stands still during the restart, so that nothing here knows yet that the connection is gone."""
@@ -75,7 +75,7 @@ async def test_the_same_coroutine_goes_on_after_postgres_was_restarted(
 
 
 @pytest.mark.slow
-async def test_a_pool_gets_its_connections_back_from_transactions_that_could_not_begin(
+async def test_transactions_that_cannot_begin_return_their_connections_to_the_pool(
     local_postgres_url: str, local_postgres: LocalPostgres
 ) -> None:
     async with connected(local_postgres_url):
@@ -97,7 +97,7 @@ async def _beat_in_transaction(worker: UUID, error: Exception | None = None) -> 
 
 
 @pytest.mark.usefixtures("cipher")
-async def test_a_fault_of_a_statement_is_told_from_a_database_that_is_away() -> None:
+async def test_a_faulty_statement_is_distinguished_from_an_unavailable_database() -> None:
     for statement in ("SELECT nothing FROM nowhere", "SELECT ("):
         with pytest.raises(OperationalError) as wrong:
             await connection().execute_query(statement)
@@ -144,7 +144,7 @@ async def test_a_locked_and_a_read_only_sqlite_file_are_unavailable(sqlite_url: 
     assert is_unavailable(read_only.value)
 
 
-async def test_a_new_sqlite_file_that_another_process_writes_to_just_now_is_opened_when_it_is_free(
+async def test_opening_a_new_sqlite_file_waits_for_its_writer(
     empty_sqlite_url: str,
 ) -> None:
     """SQLite waits for no writer where a file is to be turned to WAL."""
@@ -157,7 +157,7 @@ async def test_a_new_sqlite_file_that_another_process_writes_to_just_now_is_open
             assert await connection().execute_query_dict("PRAGMA foreign_keys") == [{"foreign_keys": 1}]
 
 
-async def test_a_database_that_cannot_be_reached_is_said_in_one_line(tmp_path: Path) -> None:
+async def test_an_unreachable_database_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "no.db").write_bytes(b"This is no database, but a text of some length. " * 50)
     (tmp_path / "file").touch()
     for url in (
@@ -173,7 +173,7 @@ async def test_a_database_that_cannot_be_reached_is_said_in_one_line(tmp_path: P
 
 
 @pytest.mark.usefixtures("cipher")
-async def test_moments_in_any_zone_are_the_same_to_raw_sql() -> None:
+async def test_moments_of_any_zone_are_equal_in_raw_sql() -> None:
     there = NOW.astimezone(ZoneInfo("Pacific/Apia"))
     assert as_moment(as_parameter(there)) == NOW
     assert as_text(there) == as_text(NOW) == "2026-01-01 09:30:00+00:00"

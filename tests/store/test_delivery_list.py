@@ -43,7 +43,7 @@ def _minutes(page: ListPage) -> list[int]:
     return [(row.due_at - NOW) // MINUTE for row in page.rows]
 
 
-async def test_what_is_to_come_is_listed_soonest_first_and_what_has_ended_newest_first(
+async def test_unsent_deliveries_are_listed_soonest_first_and_ended_ones_newest_first(
     cipher: LetterCipher, ledger: Ledger
 ) -> None:
     for minute, status in enumerate(Status):
@@ -69,7 +69,7 @@ async def test_one_state_alone(cipher: LetterCipher, ledger: Ledger, status: Sta
     assert (page.previous, page.next) == ("", "")
 
 
-async def test_a_row_tells_whom_masked_and_when_and_nothing_of_the_letter(cipher: LetterCipher, ledger: Ledger) -> None:
+async def test_a_row_shows_a_masked_recipient_and_no_text(cipher: LetterCipher, ledger: Ledger) -> None:
     await ledger.add(Status.HELD, NOW)
     await ledger.add(Status.SCHEDULED, NOW + MINUTE, occasion=Occasion.RECEIPT)
     letter, receipt = (await _list(cipher, COMING)).rows
@@ -91,7 +91,7 @@ async def test_a_letter_that_is_purged_or_sealed_with_a_lost_key_is_listed_witho
     assert (await _list(foreign, COMING)).rows[0].recipient is None
 
 
-async def test_the_last_error_is_that_of_the_newest_try(cipher: LetterCipher, ledger: Ledger) -> None:
+async def test_the_last_error_is_that_of_the_newest_attempt(cipher: LetterCipher, ledger: Ledger) -> None:
     twice, silent, _ = [await ledger.add(Status.SCHEDULED, NOW + minute * MINUTE) for minute in range(3)]
     await ledger.attempt(twice, AttemptResult.TRANSIENT, 421, "go away")
     await ledger.attempt(twice, AttemptResult.TRANSIENT, 450, "slow down")
@@ -102,14 +102,14 @@ async def test_the_last_error_is_that_of_the_newest_try(cipher: LetterCipher, le
     assert [row.attempts for row in rows] == [2, 0, 0]
 
 
-async def test_what_was_accepted_in_the_end_has_no_error(cipher: LetterCipher, ledger: Ledger) -> None:
+async def test_an_accepted_delivery_has_no_error(cipher: LetterCipher, ledger: Ledger) -> None:
     sent = await ledger.add(Status.SENT, NOW)
     await ledger.attempt(sent, AttemptResult.TRANSIENT, 450, "slow down")
     await ledger.attempt(sent, AttemptResult.ACCEPTED, 250, "ok")
     assert (await _list(cipher, ENDED)).rows[0].last_error == ""
 
 
-async def test_pages_lead_forth_and_back_through_every_row_once(cipher: LetterCipher, ledger: Ledger) -> None:
+async def test_paging_visits_every_row_once_in_both_directions(cipher: LetterCipher, ledger: Ledger) -> None:
     """Several rows share a moment, and a page ends in the middle of them; branches are mixed."""
     for number in range(10):
         occasion = Occasion.RECEIPT if number % 3 == 0 else Occasion.FIRST
@@ -125,7 +125,7 @@ async def test_pages_lead_forth_and_back_through_every_row_once(cipher: LetterCi
     assert await _list(cipher, COMING, cursor=second.previous, limit=4) == first
 
 
-async def test_pages_of_what_has_ended_lead_back_in_time(cipher: LetterCipher, ledger: Ledger) -> None:
+async def test_pages_of_ended_deliveries_go_back_in_time(cipher: LetterCipher, ledger: Ledger) -> None:
     for minute in range(5):
         await ledger.add(Status.SENT if minute % 2 else Status.FAILED, NOW + minute * MINUTE)
     first = await _list(cipher, ENDED, limit=2)
@@ -136,7 +136,7 @@ async def test_pages_of_what_has_ended_lead_back_in_time(cipher: LetterCipher, l
     assert await _list(cipher, ENDED, cursor=third.previous, limit=2) == second
 
 
-async def test_a_row_that_comes_in_ahead_moves_no_page(cipher: LetterCipher, ledger: Ledger) -> None:
+async def test_a_row_inserted_ahead_moves_no_page(cipher: LetterCipher, ledger: Ledger) -> None:
     for minute in range(4):
         await ledger.add(Status.SENT, NOW + minute * MINUTE)
     first = await _list(cipher, ENDED, limit=2)
@@ -150,9 +150,7 @@ async def test_a_row_that_comes_in_ahead_moves_no_page(cipher: LetterCipher, led
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "after-1-2-3", "after--1-1", "after-99999999999999999-1"])
-async def test_a_cursor_that_leads_nowhere_means_the_first_page(
-    cipher: LetterCipher, ledger: Ledger, cursor: str
-) -> None:
+async def test_an_invalid_cursor_means_the_first_page(cipher: LetterCipher, ledger: Ledger, cursor: str) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     assert _minutes(await _list(cipher, COMING, cursor=cursor)) == [0]
 
@@ -188,7 +186,7 @@ async def test_a_domain_is_read_from_its_indexes(
     assert any("_there" in line for line in reads)
 
 
-async def test_what_is_held_for_a_reason_is_read_from_its_index(
+async def test_deliveries_held_for_a_reason_are_read_from_their_index(
     cipher: LetterCipher, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     await ledger.multiply(await ledger.add(Status.HELD, NOW), 3_000)

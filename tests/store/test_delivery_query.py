@@ -31,7 +31,7 @@ def _only(*states: Status, **parts: Any) -> DeliveryFilter:
     return DeliveryFilter(frozenset(states or Status), **parts)
 
 
-async def test_everything_stands_in_one_line_of_time(ledger: Ledger) -> None:
+async def test_all_deliveries_are_sorted_by_time(ledger: Ledger) -> None:
     """By when it is due while it is to come, by when it ended once it has."""
     for hour, status in enumerate(Status):
         delivery = await ledger.add(status, NOW + hour * HOUR)
@@ -43,7 +43,7 @@ async def test_everything_stands_in_one_line_of_time(ledger: Ledger) -> None:
     assert await _found(_only(Status.SENT, Status.HELD)) == [rising[2], rising[4]]
 
 
-async def test_a_span_holds_its_beginning_and_not_its_end(ledger: Ledger) -> None:
+async def test_a_span_includes_its_start_and_excludes_its_end(ledger: Ledger) -> None:
     ids = [(await ledger.add(status, NOW + hour * HOUR)).id for hour in range(4) for status in (Status.SENT,)]
     span = DeliveryFilter(since=NOW + HOUR, until=NOW + 3 * HOUR)
     for descending in (False, True):
@@ -54,7 +54,7 @@ async def test_a_span_holds_its_beginning_and_not_its_end(ledger: Ledger) -> Non
 
 
 @pytest.mark.usefixtures("ledger")
-async def test_strands_are_merged_as_their_indexes_lie(caplog: pytest.LogCaptureFixture) -> None:
+async def test_branches_are_merged_in_index_order(caplog: pytest.LogCaptureFixture) -> None:
     """Sorted, each page would cost as many rows of every strand as it has itself; what is claimed is few."""
     if connection().capabilities.dialect == "postgres":
         pytest.skip("PostgreSQL is told a limit for each strand")
@@ -67,13 +67,13 @@ async def test_strands_are_merged_as_their_indexes_lie(caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("status", list(Status))
-async def test_occasions_are_told_apart_in_every_state(ledger: Ledger, status: Status) -> None:
+async def test_occasions_are_filtered_in_every_state(ledger: Ledger, status: Status) -> None:
     ids = {occasion: (await ledger.add(status, NOW, occasion=occasion)).id for occasion in Occasion}
     for occasion, expected in ids.items():
         assert await _found(_only(status, occasions=frozenset({occasion}))) == [expected]
 
 
-async def test_a_domain_is_that_of_whom_the_delivery_goes_to(ledger: Ledger) -> None:
+async def test_a_domain_is_that_of_the_deliverys_recipient(ledger: Ledger) -> None:
     for status in Status:
         for address_hmac in (MAC, OTHER):
             delivery = await ledger.add(status, NOW)
@@ -95,7 +95,7 @@ async def test_an_address_is_the_readers_or_for_a_notice_the_writers(ledger: Led
     assert await _found(_only(Status.HELD, address_hmac=MAC)) == []
 
 
-async def test_a_message_id_finds_one_and_the_other_parts_must_agree(ledger: Ledger) -> None:
+async def test_a_message_id_finds_one_if_the_other_parts_match(ledger: Ledger) -> None:
     delivery = await ledger.add(Status.SENT, NOW)
     await ledger.add(Status.SENT, NOW)
     await Letter.filter(id=delivery.letter_id).update(recipient_hmac=MAC)
@@ -108,7 +108,7 @@ async def test_a_message_id_finds_one_and_the_other_parts_must_agree(ledger: Led
     assert await _found(_only(Status.HELD, **one)) == []
 
 
-async def test_what_is_held_is_told_apart_by_why(ledger: Ledger) -> None:
+async def test_held_deliveries_are_filtered_by_reason(ledger: Ledger) -> None:
     held = {reason: (await ledger.add(Status.HELD, NOW)).id for reason in (HeldReason.OVERDUE, HeldReason.BLOCKED)}
     for reason, key in held.items():
         await Delivery.filter(id=key).update(held_reason=reason)
@@ -126,7 +126,7 @@ async def test_a_count_stops_beyond_its_limit(ledger: Ledger) -> None:
     assert await count(DeliveryFilter(), 10) == 11
 
 
-async def test_pages_of_an_address_are_turned_like_any_other(cipher: LetterCipher, ledger: Ledger) -> None:
+async def test_the_deliveries_of_an_address_are_paged(cipher: LetterCipher, ledger: Ledger) -> None:
     for hour in range(5):
         await ledger.add(Status.SENT if hour % 2 else Status.SCHEDULED, NOW + hour * HOUR)
     await Letter.all().update(recipient_hmac=MAC)

@@ -51,7 +51,7 @@ async def _rows() -> list[dict[str, object]]:
     return [*await Letter.all().order_by("id").values(), *await Delivery.all().order_by("id").values()]
 
 
-async def test_a_letter_is_changed_with_its_deliveries(letters: Letters, editor: LetterEditor) -> None:
+async def test_a_letter_is_edited_with_its_deliveries(letters: Letters, editor: LetterEditor) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     await editor.edit(token, OTHER, LATER, NOW + HOUR / 2)
     found = await letters.find(token)
@@ -64,7 +64,7 @@ async def test_a_letter_is_changed_with_its_deliveries(letters: Letters, editor:
     assert (await audit()).adds_up
 
 
-async def test_a_second_arrival_can_be_taken_away_and_given_again(letters: Letters, editor: LetterEditor) -> None:
+async def test_the_second_delivery_can_be_removed_and_added_again(letters: Letters, editor: LetterEditor) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     await editor.edit(token, DRAFT, Promise(NOW + DAY, None), NOW)
     assert [each.occasion for each in (await letters.find(token)).deliveries] == [Occasion.FIRST]
@@ -81,7 +81,7 @@ async def _receipts() -> list[tuple[int, Status, datetime]]:
     return [(each.edition, each.status, each.due_at) for each in await receipts]
 
 
-async def test_a_receipt_that_names_other_days_is_renewed_once_when_the_letter_is_sealed(
+async def test_another_receipt_with_the_new_dates_is_sent_once_the_letter_is_sealed(
     letters: Letters, editor: LetterEditor
 ) -> None:
     token = (await letters.post(DRAFT, NOW)).token
@@ -98,9 +98,7 @@ async def test_a_receipt_that_names_other_days_is_renewed_once_when_the_letter_i
 
 
 @pytest.mark.parametrize("occasion", list(Occasion)[:2])
-async def test_what_was_claimed_meanwhile_leaves_as_it_was(
-    letters: Letters, editor: LetterEditor, occasion: Occasion
-) -> None:
+async def test_a_claimed_delivery_is_sent_unchanged(letters: Letters, editor: LetterEditor, occasion: Occasion) -> None:
     """Whichever of the two it is: an operator may send either at once."""
     token = (await letters.post(DRAFT, NOW)).token
     await Delivery.filter(occasion=occasion).update(due_at=NOW)
@@ -115,7 +113,7 @@ async def test_what_was_claimed_meanwhile_leaves_as_it_was(
 @pytest.mark.parametrize(
     "status", [Status.SENT, Status.UNCERTAIN, Status.FAILED, Status.CANCELLED], ids=lambda status: status.value
 )
-async def test_what_has_ended_is_not_changed(letters: Letters, editor: LetterEditor, status: Status) -> None:
+async def test_an_ended_delivery_is_not_changed(letters: Letters, editor: LetterEditor, status: Status) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     await Delivery.filter(occasion=Occasion.FIRST).update(status=status, sent_at=NOW if status is Status.SENT else None)
     assert not (await letters.find(token)).is_open(NOW)
@@ -124,7 +122,7 @@ async def test_what_has_ended_is_not_changed(letters: Letters, editor: LetterEdi
     assert (await letters.find(token)).draft == DRAFT
 
 
-async def test_a_sealed_letter_is_neither_read_nor_changed(
+async def test_a_sealed_letter_is_neither_shown_nor_edited(
     letters: Letters, editor: LetterEditor, cipher: LetterCipher
 ) -> None:
     token = (await letters.post(DRAFT, NOW)).token
@@ -137,7 +135,7 @@ async def test_a_sealed_letter_is_neither_read_nor_changed(
     assert await _rows() == before
 
 
-async def test_it_is_sealed_at_its_first_arrival_at_the_latest(letters: Letters, editor: LetterEditor) -> None:
+async def test_a_letter_is_sealed_by_its_first_arrival(letters: Letters, editor: LetterEditor) -> None:
     soon = Promise(NOW + HOUR / 4, None)
     token = (await letters.post(DRAFT, NOW, soon)).token
     assert (await letters.find(token)).sealed_at == soon.first
@@ -146,7 +144,7 @@ async def test_it_is_sealed_at_its_first_arrival_at_the_latest(letters: Letters,
     assert (await letters.find(token)).sealed_at == soon.first
 
 
-async def test_what_waits_goes_on_waiting_and_what_is_added_with_it(letters: Letters, editor: LetterEditor) -> None:
+async def test_held_deliveries_stay_held_and_an_added_one_is_held_too(letters: Letters, editor: LetterEditor) -> None:
     token = (await letters.post(DRAFT, NOW, Promise(NOW + DAY, None))).token
     first = Delivery.filter(occasion=Occasion.FIRST)
     await first.update(status=Status.HELD, held_reason=HeldReason.UNCONFIRMED, awaited_hmac="m")
@@ -155,7 +153,7 @@ async def test_what_waits_goes_on_waiting_and_what_is_added_with_it(letters: Let
     assert promised == [(Status.HELD, HeldReason.UNCONFIRMED, "m")] * 2
 
 
-async def test_what_the_operator_sends_sooner_keeps_its_time(letters: Letters, editor: LetterEditor) -> None:
+async def test_a_time_chosen_by_the_operator_is_kept(letters: Letters, editor: LetterEditor) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     await Delivery.filter(occasion=Occasion.FIRST).update(due_at=NOW + timedelta(minutes=1))
     await editor.edit(token, OTHER, LATER, NOW)
@@ -163,7 +161,7 @@ async def test_what_the_operator_sends_sooner_keeps_its_time(letters: Letters, e
     assert (first.promised_at, first.due_at) == (LATER.first, NOW + timedelta(minutes=1))
 
 
-async def test_letters_from_before_and_of_nobody_are_not_changed(letters: Letters, editor: LetterEditor) -> None:
+async def test_old_and_unknown_letters_are_not_edited(letters: Letters, editor: LetterEditor) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     await Letter.all().update(sealed_at=None)
     assert not (await letters.find(token)).is_open(NOW)
@@ -174,13 +172,13 @@ async def test_letters_from_before_and_of_nobody_are_not_changed(letters: Letter
 
 
 @pytest.mark.parametrize("wrong", [NOW - HOUR, NOW + 8 * DAY], ids=["before writing", "after arriving"])
-async def test_the_ledger_knows_no_other_time_of_sealing(letters: Letters, wrong: object) -> None:
+async def test_a_constraint_limits_the_time_of_sealing(letters: Letters, wrong: object) -> None:
     await letters.post(DRAFT, NOW)
     with pytest.raises(IntegrityError):
         await Letter.all().update(sealed_at=wrong)
 
 
-async def test_a_changed_letter_leaves_with_what_it_says_now(
+async def test_an_edited_letter_is_sent_with_its_new_text(
     letters: Letters, editor: LetterEditor, cipher: LetterCipher
 ) -> None:
     token = (await letters.post(DRAFT, NOW)).token

@@ -37,7 +37,7 @@ async def serializable(postgres_url: str) -> AsyncIterator[str]:
     await other.close()
 
 
-async def test_posts_at_once_are_all_taken_where_transactions_are_serializable(serializable: str) -> None:
+async def test_concurrent_posts_all_succeed_under_serializable_isolation(serializable: str) -> None:
     async with connected(serializable):
         letters = Letters(
             await open_cipher(Cipher(["k" * 32])), first_delay=Delay(days=7), second_delay=Delay(days=30),
@@ -55,7 +55,7 @@ async def _beat(worker: UUID) -> None:
     await connection().execute_query("UPDATE workers SET beat = beat + 1 WHERE id = $1", [worker])
 
 
-async def test_of_two_that_wait_for_each_other_the_one_that_is_ended_begins_again(postgres_url: str) -> None:
+async def test_the_victim_of_a_deadlock_is_retried(postgres_url: str) -> None:
     async with connected(postgres_url):
         one, other = await new_worker("one"), await new_worker("other")
         begun, runs = asyncio.Barrier(2), 0
@@ -75,7 +75,7 @@ async def test_of_two_that_wait_for_each_other_the_one_that_is_ended_begins_agai
         assert {worker.beat for worker in await Worker.all()} == {2}
 
 
-async def test_a_part_of_a_larger_transaction_is_not_run_again(postgres_url: str) -> None:
+async def test_part_of_a_larger_transaction_is_not_retried(postgres_url: str) -> None:
     runs = 0
 
     @retried
@@ -94,7 +94,7 @@ async def test_a_part_of_a_larger_transaction_is_not_run_again(postgres_url: str
         assert 3 < runs < 10
 
 
-async def test_a_write_after_a_read_that_was_overtaken_is_run_again_on_sqlite(sqlite_url: str) -> None:
+async def test_a_write_after_a_stale_read_is_retried_on_sqlite(sqlite_url: str) -> None:
     runs = 0
     async with connected(sqlite_url):
         worker = await new_worker()
@@ -116,7 +116,7 @@ async def test_a_write_after_a_read_that_was_overtaken_is_run_again_on_sqlite(sq
         assert (runs, found.beat, found.name) == (2, 7, "changed")
 
 
-async def test_what_hangs_is_given_up_without_waiting_for_its_end() -> None:
+async def test_a_hanging_operation_times_out_without_waiting_for_its_rollback() -> None:
     ended = asyncio.Event()
 
     async def hang() -> None:
@@ -132,7 +132,7 @@ async def test_what_hangs_is_given_up_without_waiting_for_its_end() -> None:
     ended.set()
 
 
-async def test_what_ends_in_time_gives_its_result_or_its_error() -> None:
+async def test_an_operation_in_time_returns_or_raises() -> None:
     async def fail() -> None:
         raise ValueError
 

@@ -137,7 +137,7 @@ async def watched(prompt_letters: Letters, caplog: pytest.LogCaptureFixture) -> 
     return Watched(caplog)
 
 
-async def test_those_that_wait_are_never_read_through(watched: Watched) -> None:
+async def test_waiting_deliveries_are_never_scanned(watched: Watched) -> None:
     worker = await new_worker()
     await _an_empty_scan(watched, worker, NOW - timedelta(days=1))
     first, second = await _claims(watched, worker)
