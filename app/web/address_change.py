@@ -30,14 +30,14 @@ api = APIRouter(
     responses=problems(400, 403, 404, 409, 413, 422, 429, 503),
 )
 
-_SAME = FieldError(N_("The letter goes to this address already."))
+_SAME = FieldError(N_("The letter already goes to this address."))
 _LEAVING = (
-    N_("It is leaving at this very moment"),
-    N_("The letter is being handed over just now, so nothing was changed. Please look again in a minute."),
+    N_("It is being sent right now"),
+    N_("The letter is being sent right now, so nothing was changed. Please try again in a minute."),
 )
 _TOO_LATE = (
-    N_("It is too late for another address"),
-    N_("Nothing of this letter is still to come: it has left, or has been called off."),
+    N_("It is too late to change the address"),
+    N_("This letter has no arrivals left: it has been sent or cancelled."),
 )
 
 

@@ -22,13 +22,13 @@ from app.wiring import Services
 
 _MISSING = {"recipient_email": MISSING_ADDRESS.message, "body": MISSING_BODY.message}
 _WRONG_KIND = {
-    "missing": N_("This is missing."),
-    "extra_forbidden": N_("There is no such field."),
+    "missing": N_("This field is required."),
+    "extra_forbidden": N_("This field is unknown."),
     "string_type": N_("This must be text."),
-    "string_unicode": N_("This holds half a character (a lone surrogate)."),
+    "string_unicode": N_("This contains half a character (a lone surrogate)."),
 }
-_NO_JSON = N_("This is no JSON object.")
-_TWICE = N_("A name stands twice in this JSON object. Each may stand once.")
+_NO_JSON = N_("This is not a JSON object.")
+_TWICE = N_("This JSON object contains the same name twice.")
 
 
 router = APIRouter(

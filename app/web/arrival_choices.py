@@ -147,11 +147,11 @@ def _cities(language: str) -> dict[str, str]:
 USUAL, ON_A_DAY, NEVER = "usual", "date", "none"
 """What may stand in `first_arrival` and `second_arrival` besides a day or a time after writing."""
 
-_NO_DAY = FieldError(N_("This is no day we can read, such as 2027-03-01."))
+_NO_DAY = FieldError(N_("This is not a valid date. Example: 2027-03-01."))
 _WHICH_DAY = FieldError(N_("Please choose the day."))
-_TOO_EARLY = N_("This is too early: the first day that can be chosen is %(day)s.")
-_TOO_LATE = N_("This is too late: the last day that can be chosen is %(day)s.")
-_PAST = FieldError(N_("This moment has passed already. Please choose a later day."))
+_TOO_EARLY = N_("This is too early. The earliest possible day is %(day)s.")
+_TOO_LATE = N_("This is too late. The latest possible day is %(day)s.")
+_PAST = FieldError(N_("This time has already passed. Please choose a later day."))
 _NOT_AFTER_FIRST = FieldError(
     N_("The second arrival must be later than the first: choose a later day for it, or none.")
 )

@@ -23,8 +23,8 @@ api = APIRouter(
 )
 
 _DEAD = (
-    N_("This link has run out"),
-    N_("It works once, within 48 hours. What waited for it longer than that has been called off, unsent."),
+    N_("This link has expired"),
+    N_("It works once, within 48 hours. Letters that waited longer were cancelled and not sent."),
 )
 
 

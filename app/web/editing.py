@@ -29,8 +29,8 @@ from app.wiring import LONGEST_POST, Services
 router = APIRouter(prefix="/letters/{token}/change", include_in_schema=False)
 
 _TOO_LATE = N_(
-    "The letter has been sealed meanwhile, or is leaving at this moment: it goes as it was. "
-    "What you changed stands below, in case you want to keep it."
+    "The letter has been sealed in the meantime or is being sent right now, so your changes were not saved. "
+    "They are shown below in case you want to keep them."
 )
 
 

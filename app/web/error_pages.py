@@ -13,44 +13,44 @@ from app.web.language import VARY, language_of
 from app.web.pages import is_admin, page
 
 _TEXTS = {
-    400: (N_("We could not read that"), N_("The request was not one a browser sends. Please go back and try again.")),
+    400: (N_("We could not read the request"), N_("The request was malformed. Please go back and try again.")),
     403: (
-        N_("This came from another site"),
-        N_("For your safety only forms on our own pages are taken. Please open the page here and try again."),
+        N_("The request came from another site"),
+        N_("For your safety we only accept forms from our own pages. Please open the page here and try again."),
     ),
-    404: (N_("Nothing lies here"), N_("The address may be mistyped, or the letter is no longer kept.")),
-    405: (N_("This page only shows something"), N_("It cannot be used that way. Please begin at the front page.")),
+    404: (N_("Page not found"), N_("The address may be mistyped, or the letter is no longer kept.")),
+    405: (N_("This page does not accept that"), N_("Please start from the front page.")),
     408: (
-        N_("That took too long"),
-        N_("Your letter did not reach us whole. Please go back and try again: what you typed should still be there."),
+        N_("The request took too long"),
+        N_("Not all of your letter reached us. Please go back and try again: what you typed should still be there."),
     ),
     409: (
         N_("It is too late to call it back"),
-        N_("The letter has left already, or is leaving at this very moment."),
+        N_("The letter has already been sent, or is being sent right now."),
     ),
     413: (
         N_("That is too much for one envelope"),
         N_("Please go back, shorten the letter and try again: what you typed should still be there."),
     ),
-    414: (N_("We could not read that"), N_("The request was not one a browser sends. Please go back and try again.")),
-    415: (N_("We could not read that"), N_("It did not come as a form, or as JSON where JSON is asked for.")),
-    422: (N_("Something is not right yet"), N_("Please look at what is said beside each field.")),
+    414: (N_("We could not read the request"), N_("The request was malformed. Please go back and try again.")),
+    415: (N_("We could not read the request"), N_("The request must be a form, or JSON where JSON is expected.")),
+    422: (N_("Some fields need correcting"), N_("Please check the message beside each field.")),
     429: (
-        N_("Just now that is more than we can take"),
+        N_("Too many requests right now"),
         N_("Please try again later."),
     ),
-    431: (N_("We could not read that"), N_("The request was not one a browser sends. Please go back and try again.")),
+    431: (N_("We could not read the request"), N_("The request was malformed. Please go back and try again.")),
     503: (
-        N_("The post office is closed for a moment"),
-        N_("Our letter store cannot be reached. Nothing is lost; please try again in a minute."),
+        N_("Temporarily unavailable"),
+        N_("We cannot reach our database. Nothing is lost; please try again in a minute."),
     ),
 }
 _SEALED = (
     N_("The letter is sealed"),
-    N_("The time in which it could be read and changed is over. Nobody opens it now before it arrives, not even you."),
+    N_("The time for reading and changing it is over. Until it arrives no one opens it, not even you."),
 )
 _SOON = "60"  # seconds
-_OTHERS = (N_("Something broke on our side"), N_("It is not your doing. Please try again in a while."))
+_OTHERS = (N_("Something went wrong on our side"), N_("It is not your fault. Please try again later."))
 
 
 def error_response(

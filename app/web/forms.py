@@ -49,21 +49,21 @@ def _written(value: int | date, language: str) -> str:
     return format_decimal(value, locale=language)
 
 
-MISSING_ADDRESS = FieldError(N_("Please say to which e-mail address the letter goes."))
-_MISSING_OWN = FieldError(N_("Please say which e-mail address is yours."))
+MISSING_ADDRESS = FieldError(N_("Please enter the e-mail address that the letter goes to."))
+_MISSING_OWN = FieldError(N_("Please enter your e-mail address."))
 MISSING_BODY = FieldError(N_("The letter is still empty. A line is enough."))
-_NOT_ONE_ADDRESS = FieldError(N_("Exactly one e-mail address, please."))
-_NO_ADDRESS = FieldError(N_("This does not look like an e-mail address, such as name@example.com."))
+_NOT_ONE_ADDRESS = FieldError(N_("Please enter exactly one e-mail address."))
+_NO_ADDRESS = FieldError(N_("This is not an e-mail address. Example: name@example.com."))
 _FOREIGN_LOCAL_PART = FieldError(
-    N_("Before the @ only unaccented Latin letters, digits and signs, please: not all mail servers take more.")
+    N_("Please use only unaccented Latin letters, digits and signs before the @: not all mail servers accept other characters.")
 )
-_CONTROLS = FieldError(N_("There is a line break or an invisible control character in here. Please type it again."))
+_CONTROLS = FieldError(N_("This contains a line break or an invisible control character. Please type it again."))
 _CONTROLS_IN_BODY = N_(
-    "There is an invisible control character in the letter (number %(place)s of its characters). Please remove it."
+    "The letter contains an invisible control character (character %(place)s). Please remove it."
 )
-_TOO_LARGE = N_("This is too much for one mail. Please shorten it by about %(excess)s characters.")
-_TOO_LONG = N_("At most %(limit)s characters, please; these are %(length)s.")
-_NO_ZONE = FieldError(N_("This is no time zone we know, such as Asia/Seoul."))
+_TOO_LARGE = N_("This is too long for one e-mail. Please shorten it by about %(excess)s characters.")
+_TOO_LONG = N_("Please use at most %(limit)s characters; this has %(length)s.")
+_NO_ZONE = FieldError(N_("This is not a known time zone. Example: Asia/Seoul."))
 
 
 class FormError(ValueError):

@@ -28,7 +28,7 @@ api = APIRouter(
 
 _SEALED = (
     N_("The letter is still on its way"),
-    N_("There is something to keep once it has arrived for the last time. Until then nobody reads it here."),
+    N_("You can keep a copy after its last arrival. Until then no one can read it here."),
 )
 _MAIL = "message/rfc822"
 

@@ -17,7 +17,7 @@ from app.web.pages import page, services_of
 
 router = APIRouter(include_in_schema=False)
 
-CLOSED = N_("Our letter store cannot be reached just now. What you wrote is kept below: please try again in a minute.")
+CLOSED = N_("We cannot reach our database right now. What you wrote is kept below: please try again in a minute.")
 
 
 @router.get("/", name="form")

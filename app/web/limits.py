@@ -30,29 +30,29 @@ from app.web.security import is_one_click
 
 MOST_KEPT = 5_000
 """Clients whose requests are remembered, for each kind; 360 letters an hour from each are 60 MB."""
-_TITLE = N_("Just now that is more than we can take")
+_TITLE = N_("Too many requests right now")
 _WORDS = {
-    Limit.REQUESTS: N_("More has come from your internet connection than we take at once."),
-    Limit.POSTS: N_("We take %(most)s letters an hour from one internet connection; that many have come from yours."),
+    Limit.REQUESTS: N_("Too many requests came from your internet connection."),
+    Limit.POSTS: N_("We accept %(most)s letters an hour from one internet connection, and yours has reached that limit."),
     Limit.WRITER: N_(
-        "From one internet connection we take %(most)s letters a day with the same address of a writer. "
-        "Leave that address out, or give another one, and the letter is taken."
+        "We accept %(most)s letters a day with the same writer’s address from one internet connection. "
+        "Without that address, or with another one, the letter is accepted."
     ),
-    Limit.READER: N_("From one internet connection we take %(most)s letters a day to the same address."),
+    Limit.READER: N_("We accept %(most)s letters a day to the same address from one internet connection."),
     Limit.DOMAIN_SHARE: N_(
-        "Many letters go to that mail provider today. Then we take %(most)s a day from one internet connection, "
-        "and that many have come from yours. Letters to other providers are taken."
+        "Many letters go to this mail provider today, so we accept only %(most)s a day from one internet connection, "
+        "and yours has reached that limit. Letters to other providers are accepted."
     ),
     Limit.DOMAIN_ALL: N_(
-        "We take %(most)s letters a day for one mail provider, and for this one that many have come altogether. "
-        "Letters to other providers are taken."
+        "We accept %(most)s letters a day for one mail provider, and this one has reached that limit. "
+        "Letters to other providers are accepted."
     ),
     Limit.DAY_SHARE: N_(
-        "Many letters have come today. Then we take %(most)s a day from one internet connection, "
-        "and that many have come from yours."
+        "Many letters have come today, so we accept only %(most)s a day from one internet connection, "
+        "and yours has reached that limit."
     ),
-    Limit.DAY_ALL: N_("We take %(most)s letters a day, and that many have come altogether."),
-    Limit.CORRECTIONS: N_("One letter can be given another address %(most)s times a day."),
+    Limit.DAY_ALL: N_("We accept %(most)s letters a day in all, and that limit is reached."),
+    Limit.CORRECTIONS: N_("The address of a letter can be changed %(most)s times a day."),
 }
 _AGAIN = N_("Please try again in %(wait)s.")
 

@@ -94,7 +94,7 @@ async def block_as_json(services: CurrentServices, token: str) -> ReceivedOut:
     return await _received(services, token)
 
 
-@api.post("/unblock", name="api unblock", summary="Take letters again", dependencies=[Depends(limit_changes)])
+@api.post("/unblock", name="api unblock", summary="Allow mail again", dependencies=[Depends(limit_changes)])
 async def unblock_as_json(services: CurrentServices, token: str) -> ReceivedOut:
     """Take a block back; what was to come meanwhile comes now."""
     await unsubscribe.unblock(token, services.clock.now())

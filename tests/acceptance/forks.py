@@ -1,7 +1,7 @@
-"""Processes that are forked from one that has read the program's modules: to start one costs a tenth.
+"""Forks processes from one that has imported the program's modules: that takes a tenth of the time to start one.
 
-`python -m tests.acceptance.forks CONTROL` is that one. A child of it is what a service manager would
-have started: a session, a folder, an environment and files of its own, and nothing of the tests'.
+`python -m tests.acceptance.forks CONTROL` is that process, the fork server. Its child is what a service manager
+would have started: with a session, a folder, an environment and files of its own.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
 PROGRAM, UVICORN, MAIL_SERVER = "app.cli:main", "uvicorn:main", "tests.smtp_server:main"
-_READ_BEFORE = ("app.cli", "app.web.app", "uvicorn", "app.web.protocol", "tests.smtp_server")
+_PRELOADED = ("app.cli", "app.web.app", "uvicorn", "app.web.protocol", "tests.smtp_server")
 _LARGE = 1 << 20  # bytes; more than an environment
 
 
 class Forked:
-    """A process that somebody else has started; what it ends with is reported on a socket."""
+    """A child of the fork server; its exit code is reported on a socket."""
 
     def __init__(self, pid: int, report: socket.socket) -> None:
         self.pid = pid
@@ -57,13 +57,13 @@ def fork(what: str, args: Sequence[str], folder: Path, environment: Mapping[str,
     request = {"what": what, "args": args, "folder": str(folder), "environment": dict(environment)}
     files = [theirs.fileno(), output[0].fileno(), output[-1].fileno()]
     with theirs:
-        socket.send_fds(_mother()[1], [json.dumps(request).encode()], files)
+        socket.send_fds(_fork_server()[1], [json.dumps(request).encode()], files)
     return Forked(int(report.recv(_LARGE)), report)
 
 
 @cache
-def _mother() -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start the one that forks, once; it ends when this process does."""
+def _fork_server() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start the fork server, once; it ends with this process."""
     ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
@@ -75,8 +75,8 @@ def _mother() -> tuple[subprocess.Popen[bytes], socket.socket]:
     return process, ours
 
 
-def _fork_when_asked(control: socket.socket) -> dict[str, Any] | None:
-    """Return what a child is to do, in the child; None when nobody can ask any more."""
+def _serve_forks(control: socket.socket) -> dict[str, Any] | None:
+    """Return the request in the child; None in the fork server once the tests' process has ended."""
     reports: dict[int, socket.socket] = {}
     woken, waking = os.pipe2(os.O_NONBLOCK)
     signal.set_wakeup_fd(waking)
@@ -92,15 +92,15 @@ def _fork_when_asked(control: socket.socket) -> dict[str, Any] | None:
             if (pid := os.fork()) == 0:
                 for each in (control, *reports.values()):
                     each.close()
-                _leave_home([woken, waking], files)
+                _detach([woken, waking], files)
                 return dict(json.loads(request))
             reports[pid] = socket.socket(fileno=files[0])
             for file in files[1:]:
                 os.close(file)
-        _report_the_dead(reports)
+        _report_exits(reports)
 
 
-def _report_the_dead(reports: dict[int, socket.socket]) -> None:
+def _report_exits(reports: dict[int, socket.socket]) -> None:
     for pid in list(reports):
         dead, status = os.waitpid(pid, os.WNOHANG)
         if dead:
@@ -108,8 +108,8 @@ def _report_the_dead(reports: dict[int, socket.socket]) -> None:
                 report.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _leave_home(theirs: Sequence[int], files: Sequence[int]) -> None:
-    """Keep nothing of the mother's but what she has read, and say so from a session of one's own."""
+def _detach(theirs: Sequence[int], files: Sequence[int]) -> None:
+    """Close the fork server's files, start a session, and report the pid."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for file in theirs:
@@ -125,10 +125,10 @@ def _leave_home(theirs: Sequence[int], files: Sequence[int]) -> None:
 
 
 def main() -> None:
-    for name in _READ_BEFORE:
+    for name in _PRELOADED:
         importlib.import_module(name)
-    importlib.import_module("app.web.lifespan").prepare()
-    request = _fork_when_asked(socket.socket(fileno=int(sys.argv[1])))
+    importlib.import_module("app.web.lifespan").warm_up()
+    request = _serve_forks(socket.socket(fileno=int(sys.argv[1])))
     if request:
         os.chdir(request["folder"])
         os.environ.clear()

@@ -25,10 +25,10 @@ HELD, MANY = 6, 1200
 WORDS = {
     "en": {
         "release": "Release",
-        "chosen": "With the chosen ones",
+        "chosen": "Apply to the selected",
         "pause": "All sending is paused.",
         "done": "Done: ",
-        "none": "There is none.",
+        "none": "No deliveries found.",
     },
     "ko": {
         "release": "보류 풀기",

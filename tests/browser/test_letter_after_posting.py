@@ -29,15 +29,15 @@ LETTER = {
 }
 HEADINGS = {
     "en": (
-        "Your letter waits to be confirmed",
-        "Send it there?",
-        "Shall it go on its way?",
-        "It is confirmed",
-        "Please look into your mailbox",
-        "Something to keep, later",
-        "Nothing lies here",
-        "Shall we write to you no more?",
-        "No letter comes to this mailbox any more",
+        "Your letter is waiting for confirmation",
+        "Send it to this address?",
+        "Confirm the letter?",
+        "The letter is confirmed",
+        "Please check your mail",
+        "Not available yet",
+        "Page not found",
+        "Stop all mail to this address?",
+        "All mail to this address is stopped",
     ),
     "ko": (
         "편지가 확인을 기다리고 있습니다",
@@ -110,7 +110,7 @@ async def test_from_the_confirmation_to_the_keepsake(
         assert program.audit()["adds_up"]
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "This link has run out"), ("ko", "기한이 지난 링크입니다")])
+@pytest.mark.parametrize(("language", "words"), [("en", "This link has expired"), ("ko", "기한이 지난 링크입니다")])
 async def test_a_link_that_has_run_out(program: Program, open_browser: Opener, language: str, words: str) -> None:
     with program.uvicorn() as server:
         page = await (await open_browser(language=language, width=360)).new_page()

@@ -12,10 +12,10 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 WORDS = {
     "en": (
-        "Do not bring it again",
-        "Bring it again after all",
-        "Bring no letters to this address",
-        "Take letters again",
+        "Stop this letter",
+        "Receive it after all",
+        "Stop all mail to this address",
+        "Allow mail again",
     ),
     "ko": ("다시 보내지 않기", "그래도 다시 받기", "이 주소로는 보내지 않기", "편지 다시 받기"),
 }

@@ -70,7 +70,7 @@ async def test_an_error_keeps_what_was_typed_and_gets_the_focus(open_browser: Op
         await expect(page.locator(f"#{name}")).to_have_value(text)
     await page.click("#summary a")
     await expect(page.locator("#recipient_email")).to_be_focused()
-    await expect(page.locator("#recipient_email")).to_have_accessible_description("Exactly one e-mail address, please.")
+    await expect(page.locator("#recipient_email")).to_have_accessible_description("Please enter exactly one e-mail address.")
 
 
 async def test_a_draft_is_kept_until_it_is_posted(page: Page, base: str) -> None:
@@ -124,7 +124,7 @@ async def test_a_letter_is_looked_at_before_it_is_posted(
     await page.click("label[for=second_arrival-none]")
     await page.get_by_role("button", name={"en": "한국어", "ko": "English"}[language]).click()
     other = {"en": "ko", "ko": "en"}[language]
-    look = {"en": "Look at it first", "ko": "먼저 살펴보기"}[other]
+    look = {"en": "Preview", "ko": "먼저 살펴보기"}[other]
     await page.get_by_role("button", name=look).click()
     await expect(page.locator("html")).to_have_attribute("lang", other)
     sheet = page.frame_locator("iframe").locator(".sheet")

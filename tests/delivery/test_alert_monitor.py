@@ -108,10 +108,10 @@ async def _well(clock: FrozenClock) -> None:
 @pytest.mark.parametrize(
     ("name", "befalls", "says"),
     [
-        ("stalled", _letter_due, "Letters are due, and none goes out"),
-        ("late", _letter_late, "Letters wait too long"),
-        ("failing", _failures, "Many letters are refused\n21 of 40 deliveries failed in the last hour."),
-        ("mail_server", _trouble, "The mail server cannot be used\n535 login refused"),
+        ("stalled", _letter_due, "Letters are due, but none is sent"),
+        ("late", _letter_late, "Letters are late"),
+        ("failing", _failures, "Many letters are rejected\n21 of 40 deliveries failed in the last hour."),
+        ("mail_server", _trouble, "The mail server is unavailable\n535 login refused"),
         ("uncertain", _doubt, "The mail server's answer was lost"),
         ("no_scheduler", _death, "No scheduler is running"),
     ],

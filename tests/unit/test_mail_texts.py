@@ -1,4 +1,4 @@
-"""What the mails say to a person, in text and in HTML, in both languages."""
+"""Texts of the mails, plain and HTML, in both languages."""
 
 import email
 import re
@@ -33,7 +33,7 @@ each_letter = pytest.mark.parametrize("mail", LETTERS.values(), ids=LETTERS.keys
 each_notice = pytest.mark.parametrize("mail", NOTICES.values(), ids=NOTICES.keys())
 
 
-# What a letter says
+# Letters
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_letter_of_the_same_day_does_not_count_its_days() -> None:
         (replace(BARE, subject="   "), "A letter written on 7 November 2025"),
         (receipt(), "Your letter is posted"),
         (receipt(KOREAN), "편지를 잘 맡았습니다"),
-        (receipt(renewed=True), "Your letter comes on other days now"),
+        (receipt(renewed=True), "The days of your letter have changed"),
         (receipt(KOREAN, renewed=True), "편지가 도착하는 날이 바뀌었습니다"),
         (refusal(), "We could not deliver your letter"),
         (refusal(KOREAN), "편지를 전해 드리지 못했습니다"),
@@ -117,8 +117,8 @@ def test_a_receipt_names_the_dates_and_the_page() -> None:
 
 
 def test_a_refusal_repeats_what_the_server_said() -> None:
-    assert "This is what it said:\n550 no such user\n" in part(read(refusal(reason="550 no\r\nsuch\tuser")), "plain")
-    assert "This is what it said" not in part(read(refusal(reason="")), "plain")
+    assert "The mail server replied:\n550 no such user\n" in part(read(refusal(reason="550 no\r\nsuch\tuser")), "plain")
+    assert "The mail server replied" not in part(read(refusal(reason="")), "plain")
 
 
 def test_a_refusal_of_what_was_not_tried_does_not_speak_of_trying() -> None:

@@ -102,7 +102,7 @@ async def test_it_is_the_same_as_json(client: httpx.AsyncClient, services: Servi
     assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["recipient_email"])
     await Delivery.all().update(status=Status.CANCELLED)
     late = await client.put(path, json=NEW)
-    assert (late.status_code, late.json()["title"]) == (409, "It is too late for another address")
+    assert (late.status_code, late.json()["title"]) == (409, "It is too late to change the address")
     assert (await client.put("/api/letters/nothing/address", json=NEW)).status_code == 404
 
 

@@ -64,7 +64,7 @@ async def test_what_has_left_is_not_cancelled(client: httpx.AsyncClient, service
 async def test_an_unknown_letter_is_not_found(client: httpx.AsyncClient) -> None:
     for answer in (await client.get("/api/letters/nothing"), await client.delete("/api/letters/nothing")):
         assert answer.status_code == 404
-        assert answer.json()["title"] == "Nothing lies here"
+        assert answer.json()["title"] == "Page not found"
 
 
 @pytest.mark.parametrize(

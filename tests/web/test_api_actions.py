@@ -39,7 +39,7 @@ async def test_what_is_kept_is_downloaded_and_erased(client: httpx.AsyncClient) 
     worker = await new_worker()
     await Delivery.filter(occasion="first").update(status=Status.CLAIMED, claim_token=worker, claimed_by_id=worker)
     answer = await client.post(f"/api/letters/{token}/erase")
-    assert (answer.status_code, answer.json()["title"]) == (409, "It is leaving at this very moment")
+    assert (answer.status_code, answer.json()["title"]) == (409, "It is being sent right now")
     await Delivery.filter(occasion="first").update(status=Status.SCHEDULED, claim_token=None, claimed_by_id=None)
     assert (await client.post(f"/api/letters/{token}/erase")).status_code == 204
     assert (await client.get(f"/api/letters/{token}")).status_code == 404

@@ -70,7 +70,7 @@ async def test_a_look_changes_nothing_and_the_button_frees_the_letter(
     assert (page.headers["cache-control"], page.headers["x-robots-tag"]) == ("no-store", "noindex")
     answer = await client.post(link)
     assert (answer.status_code, answer.headers["location"], await _waiting()) == (303, link, 0)
-    assert "It is confirmed" in (await client.get(link)).text
+    assert "The letter is confirmed" in (await client.get(link)).text
     assert "<strong>Confirmed</strong>" in (await client.get(f"/letters/{token}")).text
     await deliver(client)
     (receipt,) = arrived(services, WRITER, "is posted")
@@ -97,10 +97,10 @@ async def test_a_link_that_has_run_out_says_what_to_do(
 
 async def test_the_letters_page_says_what_it_waits_for(client: httpx.AsyncClient) -> None:
     page = (await client.get(f"/letters/{await _post(client)}")).text
-    assert "Your letter waits to be confirmed" in page
+    assert "Your letter is waiting for confirmation" in page
     assert f"We mail a question to your address, {WRITER}" in page
-    assert "It leaves once it is confirmed." in page
-    assert "Waits to be confirmed" in page
+    assert "It is sent once it is confirmed." in page
+    assert "Waiting for confirmation" in page
     assert "We mail a question to your reader" in (await client.get(f"/letters/{await _post(client, '')}")).text
 
 
@@ -129,7 +129,7 @@ async def test_it_is_the_same_as_json(client: httpx.AsyncClient, services: Servi
     assert (await client.post(link)).status_code == 204
     assert (await client.get(link)).json() == {"link": "used"}
     again = await client.post(link)
-    assert (again.status_code, again.json()["title"]) == (410, "This link has run out")
+    assert (again.status_code, again.json()["title"]) == (410, "This link has expired")
     assert await Delivery.filter(occasion=Occasion.FIRST, status=Status.SCHEDULED).count() == 1
 
 

@@ -174,7 +174,7 @@ async def test_a_body_over_the_letters_limit_is_kept(client: httpx.AsyncClient) 
 async def test_an_unknown_letter_gets_a_kind_page(client: httpx.AsyncClient) -> None:
     for answer in (await client.get("/letters/nothing"), await client.post("/letters/nothing/withdraw")):
         assert answer.status_code == 404
-        assert "Nothing lies here" in answer.text
+        assert "Page not found" in answer.text
 
 
 async def test_a_letter_is_called_back_after_a_question(client: httpx.AsyncClient) -> None:

@@ -59,7 +59,7 @@ async def test_nothing_else_is_shown(client: httpx.AsyncClient, name: str) -> No
 
 
 async def test_an_empty_outbox_says_so(client: httpx.AsyncClient) -> None:
-    assert "No letter has left yet." in (await client.get("/outbox")).text
+    assert "No letter has been sent yet." in (await client.get("/outbox")).text
 
 
 @pytest.mark.parametrize(

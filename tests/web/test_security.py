@@ -271,4 +271,4 @@ async def test_a_body_that_never_ends_is_given_up(services: Services) -> None:
     start, body = await _answered(replace(services, settings=hurried), HALF)
     assert start["status"] == 408
     assert (b"connection", b"close") in start["headers"]
-    assert "That took too long" in body["body"].decode()
+    assert "The request took too long" in body["body"].decode()

@@ -119,18 +119,18 @@ async def test_a_stop_and_a_block_are_taken_back_by_the_page(
     client: httpx.AsyncClient, clock: FrozenClock, link: str
 ) -> None:
     assert "does not come again" in (await client.post(link)).text
-    assert "Bring it again after all" in (await client.get(link)).text
+    assert "Receive it after all" in (await client.get(link)).text
     answer = await client.post(f"{link}/resume")
     assert (answer.status_code, answer.headers["location"]) == (303, link)
     assert (await _second()).status is Status.SCHEDULED
     answer = await client.post(f"{link}/block")
     assert (answer.status_code, answer.headers["location"]) == (303, link)
-    assert "No letter comes to this mailbox any more" in (await client.get(link)).text
+    assert "All mail to this address is stopped" in (await client.get(link)).text
     await client.post(f"{link}/unblock")
     assert await BlockedAddress.all().count() == 0
     await client.post(link)
     clock.advance((await _second()).due_at - clock.now())
-    assert "Bring it again after all" not in (await client.get(link)).text
+    assert "Receive it after all" not in (await client.get(link)).text
 
 
 async def test_posting_to_a_blocked_address_is_answered_as_ever(client: httpx.AsyncClient, link: str) -> None:
@@ -146,7 +146,7 @@ async def test_posting_to_a_blocked_address_is_answered_as_ever(client: httpx.As
     ("status", "reason", "words"),
     [
         (Status.HELD, HeldReason.BLOCKED, "its reader does not wish to get letters from this mailbox"),
-        (Status.CANCELLED, None, "Its reader asked us not to bring it again."),
+        (Status.CANCELLED, None, "Its reader asked us not to send it again."),
     ],
 )
 async def test_the_writers_page_tells_the_truth(

@@ -41,7 +41,7 @@ async def test_one_click_closes_the_mailbox_and_twice_is_once(
     answers = [await client.post(link, **sent) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].text == answers[1].text
-    assert "No letter comes to this mailbox any more" in answers[0].text
+    assert "All mail to this address is stopped" in answers[0].text
     assert "set-cookie" not in answers[0].headers
     assert [row.address_hmac for row in await BlockedAddress.all()] == [address_hmac]
 

@@ -38,11 +38,11 @@ router = APIRouter(prefix="/admin/account", include_in_schema=False)
 
 _PROPOSAL_LASTS = timedelta(minutes=10)
 
-_WRONG_PASSWORD = N_("This is not your password.")
+_WRONG_PASSWORD = N_("This is not your current password.")
 _BAD_PASSWORD = N_("A password has 12 to 128 characters.")
-_GUESSABLE = N_("This password is easy to guess. Please take several words that have nothing to do with each other.")
-_WRONG_CODE = N_("This code is not right, or was used before. Please wait for the next one.")
-_TOO_OFTEN = N_("That was tried too often. Please wait a few minutes.")
+_GUESSABLE = N_("This password is easy to guess. Please use several unrelated words.")
+_WRONG_CODE = N_("This code is wrong or was used before. Please wait for the next one.")
+_TOO_OFTEN = N_("Too many attempts. Please wait a few minutes.")
 _HOME = "/admin/account"
 
 

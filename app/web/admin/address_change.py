@@ -23,13 +23,13 @@ from app.wiring import Services
 
 router = APIRouter(prefix="/admin/deliveries", include_in_schema=False)
 
-_MISSING = FieldError(N_("Please give an address."))
+_MISSING = FieldError(N_("Please enter an address."))
 _TROUBLES: dict[type[Exception], str] = {
-    BeingSent: N_("Part of this letter is with the mail server at this moment. Please try again in a minute."),
-    NotCorrectable: N_("Nothing of this letter is still to come."),
-    LetterNotFound: N_("This letter is no longer kept."),
+    BeingSent: N_("A delivery of this letter is in progress. Please try again in a minute."),
+    NotCorrectable: N_("This letter has no deliveries left."),
+    LetterNotFound: N_("This letter is no longer stored."),
     LimitExceeded: N_(
-        "This letter was given other addresses too often today, or more letters have come than we take in a day."
+        "The address of this letter was changed too often today, or the daily limit for letters is reached."
     ),
 }
 

@@ -17,12 +17,12 @@ PRESETS = {"": (), "coming": COMING, "ended": ENDED, "waiting": (Status.HELD, St
 """The states that are most often looked at together."""
 
 _WORDS = {
-    FilterError.UNKNOWN: FieldError(N_("This is none of the choices. Please choose again.")),
-    FilterError.NO_TIME: FieldError(N_("This is no time, such as 2026-01-31 18:30.")),
-    FilterError.ENDS_FIRST: FieldError(N_("The end has to be later than the beginning.")),
-    FilterError.NO_MESSAGE_ID: FieldError(N_("This is no Message-ID, such as <abc@example.com>.")),
+    FilterError.UNKNOWN: FieldError(N_("This is not one of the choices. Please choose again.")),
+    FilterError.NO_TIME: FieldError(N_("This is not a valid time. Example: 2026-01-31 18:30.")),
+    FilterError.ENDS_FIRST: FieldError(N_("The end must be later than the start.")),
+    FilterError.NO_MESSAGE_ID: FieldError(N_("This is not a Message-ID. Example: <abc@example.com>.")),
 }
-_NOBODY = FieldError(N_("This is neither an address nor a domain, such as name@example.com or example.com."))
+_NOBODY = FieldError(N_("This is neither an address nor a domain. Examples: name@example.com, example.com."))
 _FIELDS = ("since", "until", "whom", "to", "message_id", "order")
 _ORDERS = ("earliest", "latest")
 

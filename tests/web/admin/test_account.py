@@ -55,7 +55,7 @@ async def test_a_second_factor_is_set_up_after_the_password_alone(
     for password in ("", "a wrong password"):
         refused = await operator.post(SETUP, data={"password": password})
         assert refused.status_code == 422
-        assert "This is not your password." in refused.text
+        assert "This is not your current password." in refused.text
         assert "<svg" not in refused.text
     secret = pyotp.random_base32()
     for proposal in ("", "forged", secret):
@@ -198,7 +198,7 @@ async def test_another_password_ends_the_other_sessions(desk: Desk, operator: ht
         await sign_in(other)
         path = "/admin/account/password"
         wrong = await operator.post(path, data={"current": "a wrong password", "new": "another horse battery"})
-        assert "This is not your password." in wrong.text
+        assert "This is not your current password." in wrong.text
         short = await operator.post(path, data={"current": PASSWORD, "new": "short"})
         assert "12 to 128" in short.text
         guessed = await operator.post(path, data={"current": PASSWORD, "new": "password1234"})

@@ -78,7 +78,7 @@ async def test_all_that_match_are_many(desk: Desk, operator: httpx.AsyncClient) 
     assert "Done: 600 deliveries were changed." in (await operator.get(answer.headers["location"])).text
     assert await Delivery.filter(status=Status.CANCELLED).count() == 600
     trail = (await operator.get("/admin/trail")).text
-    assert "Cancel for good" in trail
+    assert "Cancel permanently" in trail
     assert "600 deliveries" in trail
 
 
@@ -160,4 +160,4 @@ async def test_a_letter_is_given_another_address(desk: Desk, operator: httpx.Asy
     sent = await desk.ledger.add(Status.SENT, NOW)
     late = await operator.post(f"/admin/deliveries/{sent.id}/address", data={"recipient_email": "mina@example.com"})
     assert late.status_code == 409
-    assert "Nothing of this letter is still to come." in late.text
+    assert "This letter has no deliveries left." in late.text

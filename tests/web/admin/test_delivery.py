@@ -48,7 +48,7 @@ async def test_a_purged_letter_still_has_its_dates(desk: Desk, operator: httpx.A
     emptied = dict.fromkeys((f"{column}_sealed" for column in LETTER_COLUMNS), None)
     await Letter.filter(id=sent.letter_id).update(purged_at=NOW, **emptied)
     text = await _page(operator, sent)
-    assert text.count("no longer kept") == 2
+    assert text.count("no longer stored") == 2
     assert "Text and addresses deleted" in text
 
 

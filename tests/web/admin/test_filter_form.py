@@ -157,5 +157,5 @@ async def test_the_order_can_be_turned(desk: Desk, operator: httpx.AsyncClient) 
 
 
 async def test_a_narrowed_list_without_rows_leads_back_to_everything(operator: httpx.AsyncClient) -> None:
-    assert "Show everything" in (await operator.get(f"{LIST}?state=held")).text
-    assert "Show everything" not in (await operator.get(LIST)).text
+    assert "Show all" in (await operator.get(f"{LIST}?state=held")).text
+    assert "Show all" not in (await operator.get(LIST)).text

@@ -21,7 +21,7 @@ async def test_the_desk_shows_what_comes_next_and_what_ended_last(desk: Desk, op
     await desk.ledger.add(Status.SCHEDULED, NOW + timedelta(days=7))
     await desk.ledger.add(Status.SENT, NOW - timedelta(hours=3), reader="ann@example.net")
     text = (await operator.get("/admin")).text
-    assert text.index("Next to be sent") < text.index("m…@example.org") < text.index("Ended last")
+    assert text.index("Next deliveries") < text.index("m…@example.org") < text.index("Ended last")
     assert text.index("Ended last") < text.index("a…@example.net")
     assert "Thu 8 Jan 2026, 18:30" in text
     assert "in 7 days" in text

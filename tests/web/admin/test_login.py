@@ -42,7 +42,7 @@ async def test_signing_in_leads_to_the_desk_and_nowhere_else(browser: httpx.Asyn
 async def test_a_refusal_is_the_same_for_a_known_and_an_unknown_name(browser: httpx.AsyncClient, username: str) -> None:
     answer = await sign_in(browser, "a wrong password", username)
     assert answer.status_code == 403
-    assert "Name and password do not belong together." in answer.text
+    assert "Wrong user name or password." in answer.text
     assert "a wrong password" not in answer.text
     assert "<b>" not in answer.text
     assert "set-cookie" not in answer.headers
