@@ -87,13 +87,13 @@ def refusal_text(reason: Reason, language: str) -> str:
     texts: dict[Reason, str] = {
         Reason.NO_SUCH_ADDRESS: _("The mail server says that there is no such address."),
         Reason.MAILBOX_CLOSED: _("The mail server says that this mailbox is closed."),
-        Reason.MAILBOX_FULL: _("The mail server does not take it yet: it says that the mailbox is full."),
+        Reason.MAILBOX_FULL: _("The mail server does not accept it yet: it says that the mailbox is full."),
         Reason.TOO_LARGE: _("The mail server says that the letter is too long for it."),
-        Reason.POLICY: _("The mail server says that its rules keep it from taking our mail."),
-        Reason.MESSAGE: _("The mail server did not want it."),
-        Reason.OURS: _("The mail server does not take our mail yet. That is for us to mend; your letter waits."),
-        Reason.DEFERRED: _("The mail server does not take it yet."),
-        Reason.TOO_LONG: _("The mail server did not take it for days, and we have stopped trying."),
+        Reason.POLICY: _("The mail server says that its rules do not allow our mail."),
+        Reason.MESSAGE: _("The mail server rejected it."),
+        Reason.OURS: _("The mail server does not accept our mail at the moment. We have to fix that; your letter waits."),
+        Reason.DEFERRED: _("The mail server does not accept it yet."),
+        Reason.TOO_LONG: _("The mail server did not accept it for days, and we have stopped trying."),
     }
     return texts[reason]
 
