@@ -1,4 +1,4 @@
-"""A certificate authority for one test run, and what a server and its clients make of it."""
+"""A certificate authority for one test run."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ LOOPBACK = (x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1")))
 
 
 class Authority:
-    """Vouches for a server of these names; writes `ca.pem` and `server.pem` to a folder."""
+    """Certifies a server of these names; writes `ca.pem` and `server.pem` to a folder."""
 
     def __init__(self, folder: Path, *names: x509.GeneralName) -> None:
         self.ca_file = folder / "ca.pem"

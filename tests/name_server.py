@@ -1,4 +1,4 @@
-"""A name server on loopback that knows the records it was given."""
+"""A name server on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -13,7 +13,7 @@ import dns.rdatatype
 import dns.rrset
 
 Records = Mapping[tuple[str, str], list[str]]
-"""From a name and a type to what a zone file would say."""
+"""From a name and a type to values as in a zone file."""
 
 
 class _Answering(asyncio.DatagramProtocol):
@@ -38,7 +38,7 @@ class _Answering(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def name_server(records: Records) -> AsyncIterator[dns.asyncresolver.Resolver]:
-    """Serve the records, and give a resolver that asks nobody else."""
+    """Serve the records, and yield a resolver that uses this server alone."""
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: _Answering(records), local_addr=("127.0.0.1", 0))
     try:
@@ -48,7 +48,6 @@ async def name_server(records: Records) -> AsyncIterator[dns.asyncresolver.Resol
 
 
 def loopback_resolver(port: int, timeout: float = 10) -> dns.asyncresolver.Resolver:
-    """Give a resolver that asks this port and nobody else, for `timeout` seconds."""
     resolver = dns.asyncresolver.Resolver(configure=False)
     resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], port, timeout
     return resolver

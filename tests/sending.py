@@ -1,4 +1,4 @@
-"""What a test needs to send letters over SMTP."""
+"""Sending letters over SMTP in tests."""
 
 import asyncio
 import ssl
@@ -24,19 +24,19 @@ def letter(
 
 
 class HandOver:
-    """Stands for putting the hand-over on record: counts, and says whether the claim is still ours."""
+    """Counts, and returns whether the claim is still held."""
 
-    def __init__(self, *, ours: bool = True) -> None:
+    def __init__(self, *, held: bool = True) -> None:
         self.times = 0
-        self._ours = ours
+        self._held = held
 
     async def __call__(self) -> bool:
         self.times += 1
-        return self._ours
+        return self._held
 
 
 class WaitingHandOver:
-    """A hand-over that takes until `go_on` is set."""
+    """Waits until `go_on` is set."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -61,7 +61,6 @@ async def transport_to(
     clock: Clock | None = None,
     host: str = "127.0.0.1",
 ) -> AsyncIterator[SmtpTransport]:
-    """Make a transport to a server on this machine, and close it at the end."""
     transport = SmtpTransport(
         SmtpServer(host, port, security, *login),
         connections=connections,

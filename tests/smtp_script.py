@@ -1,4 +1,4 @@
-"""A raw server on loopback that keeps to a script: for all that a proper SMTP server would never do."""
+"""A raw server on loopback that follows a script, for what a proper SMTP server would never do."""
 
 import asyncio
 import ssl
@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 Answering = Callable[[str, str], str]
-"""From a verb (`.` for the final dot) and the envelope so far to what is said."""
+"""From a verb (`.` for the final dot) and the envelope so far to a reply."""
 
 USUAL = {
     "RSET": "250 2.0.0 forgotten\n",
@@ -24,79 +24,79 @@ def usual(verb: str, _envelope: str) -> str:
 
 
 class Wire:
-    """What a script says and hears on one connection."""
+    """One connection of a script, from the server's side."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.heard: list[str] = []
+        self.lines: list[str] = []
         self.texts: list[bytes] = []
-        self.fell_silent = asyncio.Event()
+        self.silent = asyncio.Event()
         self._reader = reader
         self._writer = writer
 
-    async def say(self, said: str) -> None:
-        """Write all at once; lines are separated by LF here and by CRLF on the wire."""
-        self._writer.write(said.replace("\n", "\r\n").encode())
+    async def write(self, text: str) -> None:
+        """Write all at once, LF as CRLF."""
+        self._writer.write(text.replace("\n", "\r\n").encode())
         await self._writer.drain()
 
-    async def spell(self, said: str) -> None:
-        """Write a byte at a time, each a packet of its own."""
-        for character in said.replace("\n", "\r\n"):
+    async def write_bytewise(self, text: str) -> None:
+        """Write a byte at a time, each in its own packet."""
+        for character in text.replace("\n", "\r\n"):
             self._writer.write(character.encode())
             await self._writer.drain()
             await asyncio.sleep(0)
 
-    async def hear(self) -> str:
-        """Read a line. Raises IncompleteReadError where the client has hung up."""
+    async def read_line(self) -> str:
+        """Raises IncompleteReadError where the client has closed the connection."""
         line = (await self._reader.readuntil(b"\r\n")).decode().rstrip()
-        self.heard.append(line)
+        self.lines.append(line)
         return line
 
-    async def hear_anything(self) -> None:
+    async def read_bytes(self) -> None:
         """Wait for the client's next bytes, whatever they are."""
         await self._reader.read(1)
 
-    async def hear_text(self) -> bytes:
+    async def read_text(self) -> bytes:
         """Read up to the final dot."""
         text = b""
         while (line := await self._reader.readuntil(b"\r\n")) != b".\r\n":
             text += line
         return text
 
-    async def greet(self, *offers: str) -> None:
-        """Greet, and answer EHLO."""
-        await self.say("220 mx.test ready\n")
-        await self.hear()
-        lines = ["mx.test", *offers]
-        await self.say("".join(f"250{' ' if line is lines[-1] else '-'}{line}\n" for line in lines))
+    async def greet(self, *extensions: str) -> None:
+        """Greet, and reply to EHLO."""
+        await self.write("220 mx.test ready\n")
+        await self.read_line()
+        lines = ["mx.test", *extensions]
+        await self.write("".join(f"250{' ' if line is lines[-1] else '-'}{line}\n" for line in lines))
 
-    async def converse(self, answer: Answering = usual, *, letters: int = -1) -> None:
-        """Answer every command and every final dot as `answer` says: until QUIT, or for so many letters."""
+    async def serve(self, answer: Answering = usual, *, letters: int = -1) -> None:
+        """Reply to every command and every final dot with `answer`, until QUIT or for so many letters."""
         sender = recipient = ""
         while len(self.texts) != letters:
-            line = await self.hear()
+            line = await self.read_line()
             if line == "QUIT":
-                await self.say("221 2.0.0 bye\n")
+                await self.write("221 2.0.0 bye\n")
                 return
             verb = line.partition(" ")[0]
             if verb == "MAIL":
                 sender = line
             if verb == "RCPT":
                 recipient = line
-            said = answer(verb, f"{sender} {recipient}")
-            await self.say(said)
-            if verb == "DATA" and said.startswith("354"):
-                self.texts.append(await self.hear_text())
-                await self.say(answer(".", f"{sender} {recipient}"))
+            reply = answer(verb, f"{sender} {recipient}")
+            await self.write(reply)
+            if verb == "DATA" and reply.startswith("354"):
+                self.texts.append(await self.read_text())
+                await self.write(answer(".", f"{sender} {recipient}"))
 
-    async def take_commands(self) -> None:
+    async def accept_commands(self) -> None:
         """Accept a letter's MAIL, RCPT and DATA, one by one."""
         for verb in ("MAIL", "RCPT", "DATA"):
-            await self.hear()
-            await self.say(usual(verb, ""))
+            await self.read_line()
+            await self.write(usual(verb, ""))
 
     async def silence(self) -> None:
-        """Say nothing until the client hangs up."""
-        self.fell_silent.set()
+        """Write nothing until the client closes the connection."""
+        self.silent.set()
         await self._reader.read()
 
     def drop(self) -> None:
@@ -106,32 +106,32 @@ class Wire:
 Script = Callable[[Wire], Awaitable[None]]
 
 
-def greeting(*offers: str) -> Script:
+def greeting(*extensions: str) -> Script:
     """Return the script of a proper server that offers these extensions."""
 
     async def script(wire: Wire) -> None:
-        await wire.greet(*offers)
-        await wire.converse()
+        await wire.greet(*extensions)
+        await wire.serve()
 
     return script
 
 
-def after(*offers: str, commands: int, then: str | None) -> Script:
-    """Return a script that answers so many commands as usual, says `then`, and is silent or, for None, drops."""
+def after(*extensions: str, commands: int, then: str | None) -> Script:
+    """Return a script that replies to so many commands as usual, writes `then`, and is silent or, for None, drops."""
 
     async def script(wire: Wire) -> None:
-        await wire.greet(*offers)
+        await wire.greet(*extensions)
         for verb in ("MAIL", "RCPT", "DATA")[:commands]:
-            assert (await wire.hear()).startswith(verb)
-            await wire.say(usual(verb, ""))
+            assert (await wire.read_line()).startswith(verb)
+            await wire.write(usual(verb, ""))
         if commands < 3:
-            await wire.hear()
+            await wire.read_line()
         else:
-            await wire.hear_text()
+            await wire.read_text()
         if then is None:
             wire.drop()
         else:
-            await wire.say(then)
+            await wire.write(then)
             await wire.silence()
 
     return script
@@ -162,10 +162,10 @@ class ScriptedServer:
             raise self._failures[0]
 
     async def silence(self, connection: int = 0) -> None:
-        """Wait until the script of a connection that has been made says nothing any more."""
+        """Wait until the script of a connection is silent."""
         while len(self.wires) <= connection:  # noqa: ASYNC110
             await asyncio.sleep(0)
-        await self.wires[connection].fell_silent.wait()
+        await self.wires[connection].silent.wait()
 
     async def all_ended(self) -> None:
         """Wait until every connection so far has ended, by its script or by the client."""
@@ -183,7 +183,7 @@ class ScriptedServer:
         try:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 await script(wire)
-        except Exception as error:  # noqa: BLE001  # shown when the test leaves the server
+        except Exception as error:  # noqa: BLE001  # raised at the end of the test
             self._failures.append(error)
         finally:
             writer.close()

@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that behaves as the reader's address asks.
+"""A real SMTP server on loopback that behaves as the recipient's address says.
 
 `python -m tests.smtp_server --port 0 --log FILE` runs it as a program of its own.
 """
@@ -24,25 +24,25 @@ Security = Literal["none", "starttls", "tls"]
 Stage = Literal["rcpt", "data", "body"]
 STALL, DROP = "stall", "drop"
 Policy = Callable[[Stage, str], str]
-"""From a stage and the reader's address to a reply line, STALL, DROP, or "" for what is usual.
+"""From a stage and the recipient's address to a reply line, STALL, DROP, or "" for the usual reply.
 
-A letter that is stalled or dropped at `body` was accepted: only the answer is lost.
+A letter that is stalled or dropped at `body` was accepted: only the reply is lost.
 """
 
-_WISH = re.compile(r"(rcpt|data|body)-(?:(\d{3})(?:-(\d\.\d+\.\d+))?|(stall|drop))(?:\+.*)?@.*")
+_POLICY = re.compile(r"(rcpt|data|body)-(?:(\d{3})(?:-(\d\.\d+\.\d+))?|(stall|drop))(?:\+.*)?@.*")
 
 
 def by_local_part(stage: Stage, recipient: str) -> str:
-    """Do as the address says: `rcpt-550-5.1.1@…`, `data-451@…`, `body-drop+7@…`."""
-    wish = _WISH.fullmatch(recipient)
-    if wish is None or wish[1] != stage:
+    """Follow the address: `rcpt-550-5.1.1@…`, `data-451@…`, `body-drop+7@…`."""
+    match = _POLICY.fullmatch(recipient)
+    if match is None or match[1] != stage:
         return ""
-    return wish[4] or " ".join(filter(None, (wish[2], wish[3], "as you wish")))
+    return match[4] or " ".join(filter(None, (match[2], match[3], "as you wish")))
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A message that the server has taken over."""
+    """An accepted message."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -104,17 +104,17 @@ class MailServer:
             await self._one_more.wait()
 
     def die(self) -> None:
-        """Drop every connection and take no other, as a server that is killed."""
+        """Drop every connection and accept no other, like a killed server."""
         self._server.close()
         for connection in list(self.open):
             connection.drop()
 
     def authenticate(self, _server: SMTP, _session: Session, _envelope: Envelope, _kind: str, login: Any) -> AuthResult:
         assert isinstance(login, LoginPassword)
-        said = (login.login.decode(), login.password.decode())
-        if said == self._login:
-            self.logins.append(said)
-        return AuthResult(success=said == self._login, handled=False)
+        credentials = (login.login.decode(), login.password.decode())
+        if credentials == self._login:
+            self.logins.append(credentials)
+        return AuthResult(success=credentials == self._login, handled=False)
 
     # aiosmtpd calls these
 
@@ -127,21 +127,21 @@ class MailServer:
     async def handle_RCPT(  # noqa: N802
         self, server: "_Connection", _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        said = await server.obey("rcpt", address)
-        if not said:
+        reply = await server.apply_policy("rcpt", address)
+        if not reply:
             envelope.rcpt_tos.append(address)
-        return said or "250 2.1.5 ok"
+        return reply or "250 2.1.5 ok"
 
     async def handle_DATA(self, server: "_Connection", _session: Session, envelope: Envelope) -> str:  # noqa: N802
         recipients = tuple(envelope.rcpt_tos)
-        wish = self.policy("body", recipients[0])
-        if wish in ("", STALL, DROP):
+        action = self.policy("body", recipients[0])
+        if action in ("", STALL, DROP):
             message = Accepted(envelope.mail_from or "", recipients, envelope.original_content or b"")
             self.accepted.append(message)
             self._one_more.set()
             if self._on_accepted:
                 self._on_accepted(message)
-        return await server.obey("body", recipients[0]) or "250 2.0.0 taken"
+        return await server.apply_policy("body", recipients[0]) or "250 2.0.0 taken"
 
 
 class _Connection(SMTP):
@@ -149,7 +149,7 @@ class _Connection(SMTP):
 
     def __init__(self, server: MailServer) -> None:
         self._owner = server
-        with warnings.catch_warnings(action="ignore"):  # it does not see that TLS may have come first
+        with warnings.catch_warnings(action="ignore"):  # it does not know that TLS may have been negotiated before
             super().__init__(
                 server,
                 hostname="mx.test",
@@ -181,29 +181,29 @@ class _Connection(SMTP):
     def drop(self) -> None:
         (self._original_transport or self.transport).abort()  # type: ignore[union-attr]
         if self._tls_protocol and self.session and self.session.ssl is None:
-            self.connection_lost(None)  # nobody else calls it in the middle of a handshake
+            self.connection_lost(None)  # which asyncio does not do during a handshake
 
-    async def obey(self, stage: Stage, recipient: str) -> str:
-        """Return the reply that the policy wants, or never return."""
-        said = self._owner.policy(stage, recipient)
-        if said == DROP:
+    async def apply_policy(self, stage: Stage, recipient: str) -> str:
+        """Return the policy's reply, or never return."""
+        action = self._owner.policy(stage, recipient)
+        if action == DROP:
             self.drop()
-        if said in (DROP, STALL):
+        if action in (DROP, STALL):
             await asyncio.Event().wait()  # until the connection ends
-        return said
+        return action
 
     @syntax("DATA")
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
         assert self.envelope is not None
         recipients = self.envelope.rcpt_tos
-        if recipients and (said := await self.obey("data", recipients[0])):
-            await self.push(said)
+        if recipients and (reply := await self.apply_policy("data", recipients[0])):
+            await self.push(reply)
         else:
             await super().smtp_DATA(arg)
 
 
 def _logger(path: Path) -> Callable[[Accepted], None]:
-    """Return what appends a line with Message-ID and readers for each accepted message, and lets it reach the disk."""
+    """Append and fsync a line with Message-ID and recipients for each accepted message."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def log(accepted: Accepted) -> None:

@@ -1,4 +1,4 @@
-"""A web server on loopback that takes what is posted to it, and answers as it is told."""
+"""A web server on loopback that records requests."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Receiver:
-    """`received` holds the method, the path and the JSON of each request; `status` is answered."""
+    """`received` holds the method, the path and the JSON of each request; `status` is the response's."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, str, Any]] = []
@@ -28,8 +28,8 @@ class Receiver:
 
 @contextlib.asynccontextmanager
 async def receiver() -> AsyncIterator[Receiver]:
-    made = Receiver()
-    server = await asyncio.start_server(made.take, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    webhook = Receiver()
+    server = await asyncio.start_server(webhook.take, "127.0.0.1", 0)
+    webhook.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
-        yield made
+        yield webhook

@@ -1,4 +1,4 @@
-"""Sample mails, composed and read back by the standard library."""
+"""Sample mails, composed and parsed by the standard library."""
 
 import email
 from dataclasses import replace
@@ -60,12 +60,10 @@ NOTICE = {
 
 
 def receipt(mail: Mail = ENGLISH, **changes: Any) -> Mail:
-    """Return the receipt for a letter."""
     return replace(mail, **{**NOTICE, "occasion": Occasion.RECEIPT, **changes})
 
 
 def refusal(mail: Mail = ENGLISH, **changes: Any) -> Mail:
-    """Return the notice that a letter was refused."""
     return replace(mail, **{**NOTICE, "occasion": Occasion.REFUSAL, **changes})
 
 
@@ -78,12 +76,11 @@ CONFIRM = {
 
 
 def confirmation(mail: Mail = ENGLISH, **changes: Any) -> Mail:
-    """Return what asks a writer's address to confirm; with a `stop_url`, what asks the reader's."""
+    """Return the confirmation request to the writer; with a `stop_url`, to the reader."""
     return replace(mail, **{**NOTICE, **CONFIRM, "occasion": Occasion.CONFIRMATION, **changes})
 
 
 def links(mail: Mail = ENGLISH, **changes: Any) -> Mail:
-    """Return the links of two letters."""
     entries = tuple(MailListEntry(f"{NOTICE['page_url'][:-1]}{n}", f"{n}…@example.com", WRITTEN) for n in range(2))
     return replace(mail, **{**NOTICE, "occasion": Occasion.LINKS, "reason": "", "entries": entries, **changes})
 
@@ -116,7 +113,7 @@ NOTICES = {
 
 
 def read(mail: Mail, composer: Composer = COMPOSER) -> EmailMessage:
-    """Return a mail, sent at FIRST, as the standard library reads it."""
+    """Return a mail, sent at FIRST, as the standard library parses it."""
     return email.message_from_bytes(composer.compose(mail, FIRST).message, policy=policy.default)
 
 
@@ -130,7 +127,7 @@ def part(message: EmailMessage, kind: str) -> str:
 
 
 class Page(HTMLParser):
-    """The words of a page, those of the letter's body apart, and its tags."""
+    """The texts of a page, the letter's body apart, and its tags."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

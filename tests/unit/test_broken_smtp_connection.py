@@ -1,4 +1,4 @@
-"""What becomes of a letter when the connection or the server breaks in the middle of it."""
+"""A connection or a server that fails in the middle of a letter."""
 
 import asyncio
 from dataclasses import replace
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 each_way = pytest.mark.parametrize("offers", [("PIPELINING",), ()], ids=["pipelined", "one-by-one"])
 QUICK_TO_GIVE_UP = replace(PATIENT, command=0.05)
 UNFINISHED = ("", "25")
-"""After which nothing but the time limit tells that nothing will follow."""
+"""After these only the time limit ends the wait."""
 
 
 @each_way
@@ -42,34 +42,34 @@ async def test_no_answer_is_dropped_before_the_hand_over_and_unanswered_after(
     assert len(server.wires) == 2
 
 
-@pytest.mark.parametrize("said", ["354 go on\n", "334 \n"])
-async def test_a_3xx_to_the_final_dot_is_no_answer(said: str) -> None:
-    async with ScriptedServer(after(commands=3, then=said)) as server, transport_to(server.port) as transport:
+@pytest.mark.parametrize("reply_line", ["354 go on\n", "334 \n"])
+async def test_a_3xx_to_the_final_dot_is_no_answer(reply_line: str) -> None:
+    async with ScriptedServer(after(commands=3, then=reply_line)) as server, transport_to(server.port) as transport:
         with pytest.raises(Unanswered):
             await transport.send(letter(), HandOver())
 
 
 @each_way
-@pytest.mark.parametrize(("commands", "said"), [(0, "354 go on\n"), (1, "354 go on\n"), (2, "250 ok\n")])
+@pytest.mark.parametrize(("commands", "reply_line"), [(0, "354 go on\n"), (1, "354 go on\n"), (2, "250 ok\n")])
 async def test_a_success_that_fits_no_command_ends_the_connection(
-    offers: tuple[str, ...], commands: int, said: str
+    offers: tuple[str, ...], commands: int, reply_line: str
 ) -> None:
-    scripts = after(*offers, commands=commands, then=said * (3 - commands)), greeting(*offers)
+    scripts = after(*offers, commands=commands, then=reply_line * (3 - commands)), greeting(*offers)
     hand_over = HandOver()
     async with ScriptedServer(*scripts) as server, transport_to(server.port) as transport:
         reply = await transport.send(letter(), hand_over)
-        assert (reply.code, reply.stage) == (int(said[:3]), ("mail", "rcpt", "data")[commands])
+        assert (reply.code, reply.stage) == (int(reply_line[:3]), ("mail", "rcpt", "data")[commands])
         assert not reply.accepted
         assert hand_over.times == 0
         assert await transport.send(letter(), HandOver()) == TAKEN
 
 
-async def test_one_answer_too_many_ends_the_connection_before_the_text() -> None:
+async def test_an_extra_reply_ends_the_connection_before_the_text() -> None:
     async def script(wire: Wire) -> None:
         await wire.greet("PIPELINING")
         for _ in range(3):
-            await wire.hear()
-        await wire.say("250 ok\n250 ok\n354 go on\n250 taken already\n")
+            await wire.read_line()
+        await wire.write("250 ok\n250 ok\n354 go on\n250 taken already\n")
         await wire.silence()
 
     hand_over = HandOver()
@@ -79,27 +79,27 @@ async def test_one_answer_too_many_ends_the_connection_before_the_text() -> None
         assert hand_over.times == 0
 
 
-async def test_one_answer_too_many_ends_the_connection_before_the_next_command() -> None:
+async def test_an_extra_reply_ends_the_connection_before_the_next_command() -> None:
     async def script(wire: Wire) -> None:
         await wire.greet()
-        await wire.hear()
-        await wire.say("250 ok\n250 ok\n")
+        await wire.read_line()
+        await wire.write("250 ok\n250 ok\n")
         await wire.silence()
 
     async with ScriptedServer(script) as server, transport_to(server.port) as transport:
         with pytest.raises(Dropped, match="unexpected reply: 250 ok"):
             await transport.send(letter(), HandOver())
         await server.all_ended()
-    assert len(server.wires[0].heard) == 2
+    assert len(server.wires[0].lines) == 2
 
 
 async def test_the_connection_may_end_in_the_middle_of_the_text() -> None:
     async def script(wire: Wire) -> None:
         await wire.greet("PIPELINING")
         for verb in ("MAIL", "RCPT", "DATA"):
-            await wire.hear()
-            await wire.say(usual(verb, ""))
-        await wire.hear()
+            await wire.read_line()
+            await wire.write(usual(verb, ""))
+        await wire.read_line()
         wire.drop()
 
     async with ScriptedServer(script) as server, transport_to(server.port) as transport:
@@ -110,9 +110,9 @@ async def test_the_connection_may_end_in_the_middle_of_the_text() -> None:
 @each_way
 async def test_answers_may_come_a_byte_at_a_time(offers: tuple[str, ...]) -> None:
     async def script(wire: Wire) -> None:
-        wire.say = wire.spell  # type: ignore[method-assign]
+        wire.write = wire.write_bytewise  # type: ignore[method-assign]
         await wire.greet(*offers)
-        await wire.converse()
+        await wire.serve()
 
     async with ScriptedServer(script) as server, transport_to(server.port) as transport:
         assert await transport.send(letter(), HandOver()) == TAKEN
@@ -123,9 +123,9 @@ async def test_answers_may_come_a_byte_at_a_time(offers: tuple[str, ...]) -> Non
 async def test_a_byte_at_a_time_does_not_stretch_the_time_limit() -> None:
     async def script(wire: Wire) -> None:
         await wire.greet("PIPELINING")
-        await wire.hear()
+        await wire.read_line()
         while True:
-            await wire.spell("2")
+            await wire.write_bytewise("2")
             for _ in range(50):
                 await asyncio.sleep(0)
 
@@ -162,24 +162,24 @@ async def test_no_time_limit_runs_during_the_hand_over(monkeypatch: pytest.Monke
         other = asyncio.ensure_future(transport.send(letter(), HandOver()))
         await server.silence(1)
         hours.pass_by(PATIENT.command)
-        with pytest.raises(Dropped):  # after a time limit that began later than the first letter's
+        with pytest.raises(Dropped):  # after a time limit that started later than the first letter's
             await other
         hand_over.go_on.set()
         assert await sending == TAKEN
 
 
 async def ended_without_the_final_dot(wire: Wire, ended: asyncio.Event) -> None:
-    """Offer PIPELINING, ask for the text, and set `ended` if the client hangs up instead of ending it."""
+    """Offer PIPELINING, expect the text, and set `ended` if the client closes the connection instead."""
     await wire.greet("PIPELINING")
     for verb in ("MAIL", "RCPT", "DATA"):
-        await wire.hear()
-        await wire.say(usual(verb, ""))
+        await wire.read_line()
+        await wire.write(usual(verb, ""))
     try:
-        await wire.hear_text()
+        await wire.read_text()
     except (asyncio.IncompleteReadError, ConnectionError):
         ended.set()
     else:
-        await wire.say("250 taken\n")
+        await wire.write("250 taken\n")
 
 
 async def test_a_lost_claim_ends_the_connection_without_the_final_dot() -> None:
@@ -189,7 +189,7 @@ async def test_a_lost_claim_ends_the_connection_without_the_final_dot() -> None:
         transport_to(server.port) as transport,
     ):
         with pytest.raises(ClaimLost):
-            await transport.send(letter(), HandOver(ours=False))
+            await transport.send(letter(), HandOver(held=False))
         await ended.wait()
 
 
@@ -208,16 +208,16 @@ async def test_a_hand_over_that_fails_ends_the_connection_without_the_final_dot(
 
 
 @pytest.mark.parametrize("last_words", ["", "421 4.4.2 too slow\n"])
-async def test_a_connection_that_ends_during_the_hand_over_has_carried_nothing(last_words: str) -> None:
+async def test_a_connection_lost_during_the_hand_over_has_sent_nothing(last_words: str) -> None:
     hand_over = WaitingHandOver()
 
     async def script(wire: Wire) -> None:
         await wire.greet("PIPELINING")
         for verb in ("MAIL", "RCPT", "DATA"):
-            await wire.hear()
-            await wire.say(usual(verb, ""))
+            await wire.read_line()
+            await wire.write(usual(verb, ""))
         await hand_over.begun.wait()
-        await wire.say(last_words)
+        await wire.write(last_words)
 
     async with ScriptedServer(script) as server, transport_to(server.port) as transport:
         sending = asyncio.ensure_future(transport.send(letter(), hand_over))
@@ -230,15 +230,15 @@ async def test_a_connection_that_ends_during_the_hand_over_has_carried_nothing(l
 
 @each_way
 @pytest.mark.parametrize("commands", [0, 1, 2, 3])
-async def test_a_cancelled_letter_takes_its_connection_along(offers: tuple[str, ...], commands: int) -> None:
+async def test_cancelling_a_letter_ends_its_connection(offers: tuple[str, ...], commands: int) -> None:
     reached = asyncio.Event()
 
     async def stalling(wire: Wire) -> None:
         await wire.greet(*offers)
         for verb in ("MAIL", "RCPT", "DATA")[:commands]:
-            await wire.hear()
-            await wire.say(usual(verb, ""))
-        await (wire.hear_text() if commands == 3 else wire.hear())
+            await wire.read_line()
+            await wire.write(usual(verb, ""))
+        await (wire.read_text() if commands == 3 else wire.read_line())
         reached.set()
         await wire.silence()
 

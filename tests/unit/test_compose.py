@@ -1,4 +1,4 @@
-"""A composed message, read back by the standard library: what was written arrives, and nothing else."""
+"""A composed message, parsed by the standard library: it holds the written texts, and nothing else."""
 
 import re
 import unicodedata
@@ -23,7 +23,7 @@ STOPPING = ["List-Id", "List-Unsubscribe", "List-Unsubscribe-Post"]
 MAILS = LETTERS | NOTICES
 each_mail = pytest.mark.parametrize("mail", MAILS.values(), ids=MAILS.keys())
 
-unhurried = settings(deadline=None)  # the first of a kind waits for its templates
+unhurried = settings(deadline=None)  # the first of a kind renders its templates
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
 one_line = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=300)
 marks = st.sampled_from(
@@ -31,7 +31,7 @@ marks = st.sampled_from(
 )
 
 
-# What was written arrives
+# Texts
 
 
 @unhurried
@@ -113,7 +113,7 @@ def test_korean_is_put_together_in_header_fields() -> None:
     assert message["Subject"] == "첫눈이 오면"
 
 
-# Nothing else does
+# Header injection
 
 
 @pytest.mark.parametrize("name", ["subject", "recipient_name", "sender_name"])
@@ -200,7 +200,7 @@ def test_composing_again_changes_nothing_but_the_date() -> None:
     assert now.replace(b"12:40:00", b"13:40:00") == later
 
 
-def test_a_letter_comes_from_our_address_and_a_notice_from_nobody() -> None:
+def test_a_letter_has_our_sender_and_a_notice_the_null_sender() -> None:
     assert {COMPOSER.compose(mail, FIRST).sender for mail in LETTERS.values()} == {"letters@example.org"}
     assert {COMPOSER.compose(mail, FIRST).sender for mail in NOTICES.values()} == {""}
 
@@ -224,12 +224,12 @@ def test_without_https_the_link_to_stop_stands_in_the_footer_alone() -> None:
     stop_url = "http://127.0.0.1:8000/stop/Zt0b3VnqXw8k1mJ5rYc7dA"
     message = read(replace(ENGLISH, stop_url=stop_url), composer)
     assert not set(STOPPING) & set(message.keys())
-    assert f"Stop this letter, or all letters from here: {stop_url}\n" in part(message, "plain")
+    assert f"Stop this letter, or all mail from this site: {stop_url}\n" in part(message, "plain")
     assert f'href="{stop_url}"' in part(message, "html")
 
 
 @pytest.mark.parametrize("name", ["receipt-en", "refusal-ko", "confirmation-ko", "links-ko"])
-def test_one_click_closes_the_mailbox_of_whoever_gets_a_notice(name: str) -> None:
+def test_one_click_closes_the_mailbox_of_a_notices_recipient(name: str) -> None:
     message = read(NOTICES[name])
     assert message["List-Unsubscribe"] == f"<{MAILBOX_URL}>"
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"

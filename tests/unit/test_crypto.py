@@ -1,4 +1,4 @@
-"""Encrypted values open with their key and in their place alone; tokens are random, and long enough."""
+"""Sealed values open with their key and in their row alone; tokens are random and long enough."""
 
 import re
 
@@ -11,19 +11,19 @@ from app.errors import KeyMissing
 
 OLD, NEW = "old key " * 4, "new key " * 4
 PLACE = {"table": "letters", "column": "body", "row": "1"}
-SEALER = Cipher([OLD])
+CIPHER = Cipher([OLD])
 
 
 @given(st.binary())
-def test_what_was_sealed_opens(plain: bytes) -> None:
-    sealed = SEALER.seal(plain, **PLACE)
-    assert SEALER.open(sealed, **PLACE) == plain
+def test_a_sealed_value_opens(plain: bytes) -> None:
+    sealed = CIPHER.seal(plain, **PLACE)
+    assert CIPHER.open(sealed, **PLACE) == plain
     assert len(sealed) == len(plain) + 1 + 4 + 12 + 16
     assert plain not in sealed or len(plain) < 4
 
 
 def test_the_same_text_is_never_sealed_the_same() -> None:
-    assert len({SEALER.seal(b"Dear you", **PLACE) for _ in range(100)}) == 100
+    assert len({CIPHER.seal(b"Dear you", **PLACE) for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ def test_the_same_text_is_never_sealed_the_same() -> None:
     ],
 )
 def test_a_value_opens_nowhere_else(elsewhere: dict[str, str]) -> None:
-    sealed = SEALER.seal(b"Dear you", **PLACE)
+    sealed = CIPHER.seal(b"Dear you", **PLACE)
     with pytest.raises(KeyMissing, match="cannot be decrypted"):
-        SEALER.open(sealed, **(PLACE | elsewhere))
+        CIPHER.open(sealed, **(PLACE | elsewhere))
 
 
 @given(st.data())
 def test_a_value_that_was_changed_or_cut_does_not_open(draw: st.DataObject) -> None:
-    sealed = SEALER.seal(b"Dear you", **PLACE)
+    sealed = CIPHER.seal(b"Dear you", **PLACE)
     place = draw.draw(st.integers(0, len(sealed) - 1))
     changed = bytearray(sealed)
     changed[place] ^= draw.draw(st.integers(1, 255))
@@ -57,11 +57,11 @@ def test_a_value_that_was_changed_or_cut_does_not_open(draw: st.DataObject) -> N
         b"plain text, never sealed at all, but long enough",
     ):
         with pytest.raises(KeyMissing):
-            SEALER.open(wrong, **PLACE)
+            CIPHER.open(wrong, **PLACE)
 
 
 def test_another_key_does_not_open_and_the_message_names_the_setting() -> None:
-    sealed = SEALER.seal(b"Dear you", **PLACE)
+    sealed = CIPHER.seal(b"Dear you", **PLACE)
     with pytest.raises(KeyMissing, match=r"letters\.body .*MAILBOX_SECRET_KEY") as missing:
         Cipher([NEW]).open(sealed, **PLACE)
     assert "Dear" not in str(missing.value)
@@ -69,16 +69,16 @@ def test_another_key_does_not_open_and_the_message_names_the_setting() -> None:
 
 def test_of_several_keys_the_first_seals_and_all_open() -> None:
     rotating = Cipher([NEW, OLD])
-    old = SEALER.seal(b"Dear you", **PLACE)
+    old = CIPHER.seal(b"Dear you", **PLACE)
     new = rotating.seal(b"Dear you", **PLACE)
     assert rotating.open(old, **PLACE) == rotating.open(new, **PLACE) == b"Dear you"
     assert Cipher([NEW]).open(new, **PLACE) == b"Dear you"
     with pytest.raises(KeyMissing):
-        SEALER.open(new, **PLACE)
+        CIPHER.open(new, **PLACE)
     assert (rotating.is_current(old), rotating.is_current(new)) == (False, True)
 
 
-def test_a_finder_finds_the_same_by_the_same_and_keeps_its_purposes_apart() -> None:
+def test_a_blind_index_is_deterministic_and_separates_purposes() -> None:
     blind_index, other = BlindIndex(b"k" * 32), BlindIndex(b"o" * 32)
     assert blind_index.address("minji@example.org") == BlindIndex(b"k" * 32).address("minji@example.org")
     assert blind_index.address("example.org") != blind_index.domain("example.org")
@@ -86,15 +86,15 @@ def test_a_finder_finds_the_same_by_the_same_and_keeps_its_purposes_apart() -> N
     assert blind_index.address("a@example.org") != blind_index.address("b@example.org")
 
 
-def test_a_finder_s_words_never_change() -> None:
-    """They stand in databases: an upgrade that finds others loses every block and every limit."""
+def test_the_values_of_a_blind_index_never_change() -> None:
+    """They are stored: an upgrade that changed them would lose every block and every limit."""
     assert BlindIndex(bytes(range(32))).address("minji@example.org") == "c01b68177004900537f34b4360baac5b"
     assert BlindIndex(bytes(range(32))).domain("example.org") == "4c4e428039b73bdeb151ff8cdd69e16a"
 
 
 def test_what_was_sealed_by_the_first_release_opens_for_ever() -> None:
     sealed = bytes.fromhex("01d1392165a7ed6b31171a77d6998ab4c8203fa9fbcdffb25d364de9c8d5b70f55cd312ee56a9ea792")
-    assert SEALER.open(sealed, **PLACE) == b"Dear you"
+    assert CIPHER.open(sealed, **PLACE) == b"Dear you"
 
 
 def test_tokens_have_128_random_bits_and_need_no_escaping() -> None:

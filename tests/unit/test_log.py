@@ -1,4 +1,4 @@
-"""What a line about several deliveries says of them, and what a log that breaks costs."""
+"""Fields for a batch of deliveries, and a log that cannot be written."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ def test_the_ids_are_listed_up_to_a_number_and_all_are_counted() -> None:
     assert (many["number"], len(many["deliveries"])) == (MOST_LISTED + 1, MOST_LISTED)
 
 
-def test_what_cannot_be_written_is_counted_and_raises_nothing() -> None:
+def test_lost_lines_are_counted_and_raise_nothing() -> None:
     reading, writing = os.pipe()
     stream, before = LogStream(writing), LogStream.failures
     stream.write("one\n")
@@ -36,7 +36,7 @@ def test_a_full_disk_raises_nothing() -> None:
 
 
 @pytest.mark.timeout(30)
-def test_a_reader_that_never_reads_holds_nothing_up_and_misses_only_what_does_not_fit() -> None:
+def test_a_reader_that_never_reads_loses_only_the_lines_that_do_not_fit() -> None:
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 8192)
     stream, before = LogStream(writing), LogStream.failures

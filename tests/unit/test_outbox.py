@@ -1,4 +1,4 @@
-"""The outbox folder: whole files or none, nothing told by their names, and reading them back."""
+"""The outbox folder: complete files or none, and reading them."""
 
 import asyncio
 import email
@@ -51,7 +51,7 @@ def envelope(number: int = 1) -> Envelope:
 
 
 class Ledger:
-    """Says what it was told to say at the hand-over, and remembers what was in the folder then."""
+    """A hand-over that returns or raises `answer`, and records which files the folder held."""
 
     def __init__(self, folder: Path, answer: bool | Exception = True) -> None:
         self.seen: list[list[str]] = []
@@ -114,13 +114,13 @@ async def test_a_lost_claim_leaves_nothing_behind(outbox: Outbox, folder: Path) 
     assert kept(folder) == []
 
 
-async def test_a_ledger_out_of_reach_is_no_fault_of_the_folder(outbox: Outbox, folder: Path) -> None:
+async def test_an_unavailable_database_is_no_outage_of_the_outbox(outbox: Outbox, folder: Path) -> None:
     with pytest.raises(ConnectionRefusedError):
         await outbox.send(envelope(), Ledger(folder, answer=ConnectionRefusedError()).hand_over)
     assert kept(folder) == []
 
 
-async def test_being_called_back_at_the_hand_over_leaves_nothing_behind(outbox: Outbox, folder: Path) -> None:
+async def test_cancelling_during_the_hand_over_leaves_nothing_behind(outbox: Outbox, folder: Path) -> None:
     asked = asyncio.Event()
 
     async def never() -> bool:
@@ -135,7 +135,7 @@ async def test_being_called_back_at_the_hand_over_leaves_nothing_behind(outbox: 
     assert kept(folder) == []
 
 
-async def test_a_folder_that_cannot_be_made_is_an_outage_of_ours(tmp_path: Path, clock: FrozenClock) -> None:
+async def test_a_folder_that_cannot_be_made_is_a_permanent_outage(tmp_path: Path, clock: FrozenClock) -> None:
     (tmp_path / "var").write_text("a file where the folder should be")
     ledger = Ledger(tmp_path)
     with pytest.raises(Unavailable, match="cannot be written to") as caught:
@@ -144,7 +144,7 @@ async def test_a_folder_that_cannot_be_made_is_an_outage_of_ours(tmp_path: Path,
     assert ledger.seen == []
 
 
-async def test_a_full_disk_is_an_outage_of_ours(clock: FrozenClock, made_folder: Path) -> None:
+async def test_a_full_disk_is_a_permanent_outage(clock: FrozenClock, made_folder: Path) -> None:
     ledger = Ledger(made_folder)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
@@ -158,7 +158,7 @@ async def test_a_full_disk_is_an_outage_of_ours(clock: FrozenClock, made_folder:
     assert kept(made_folder) == []
 
 
-async def test_a_name_that_cannot_be_given_after_the_hand_over_is_an_outage(
+async def test_a_failed_rename_after_the_hand_over_is_an_outage(
     outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "rename", _refused)
@@ -167,7 +167,7 @@ async def test_a_name_that_cannot_be_given_after_the_hand_over_is_an_outage(
     assert kept(folder) == []
 
 
-async def test_a_name_that_may_not_survive_a_power_cut_is_in_doubt(
+async def test_a_name_that_may_not_survive_a_power_cut_is_unanswered(
     outbox: Outbox, made_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.mail.outbox._sync", _refused)
@@ -192,7 +192,7 @@ async def test_the_list_is_newest_first_and_no_longer_than_asked(outbox: Outbox,
     assert {entry.recipient for entry in entries} == {"미나 <mina@example.com>"}
 
 
-async def test_the_list_shows_neither_drafts_nor_strangers(outbox: Outbox, folder: Path) -> None:
+async def test_the_list_shows_neither_drafts_nor_other_files(outbox: Outbox, folder: Path) -> None:
     assert outbox.entries(10) == []
     await outbox.send(envelope(), yes)
     (folder / "20260101T093000000000Z-letter-2-00000000.draft").write_bytes(b"half")
@@ -200,7 +200,7 @@ async def test_the_list_shows_neither_drafts_nor_strangers(outbox: Outbox, folde
     assert len(outbox.entries(10)) == 1
 
 
-async def test_a_mail_taken_away_meanwhile_is_left_out(
+async def test_a_mail_deleted_meanwhile_is_left_out(
     outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await outbox.send(envelope(), yes)
@@ -243,9 +243,9 @@ async def test_a_mail_without_a_message_id_has_a_name_too(outbox: Outbox, folder
         "notes.eml",
     ],
 )
-async def test_what_is_not_in_the_folder_is_not_found(outbox: Outbox, made_folder: Path, name: str) -> None:
-    for stranger in ("notes.eml", "20260101T093000000000Z-x.eml.bak"):
-        (made_folder / stranger).write_text("Subject: not ours\n\n")
+async def test_a_name_of_no_mail_is_not_found(outbox: Outbox, made_folder: Path, name: str) -> None:
+    for other in ("notes.eml", "20260101T093000000000Z-x.eml.bak"):
+        (made_folder / other).write_text("Subject: not ours\n\n")
     with pytest.raises(FileNotFoundError):
         outbox.read(name)
 

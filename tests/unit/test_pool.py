@@ -1,4 +1,4 @@
-"""Keeping connections for the next letter; on both event loops that uvicorn may choose."""
+"""Reusing connections; on both event loops that uvicorn may choose."""
 
 import asyncio
 from dataclasses import replace
@@ -31,31 +31,31 @@ async def test_no_more_connections_than_allowed(messages: int) -> None:
     assert server.most_at_once == 3
 
 
-async def test_a_connection_carries_so_many_letters_and_no_more() -> None:
+async def test_a_connection_is_used_for_a_limited_number_of_letters() -> None:
     async with ScriptedServer(greeting()) as server, transport_to(server.port, messages=2) as transport:
         for _ in range(5):
             await transport.send(letter(), HandOver())
     assert [len(wire.texts) for wire in server.wires] == [2, 2, 1]
-    assert all(wire.heard[-1] == "QUIT" for wire in server.wires)
+    assert all(wire.lines[-1] == "QUIT" for wire in server.wires)
 
 
 async def test_a_new_connection_waits_until_the_old_one_has_ended() -> None:
-    course: list[str] = []
+    events: list[str] = []
 
-    async def slow_to_leave(wire: Wire) -> None:
-        course.append("begun")
+    async def slow_to_close(wire: Wire) -> None:
+        events.append("opened")
         await wire.greet()
-        await wire.converse(letters=1)
-        assert await wire.hear() == "QUIT"
+        await wire.serve(letters=1)
+        assert await wire.read_line() == "QUIT"
         for _ in range(200):  # time enough for the next connection, if it did not wait
             await asyncio.sleep(0)
-        course.append("ended")
-        await wire.say("221 2.0.0 bye\n")
+        events.append("closed")
+        await wire.write("221 2.0.0 bye\n")
 
-    async with ScriptedServer(slow_to_leave) as server, transport_to(server.port, messages=1) as transport:
+    async with ScriptedServer(slow_to_close) as server, transport_to(server.port, messages=1) as transport:
         assert await transport.send(letter(), HandOver()) == TAKEN
         assert await transport.send(letter(), HandOver()) == TAKEN
-    assert course == ["begun", "ended"] * 2
+    assert events == ["opened", "closed"] * 2
 
 
 async def test_the_connection_used_last_is_used_next() -> None:
@@ -72,7 +72,7 @@ async def test_the_connection_used_last_is_used_next() -> None:
     assert sorted(len(wire.texts) for wire in server.wires) == [1, 4]
 
 
-async def test_an_idle_connection_is_left_and_not_used_again(clock: FrozenClock) -> None:
+async def test_an_idle_connection_is_closed_and_not_used_again(clock: FrozenClock) -> None:
     async with ScriptedServer(greeting()) as server, transport_to(server.port, clock=clock) as transport:
         await transport.send(letter(), HandOver())
         clock.advance(timedelta(seconds=PATIENT.idle - 1))
@@ -80,10 +80,10 @@ async def test_an_idle_connection_is_left_and_not_used_again(clock: FrozenClock)
         clock.advance(timedelta(seconds=PATIENT.idle))
         assert await transport.send(letter(), HandOver()) == TAKEN
     assert [len(wire.texts) for wire in server.wires] == [2, 1]
-    assert all(wire.heard[-1] == "QUIT" for wire in server.wires)
+    assert all(wire.lines[-1] == "QUIT" for wire in server.wires)
 
 
-async def test_an_idle_connection_is_left_without_another_letter(clock: FrozenClock) -> None:
+async def test_an_idle_connection_is_closed_without_another_letter(clock: FrozenClock) -> None:
     timeouts = replace(PATIENT, idle=0.01)
     async with (
         ScriptedServer(greeting()) as server,
@@ -92,15 +92,15 @@ async def test_an_idle_connection_is_left_without_another_letter(clock: FrozenCl
         await transport.send(letter(), HandOver())
         clock.advance(timedelta(seconds=1))
         await server.all_ended()
-        assert server.wires[0].heard[-1] == "QUIT"
+        assert server.wires[0].lines[-1] == "QUIT"
 
 
 @pytest.mark.parametrize("last_words", ["", "421 4.4.2 idle for too long\n", "250 what?\n"])
-async def test_a_connection_closed_while_idle_is_not_blamed_on_the_next_letter(last_words: str) -> None:
+async def test_a_connection_closed_while_idle_is_not_charged_to_the_next_letter(last_words: str) -> None:
     async def tired(wire: Wire) -> None:
         await wire.greet("PIPELINING")
-        await wire.converse(letters=1)
-        await wire.say(last_words)
+        await wire.serve(letters=1)
+        await wire.write(last_words)
 
     async with ScriptedServer(tired, greeting()) as server, transport_to(server.port) as transport:
         assert await transport.send(letter(), HandOver()) == TAKEN
@@ -111,14 +111,14 @@ async def test_a_connection_closed_while_idle_is_not_blamed_on_the_next_letter(l
 
 @pytest.mark.parametrize("offers", [("PIPELINING",), ()])
 @pytest.mark.parametrize("last_words", ["", "421 4.7.0 that was enough\n", "hello\n"])
-async def test_a_kept_connection_that_ends_at_the_first_command_is_not_blamed_either(
+async def test_a_reused_connection_lost_at_the_first_command_is_not_charged_either(
     offers: tuple[str, ...], last_words: str
 ) -> None:
     async def tired(wire: Wire) -> None:
         await wire.greet(*offers)
-        await wire.converse(letters=1)
-        await wire.hear()
-        await wire.say(last_words)
+        await wire.serve(letters=1)
+        await wire.read_line()
+        await wire.write(last_words)
 
     hand_over = HandOver()
     async with ScriptedServer(tired, greeting(*offers)) as server, transport_to(server.port) as transport:
@@ -135,7 +135,7 @@ async def test_a_server_without_rset_gets_a_new_connection_after_a_refusal() -> 
 
     async def script(wire: Wire) -> None:
         await wire.greet("PIPELINING")
-        await wire.converse(answer)
+        await wire.serve(answer)
 
     async with ScriptedServer(script) as server, transport_to(server.port) as transport:
         assert (await transport.send(letter("nobody"), HandOver())).code == 550
@@ -144,31 +144,31 @@ async def test_a_server_without_rset_gets_a_new_connection_after_a_refusal() -> 
 
 
 @pytest.mark.parametrize("offers", [(), ("PIPELINING",)], ids=["one by one", "pipelined"])
-async def test_a_connection_that_refuses_the_sender_for_now_is_left(offers: tuple[str, ...]) -> None:
-    """Where Postfix has lost its filter (a milter that was restarted), it refuses until the connection ends."""
+async def test_a_connection_that_refuses_the_sender_for_now_is_closed(offers: tuple[str, ...]) -> None:
+    """Postfix, having lost a milter that was restarted, refuses until the connection ends."""
 
-    def lost(verb: str, _: str) -> str:
+    def refuse(verb: str, _: str) -> str:
         return "451 4.7.1 Service unavailable\n" if verb == "MAIL" else "503 5.5.1 no sender\n"
 
     async def refusing(wire: Wire) -> None:
         await wire.greet(*offers)
-        await wire.converse(lost)
+        await wire.serve(refuse)
 
     async with ScriptedServer(refusing, greeting(*offers)) as server, transport_to(server.port) as transport:
         assert (await transport.send(letter(), HandOver())).code == 451
         assert await transport.send(letter(), HandOver()) == TAKEN
-    assert [wire.heard[-1] for wire in server.wires] == ["QUIT", "QUIT"]
+    assert [wire.lines[-1] for wire in server.wires] == ["QUIT", "QUIT"]
 
 
-async def test_closing_says_quit_on_each_connection_and_waits_for_nobody_long() -> None:
-    async def deaf(wire: Wire) -> None:
+async def test_closing_writes_quit_on_each_connection_and_waits_briefly() -> None:
+    async def silent_at_quit(wire: Wire) -> None:
         await wire.greet()
-        await wire.converse(letters=1)
-        await wire.hear()
+        await wire.serve(letters=1)
+        await wire.read_line()
         await wire.silence()
 
     async with (
-        ScriptedServer(deaf) as server,
+        ScriptedServer(silent_at_quit) as server,
         transport_to(server.port, connections=3, timeouts=replace(PATIENT, quit=0.1)) as transport,
     ):
         waiting = [WaitingHandOver() for _ in range(3)]
@@ -181,7 +181,7 @@ async def test_closing_says_quit_on_each_connection_and_waits_for_nobody_long() 
         async with asyncio.timeout(60):
             await transport.close()
         await server.all_ended()
-        assert [wire.heard[-1] for wire in server.wires] == ["QUIT"] * 3
+        assert [wire.lines[-1] for wire in server.wires] == ["QUIT"] * 3
 
 
 async def test_cancelled_while_waiting_for_a_connection() -> None:
@@ -200,7 +200,7 @@ async def test_cancelled_while_waiting_for_a_connection() -> None:
     assert len(server.accepted) == 2
 
 
-async def test_a_domain_that_falls_silent_leaves_connections_to_others() -> None:
+async def test_a_domain_that_stalls_leaves_connections_to_others() -> None:
     """24 letters to one domain and then 20 to others, over 10 connections; the server never answers for the domain."""
     async with MailServer() as server, transport_to(server.port, connections=10) as transport:
         server.policy = stalling = Stalling("silent.test")

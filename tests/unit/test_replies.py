@@ -1,4 +1,4 @@
-"""Reading replies, however they arrive."""
+"""Parsing replies."""
 
 from itertools import pairwise
 
@@ -51,7 +51,7 @@ def test_packets_may_be_cut_anywhere(cuts: set[int]) -> None:
         b"\x15\x03\x01\x00\x02\x02\n",
     ],
 )
-def test_garbage_is_told_after_what_was_whole(line: bytes) -> None:
+def test_a_malformed_reply_is_reported_after_the_complete_ones(line: bytes) -> None:
     answers = ReplyReader().feed(b"250 fine\r\n" + line)
     assert next(answers) == (250, b"fine")
     with pytest.raises(MalformedReply):
@@ -110,7 +110,7 @@ def test_a_reply_is_code_enhanced_code_and_safe_text(answer: ReplyLines, enhance
 
 
 @given(st.binary())
-def test_whatever_it_says_can_be_shown(raw: bytes) -> None:
+def test_any_text_is_made_safe_to_show(raw: bytes) -> None:
     text = parse_reply((550, raw), "body").text
     assert text.isprintable()
     assert len(text) <= 500

@@ -1,4 +1,4 @@
-"""Reaching a mail server: TLS, login, outages; on both event loops that uvicorn may choose."""
+"""Connecting to a mail server: TLS, login, outages; on both event loops that uvicorn may choose."""
 
 import asyncio
 import socket
@@ -36,12 +36,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("stranger"))
+def other_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("other_authority"))
 
 
 async def outage(port: int, **options: Any) -> Unavailable:
-    """Send a letter that cannot even begin."""
+    """Send a letter to a server that cannot be used."""
     hand_over = HandOver()
     async with transport_to(port, **options) as transport:
         with pytest.raises(Unavailable) as caught:
@@ -80,11 +80,11 @@ async def test_tls(authority: Authority, security: Security, login: tuple[str, s
 
 
 @securities
-async def test_a_certificate_of_a_stranger_is_refused(
-    authority: Authority, stranger: Authority, security: Security
+async def test_a_certificate_of_an_unknown_authority_is_refused(
+    authority: Authority, other_authority: Authority, security: Security
 ) -> None:
     async with MailServer(security=security, tls_context=authority.server_context(), login=LOGIN) as server:
-        error = await outage(server.port, security=security, login=LOGIN, trusted=stranger.client_context())
+        error = await outage(server.port, security=security, login=LOGIN, trusted=other_authority.client_context())
         assert error.permanent
         assert "certificate" in str(error)
         assert (await outage(server.port, security=security, login=LOGIN)).permanent  # the system's own authorities
@@ -100,32 +100,32 @@ async def test_a_certificate_of_another_name_is_refused(tmp_path: Path, security
 
 
 @securities
-async def test_a_handshake_that_fails_is_nobodys_fault(authority: Authority, security: Security) -> None:
+async def test_a_failed_handshake_is_a_temporary_outage(authority: Authority, security: Security) -> None:
     async def nonsense(wire: Wire) -> None:
         if security == "starttls":
             await wire.greet("STARTTLS")
-            await wire.hear()
-            await wire.say("220 go on\n")
-        await wire.hear_anything()
-        await wire.say("this is no TLS\n")
+            await wire.read_line()
+            await wire.write("220 go on\n")
+        await wire.read_bytes()
+        await wire.write("this is no TLS\n")
         await wire.silence()
 
     async with ScriptedServer(nonsense) as server:
         assert not (await outage(server.port, security=security, trusted=authority.client_context())).permanent
 
 
-async def test_starttls_is_never_left_out(authority: Authority) -> None:
+async def test_missing_starttls_is_a_permanent_outage(authority: Authority) -> None:
     async with MailServer() as server:
         error = await outage(server.port, security="starttls", trusted=authority.client_context())
     assert error.permanent
     assert server.accepted == []
 
 
-async def test_starttls_refused_for_now_is_an_outage() -> None:
+async def test_a_temporary_refusal_of_starttls_is_a_temporary_outage() -> None:
     async def script(wire: Wire) -> None:
         await wire.greet("STARTTLS")
-        await wire.hear()
-        await wire.say("454 4.7.0 not now\n")
+        await wire.read_line()
+        await wire.write("454 4.7.0 not now\n")
         await wire.silence()
 
     async with ScriptedServer(script) as server:
@@ -138,7 +138,7 @@ async def test_starttls_refused_for_now_is_an_outage() -> None:
 
 
 @securities
-async def test_a_wrong_password_is_ours(authority: Authority, security: Security) -> None:
+async def test_a_wrong_password_is_a_permanent_outage(authority: Authority, security: Security) -> None:
     async with MailServer(security=security, tls_context=authority.server_context(), login=LOGIN) as server:
         wrong = (LOGIN[0], "wrong-password")
         error = await outage(server.port, security=security, login=wrong, trusted=authority.client_context())
@@ -160,11 +160,11 @@ async def test_a_wrong_password_is_ours(authority: Authority, security: Security
         ("AUTH PLAIN", "421 4.3.2 going down\n", False),
     ],
 )
-async def test_what_is_said_to_a_login(authority: Authority, offer: str, answer: str, *, permanent: bool) -> None:
+async def test_replies_to_a_login(authority: Authority, offer: str, answer: str, *, permanent: bool) -> None:
     async def script(wire: Wire) -> None:
         await wire.greet(offer)
-        await wire.hear()
-        await wire.say(answer)
+        await wire.read_line()
+        await wire.write(answer)
         await wire.silence()
 
     async with ScriptedServer(script, tls_context=authority.server_context()) as server:
@@ -172,7 +172,7 @@ async def test_what_is_said_to_a_login(authority: Authority, offer: str, answer:
     assert error.permanent is permanent
 
 
-def test_a_password_in_clear_is_impossible() -> None:
+def test_a_password_without_tls_is_refused() -> None:
     with pytest.raises(ValueError, match="without TLS"):
         SmtpTransport(
             SmtpServer("127.0.0.1", 25, "none", *LOGIN),
@@ -185,12 +185,12 @@ def test_a_password_in_clear_is_impossible() -> None:
 # Outages
 
 
-def greeted_with(said: str) -> Script:
+def greeted_with(greeting_line: str) -> Script:
     async def script(wire: Wire) -> None:
-        await wire.say(said)
-        if said:
-            await wire.hear()
-            await wire.say("502 5.5.1 no EHLO here\n")
+        await wire.write(greeting_line)
+        if greeting_line:
+            await wire.read_line()
+            await wire.write("502 5.5.1 no EHLO here\n")
         await wire.silence()
 
     return script
@@ -200,9 +200,9 @@ async def hangs_up(wire: Wire) -> None:
     wire.drop()
 
 
-async def letter_by_letter(wire: Wire) -> None:
+async def byte_by_byte(wire: Wire) -> None:
     while True:
-        await wire.spell("220-")
+        await wire.write_bytewise("220-")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ async def letter_by_letter(wire: Wire) -> None:
         greeted_with("hello\n"),
         greeted_with("22"),
         hangs_up,
-        letter_by_letter,
+        byte_by_byte,
     ],
     ids=["silent", "no EHLO", "421", "451", "554", "250", "garbage", "half", "dropped", "endless"],
 )
@@ -226,10 +226,10 @@ async def test_a_server_that_does_not_greet_is_an_outage(script: Script) -> None
         assert not (await outage(server.port, timeouts=IMPATIENT)).permanent
 
 
-async def test_nobody_listens() -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        assert not (await outage(nobody.getsockname()[1])).permanent
+async def test_a_closed_port_is_a_temporary_outage() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        assert not (await outage(closed.getsockname()[1])).permanent
 
 
 async def test_the_next_letter_tries_again() -> None:
@@ -246,8 +246,8 @@ async def test_cancelled_while_connecting(authority: Authority, security: Securi
     async def mute(wire: Wire) -> None:
         if security == "starttls":
             await wire.greet("STARTTLS")
-            await wire.hear()
-            await wire.say("220 go on\n")
+            await wire.read_line()
+            await wire.write("220 go on\n")
         reached.set()
         await wire.silence()
 

@@ -1,4 +1,4 @@
-"""Letters that leave the connection they were offered on, and connections that cannot be had."""
+"""Letters that move to another connection, and connections that are refused."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,18 +14,18 @@ pytestmark = pytest.mark.anyio
 
 
 def answering_late(offered: asyncio.Event, answer: asyncio.Event, *, letters: int = 0) -> Script:
-    """Return a script that answers so many letters, and the next and what was `offered` behind it on a sign."""
+    """Return a script that accepts so many letters, and replies to the next and the commands behind it on `answer`."""
 
     async def script(wire: Wire) -> None:
         await wire.greet("PIPELINING")
-        await wire.converse(letters=letters)
-        await wire.take_commands()
-        await wire.hear_text()
+        await wire.serve(letters=letters)
+        await wire.accept_commands()
+        await wire.read_text()
         for _ in range(3):
-            await wire.hear()
+            await wire.read_line()
         offered.set()
         await answer.wait()
-        await wire.say("250 2.0.0 taken\n250 ok\n250 ok\n354 go on\n")
+        await wire.write("250 2.0.0 taken\n250 ok\n250 ok\n354 go on\n")
         await wire.silence()
 
     return script
@@ -53,7 +53,7 @@ async def test_a_letter_does_not_wait_long_behind_another() -> None:
     assert len(server.wires[0].texts) == 3
 
 
-async def called_back() -> bool:
+async def cancelled() -> bool:
     await asyncio.Event().wait()
     return True
 
@@ -62,15 +62,15 @@ async def claim_lost() -> bool:
     return False
 
 
-async def no_record() -> bool:
+async def database_error() -> bool:
     raise RuntimeError("no database")
 
 
 @pytest.mark.parametrize(
     ("hand_over", "error"),
-    [(called_back, asyncio.CancelledError), (claim_lost, ClaimLost), (no_record, RuntimeError)],
+    [(cancelled, asyncio.CancelledError), (claim_lost, ClaimLost), (database_error, RuntimeError)],
 )
-async def test_a_letter_given_up_behind_another_leaves_that_its_answer(
+async def test_a_letter_cancelled_behind_another_does_not_disturb_its_reply(
     hand_over: Callable[[], Awaitable[bool]], error: type[BaseException]
 ) -> None:
     begun, answer = asyncio.Event(), asyncio.Event()
@@ -87,7 +87,7 @@ async def test_a_letter_given_up_behind_another_leaves_that_its_answer(
         first = asyncio.ensure_future(transport.send(letter(), HandOver()))
         second = asyncio.ensure_future(transport.send(letter(), beginning))
         await begun.wait()
-        if hand_over is called_back:
+        if hand_over is cancelled:
             second.cancel()
         with pytest.raises(error):
             await second
@@ -97,10 +97,10 @@ async def test_a_letter_given_up_behind_another_leaves_that_its_answer(
     assert len(server.wires) == 2
 
 
-# Connections that cannot be had
+# Refused connections
 
 
-async def test_a_server_that_takes_fewer_connections_is_used_as_it_likes() -> None:
+async def test_a_server_that_takes_fewer_connections_gets_all_letters() -> None:
     busy = [greeting("PIPELINING")] * 2 + [_refuses] * 20
     async with ScriptedServer(*busy) as server, transport_to(server.port, connections=5) as transport:
         replies = await asyncio.gather(*(transport.send(letter(), HandOver()) for _ in range(20)))
@@ -109,14 +109,14 @@ async def test_a_server_that_takes_fewer_connections_is_used_as_it_likes() -> No
 
 
 async def _refuses(wire: Wire) -> None:
-    await wire.say("421 4.7.0 too many connections\n")
+    await wire.write("421 4.7.0 too many connections\n")
 
 
-async def test_an_outage_is_met_by_all_who_wait() -> None:
+async def test_an_outage_ends_all_waiting_letters() -> None:
     async with ScriptedServer(_refuses) as server, transport_to(server.port, connections=2) as transport:
         outcomes = await asyncio.gather(
             *(transport.send(letter(), HandOver()) for _ in range(20)), return_exceptions=True
         )
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 20
-    assert len({id(outcome) for outcome in outcomes}) == 20  # each is raised, and may be told of, on its own
+    assert len({id(outcome) for outcome in outcomes}) == 20  # each is raised on its own
     assert len(server.wires) <= 2

@@ -1,4 +1,4 @@
-"""The server of the tests, as a program of its own."""
+"""The tests' SMTP server as a separate program."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""What a spam filter says to our mails (docs/standards.md E20), where SpamAssassin is installed."""
+"""A spam filter's scores of our mails (docs/standards.md E20), where SpamAssassin is installed."""
 
 import mailbox
 import shutil
@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """The points of every mail, and of one that claims to be a month old; the filter reads its rules once for all."""
+    """The score of every mail, and of one dated a month ago; the filter reads its rules once for all."""
     now = SystemClock().now()
     mails = {name: COMPOSER.compose(mail, now).message for name, mail in MAILS.items()}
     mails["old"] = COMPOSER.compose(LETTERS["first-en"], now - timedelta(days=30)).message
@@ -37,12 +37,12 @@ def test_our_mails_look_like_no_spam(scores: dict[str, float], name: str) -> Non
     assert scores[name] <= LIMIT
 
 
-def test_the_filter_is_awake(scores: dict[str, float]) -> None:
+def test_the_filter_works(scores: dict[str, float]) -> None:
     assert scores["old"] > LIMIT
 
 
 def _scores(messages: dict[str, bytes], received: datetime, home: Path) -> dict[str, float]:
-    """Return the points that the local rules give to messages that another server handed in, in whatever order."""
+    """Return the local rules' scores of messages from another server."""
     trace = "from mail.example.org (mail.example.org [8.8.8.8]) by mx.example.com (Postfix) with ESMTPS id 4bYzT1"
     box, judged = home / "box", home / "judged"
     with box.open("wb") as file:

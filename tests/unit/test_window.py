@@ -1,4 +1,4 @@
-"""How many letters are let past their final dot, on servers that a test makes as slow as it likes."""
+"""The in-flight window on servers of several speeds."""
 
 import asyncio
 import heapq
@@ -17,7 +17,7 @@ from tests.clock import FrozenClock
 pytestmark = pytest.mark.anyio
 
 Server = Callable[[float], float]
-"""From when a letter comes to how many seconds later it is answered."""
+"""From the time of a letter to the seconds until its reply."""
 
 
 @pytest.fixture
@@ -50,30 +50,30 @@ def _first(number: int, seconds: float, later: float) -> Iterator[float]:
 
 
 def _send(window: InFlightWindow, clock: FrozenClock, server: Server, letters: int) -> Counter[int]:
-    """Send letters as fast as ten connections may; return how many were answered at each size."""
+    """Send letters as fast as ten connections can; return how many were answered at each size."""
     answers: list[tuple[float, int, list[Slot]]] = []
     sizes: Counter[int] = Counter()
     begun, numbers = 0, count()
 
-    def dot(places: list[Slot]) -> None:
+    def dot(slots: list[Slot]) -> None:
         now = clock.monotonic()
-        heapq.heappush(answers, (now + server(now), next(numbers), places))
+        heapq.heappush(answers, (now + server(now), next(numbers), slots))
 
     def begin() -> None:
         nonlocal begun
         begun += 1
-        places: list[Slot] = []
-        places.append(window.enter(lambda: dot(places)))
-        if places[0].entered:
-            dot(places)
+        slots: list[Slot] = []
+        slots.append(window.enter(lambda: dot(slots)))
+        if slots[0].entered:
+            dot(slots)
 
     for _ in range(10):
         begin()
     while answers:
-        when, _, (place,) = heapq.heappop(answers)
+        when, _, (slot,) = heapq.heappop(answers)
         clock.advance(timedelta(seconds=when - clock.monotonic()))
         sizes[int(window.size)] += 1
-        window.answered(place)
+        window.answered(slot)
         if begun < letters:
             begin()
     return sizes
@@ -88,21 +88,21 @@ async def test_a_server_that_takes_one_at_a_time_gets_two_at_most(
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.4, 0.8])
-async def test_where_answers_come_from_far_away_all_connections_are_used(
+async def test_with_slow_replies_all_connections_are_used(
     spread: float, window: InFlightWindow, clock: FrozenClock
 ) -> None:
     sizes = _send(window, clock, _side_by_side(_varying(0.3, spread)), 2000)
     assert sizes[10] > 1900
 
 
-async def test_a_server_that_is_slow_to_begin_with_is_not_far_away(window: InFlightWindow, clock: FrozenClock) -> None:
+async def test_slow_first_replies_do_not_make_a_slow_server(window: InFlightWindow, clock: FrozenClock) -> None:
     sizes = _send(window, clock, _one_at_a_time(_first(10, 0.015, 0.005)), 500)
     assert sizes[1] + sizes[2] > 450
 
 
-async def test_a_server_that_became_quick_is_looked_at_anew(window: InFlightWindow, clock: FrozenClock) -> None:
+async def test_a_server_that_became_quick_is_measured_again(window: InFlightWindow, clock: FrozenClock) -> None:
     sizes = _send(window, clock, _one_at_a_time(_first(500, 0.020, 0.003)), 12_000)
-    assert sizes[10] > 9000  # all who wait for each other make it look far away
+    assert sizes[10] > 9000  # letters that wait for each other make it look slow
     assert sizes[1] + sizes[2] > 1900
 
 
@@ -113,42 +113,42 @@ async def test_a_server_nearby_that_takes_many_side_by_side_gets_them(
     assert sizes[10] > 1900
 
 
-async def test_a_server_that_got_slower_is_believed(window: InFlightWindow, clock: FrozenClock) -> None:
+async def test_the_base_time_follows_a_server_that_got_slower(window: InFlightWindow, clock: FrozenClock) -> None:
     sizes = _send(window, clock, _side_by_side(_first(500, 0.002, 0.008)), 1500)
     assert sizes[10] > 1100
 
 
-async def test_whoever_leaves_lets_the_next_in_and_nobody_who_has_gone(window: InFlightWindow) -> None:
-    let_in: list[str] = []
-    place = window.enter(_at_once)
+async def test_the_next_slot_that_still_waits_enters_when_one_leaves(window: InFlightWindow) -> None:
+    entered: list[str] = []
+    slot = window.enter(_at_once)
     gone = window.enter(_at_once)
-    second = window.enter(lambda: let_in.append("second"))
-    third = window.enter(lambda: let_in.append("third"))
-    assert [each.entered for each in (place, gone, second, third)] == [True, False, False, False]
+    second = window.enter(lambda: entered.append("second"))
+    third = window.enter(lambda: entered.append("third"))
+    assert [each.entered for each in (slot, gone, second, third)] == [True, False, False, False]
     window.leave(gone)
-    window.leave(place)
-    assert let_in == ["second"]
+    window.leave(slot)
+    assert entered == ["second"]
     window.answered(second)
-    assert let_in == ["second", "third"]
+    assert entered == ["second", "third"]
     assert third.entered
 
 
-async def test_a_message_that_is_stuck_holds_up_the_others_no_longer_than_a_moment(
+async def test_a_stuck_message_holds_up_the_others_only_briefly(
     window: InFlightWindow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_STUCK", 0.01)
     stuck = window.enter(_at_once)
-    let_in = asyncio.Event()
-    other = window.enter(let_in.set)
+    entered = asyncio.Event()
+    other = window.enter(entered.set)
     async with asyncio.timeout(60):
-        await let_in.wait()
-    window.leave(stuck)  # at last; its place was taken out of the count
-    let_in.clear()
-    waiting = window.enter(let_in.set)
+        await entered.wait()
+    window.leave(stuck)  # it is not counted any more
+    entered.clear()
+    waiting = window.enter(entered.set)
     assert not waiting.entered
     window.leave(other)
-    assert let_in.is_set()
+    assert entered.is_set()
 
 
 def _at_once() -> None:
-    raise AssertionError("it was inside from the start")
+    raise AssertionError("it had entered already")
