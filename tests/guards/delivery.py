@@ -54,7 +54,7 @@ DELIVERY = (
     Guard(
         "S3",
         "app/delivery/outcome.py",
-        "self._rate_limiter.pause(claimed.domain_hmac)",
+        "self.rate_limiter.pause(claimed.domain_hmac)",
         "pass",
         "tests/delivery/test_refusals.py::test_refused_for_now",
     ),
@@ -75,7 +75,7 @@ DELIVERY = (
     Guard(
         "S4",
         "app/delivery/outcome.py",
-        "decision.blocks_address and not self._packer.is_alias(claimed)",
+        "decision.blocks_address and not self.packer.is_alias(claimed)",
         "decision.blocks_address",
         "tests/delivery/test_courier.py::test_a_tag_that_its_server_does_not_know_closes_nobody_s_own_address",
     ),
@@ -103,14 +103,14 @@ DELIVERY = (
     Guard(
         "S6",
         "app/delivery/outcome.py",
-        "due_at = None if reply.code in NOT_LOGGED_IN else tried.ended_at",
+        "due_at = None if reply.code in NOT_LOGGED_IN else attempt.ended_at",
         "due_at = None",
         "tests/delivery/test_refusals.py::test_a_letter_that_alone_is_not_relayed_keeps_no_other_waiting",
     ),
     Guard(
         "S4",
         "app/delivery/outcome.py",
-        "        tried = tried._replace(reason=decision.reason)\n        if isinstance",
+        "        attempt = attempt._replace(reason=decision.reason)\n        if isinstance",
         "        if isinstance",
         "tests/delivery/test_refusals.py::test_what_was_judged_is_on_record_and_told_to_the_writer",
     ),
@@ -196,7 +196,7 @@ DELIVERY = (
         "app/mail/smtp/pool.py",
         "while connection.message_count < self._messages and (message := self._take_waiting(connection.domains)):",
         "while message := self._take_waiting(connection.domains):",
-        "tests/unit/test_smtp_pipelining.py::test_no_letter_is_offered_behind_the_last_one_of_a_connection",
+        "tests/unit/test_smtp_pipelining.py::test_no_commands_are_written_behind_the_last_letter_of_a_connection",
     ),
     Guard(
         "L1",
@@ -271,8 +271,8 @@ DELIVERY = (
     Guard(
         "L5",
         "app/delivery/courier.py",
-        "> self._max_lateness",
-        "> self._max_lateness * 1000",
+        "> self.max_lateness",
+        "> self.max_lateness * 1000",
         "tests/delivery/test_courier.py::test_what_is_later_than_the_limit_is_held_and_the_rest_goes_out_oldest_first",
     ),
     Guard(

@@ -210,7 +210,7 @@ async def test_a_hand_over_is_recorded_while_a_slow_server_works() -> None:
 
 
 @pytest.mark.parametrize("messages", [1, 2, 3])
-async def test_no_letter_is_commands_behind_the_last_one_of_a_connection(messages: int) -> None:
+async def test_no_commands_are_written_behind_the_last_letter_of_a_connection(messages: int) -> None:
     async with (
         ScriptedServer(greeting("PIPELINING")) as server,
         transport_to(server.port, messages=messages) as transport,
