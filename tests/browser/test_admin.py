@@ -63,7 +63,7 @@ async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener
     await page.click("text=Later →")
     await expect(page.locator("tbody tr")).to_have_count(14)
     await page.click("text=← Sooner")
-    await page.click("text=Waits for a decision")
+    await page.click("text=Needs a decision")
     await expect(page.locator("tbody tr")).to_have_count(3)
     await page.click("tr:has-text('Failed') >> text=r…@long-long-")
     await expect(page.locator("h1")).to_contain_text("Letter, first time")
@@ -73,7 +73,7 @@ async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener
 @pytest.mark.parametrize(
     ("language", "wrong", "found"),
     [
-        ("en", "This is no Message-ID", "1 found · Failed · from Thu 1 Jan 2026, 00:00 on"),
+        ("en", "This is not a Message-ID", "1 found · Failed · from Thu 1 Jan 2026, 00:00 on"),
         ("ko", "메시지 ID가 아닙니다", "찾은 발송 1건 · 실패 · 2026. 1. 1. (목) 00:00부터"),
     ],
 )
@@ -117,7 +117,7 @@ async def test_the_language_is_switched_in_place(open_browser: Opener, admin: st
     await page.click("text=한국어")
     await expect(page).to_have_url(admin)
     await expect(page.locator("html")).to_have_attribute("lang", "ko")
-    await expect(page.locator("h1")).to_have_text("우체국장의 책상")
+    await expect(page.locator("h1")).to_have_text("관리 화면")
 
 
 @pytest.mark.parametrize(("language", "scheme", "width"), LOOKS)

@@ -40,15 +40,15 @@ HEADINGS = {
         "All mail to this address is stopped",
     ),
     "ko": (
-        "편지가 확인을 기다리고 있습니다",
+        "편지가 확인을 기다리고 있어요",
         "이 주소로 보낼까요?",
-        "편지를 떠나보낼까요?",
-        "확인되었습니다",
-        "메일함을 살펴봐 주세요",
-        "나중에 간직할 편지",
-        "여기에는 아무것도 없어요",
-        "메일을 그만 보낼까요?",
-        "이제 이 주소로는 편지가 가지 않습니다",
+        "편지를 확인할까요?",
+        "편지를 확인했어요",
+        "메일함을 확인해 주세요",
+        "아직 볼 수 없어요",
+        "페이지를 찾을 수 없어요",
+        "이 주소로 오는 메일을 모두 그만 받을까요?",
+        "이 주소로는 이제 아무것도 보내지 않아요",
     ),
 }
 LOOKS = [
@@ -110,7 +110,7 @@ async def test_from_the_confirmation_to_the_keepsake(
         assert program.audit()["adds_up"]
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "This link has expired"), ("ko", "기한이 지난 링크입니다")])
+@pytest.mark.parametrize(("language", "words"), [("en", "This link has expired"), ("ko", "기한이 지난 링크예요")])
 async def test_a_link_that_has_run_out(program: Program, open_browser: Opener, language: str, words: str) -> None:
     with program.uvicorn() as server:
         page = await (await open_browser(language=language, width=360)).new_page()

@@ -13,7 +13,7 @@ from app.crypto import Cipher
 from app.domain.status import Status
 from app.store.cipher import open_cipher
 from app.store.database import connected
-from app.store.job_runs import SCAN, job_began, job_ended
+from app.store.job_runs import SCAN, record_job_end, record_job_start
 from app.store.models import Delivery
 from app.store.workers import SCHEDULER, register, take
 from tests.acceptance.servers import Program
@@ -39,7 +39,7 @@ async def desk(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[str]:
         assert await take(SCHEDULER, elsewhere, now)
         for second in range(3):
             await ledger.add(Status.SCHEDULED, now - timedelta(seconds=9 - second))
-        await job_began(SCAN, "elsewhere", now, now + timedelta(minutes=5))
+        await record_job_start(SCAN, "elsewhere", now, now + timedelta(minutes=5))
         with program.uvicorn() as server:
             yield f"{server.base}/admin/deliveries"
 
@@ -63,7 +63,7 @@ async def test_the_list_moves_while_a_scan_runs_and_rests_when_it_has_ended(open
     await expect(page.locator("[data-state=sent]")).to_have_count(2)
     await page.focus("tbody a")  # rows that somebody uses are left alone, the bar is not
     await _send(1)
-    await job_ended(SCAN, datetime.now(UTC), timedelta(seconds=5), 3)
+    await record_job_end(SCAN, datetime.now(UTC), timedelta(seconds=5), 3)
     await expect(page.locator("#moving")).to_be_empty()
     await expect(page.get_by_role("status")).to_be_empty()
     await expect(page.locator("[data-state=sent]")).to_have_count(2)

@@ -17,7 +17,7 @@ WORDS = {
         "Stop all mail to this address",
         "Allow mail again",
     ),
-    "ko": ("다시 보내지 않기", "그래도 다시 받기", "이 주소로는 보내지 않기", "편지 다시 받기"),
+    "ko": ("이 편지 그만 받기", "이 편지 다시 받기", "이 주소로 오는 메일 모두 그만 받기", "메일 다시 받기"),
 }
 LOOKS = [
     ("en", "light", 1280, False),

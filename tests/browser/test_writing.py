@@ -124,7 +124,7 @@ async def test_a_letter_is_looked_at_before_it_is_posted(
     await page.click("label[for=second_arrival-none]")
     await page.get_by_role("button", name={"en": "한국어", "ko": "English"}[language]).click()
     other = {"en": "ko", "ko": "en"}[language]
-    look = {"en": "Preview", "ko": "먼저 살펴보기"}[other]
+    look = {"en": "Preview", "ko": "미리 보기"}[other]
     await page.get_by_role("button", name=look).click()
     await expect(page.locator("html")).to_have_attribute("lang", other)
     sheet = page.frame_locator("iframe").locator(".sheet")

@@ -16,7 +16,7 @@ from app.domain.status import AttemptResult, Status
 from app.store import alerts
 from app.store.cipher import open_cipher
 from app.store.database import connected
-from app.store.job_runs import SCAN, job_began
+from app.store.job_runs import SCAN, record_job_start
 from app.store.models import Attempt, Delivery, Worker
 from app.store.operator_models import RaisedAlert
 from app.store.workers import SCHEDULER, heartbeat, register, take
@@ -143,7 +143,7 @@ async def test_an_alert_fires_once_and_is_over_once(
     for each in [*monitor, *monitor]:
         await each.check()
     assert [told["state"] for _, _, told in hook.received] == ["firing", "over"]
-    assert hook.received[1][2]["text"].startswith("Well again: ")
+    assert hook.received[1][2]["text"].startswith("Resolved: ")
     assert not await RaisedAlert.exists()
 
 
@@ -218,7 +218,7 @@ async def test_what_rings_again_before_it_was_told_to_be_over_was_never_over(
 async def test_a_good_scan_of_ours_pings_once_a_minute(clock: FrozenClock, hook: Receiver) -> None:
     ours, theirs = (alert_monitor(clock, ping_url=f"{hook.url}/ping", name=name) for name in ("one", "another"))
     for _ in range(4):
-        await job_began(SCAN, "one", clock.now(), clock.now())
+        await record_job_start(SCAN, "one", clock.now(), clock.now())
         await ours.check()
         await theirs.check()
         clock.advance(MINUTE / 2)
@@ -293,7 +293,7 @@ async def test_a_channel_that_breaks_keeps_nothing_from_the_others(
             raise ValueError
 
     monitor = alert_monitor(clock, Broken(), WebhookChannel(hook.url), ping_url=f"{hook.url}/ping")
-    await job_began(SCAN, "one", clock.now(), clock.now())
+    await record_job_start(SCAN, "one", clock.now(), clock.now())
     await _trouble(ledger, clock)
     await monitor.check()
     assert [path for _, path, _ in hook.received] == ["/", "/ping"]

@@ -73,7 +73,7 @@ async def test_the_report_says_what_went_out_yesterday_and_what_is_coming(
     for line in ("보냄: 2", "최종 실패: 1", "지금 보낼 것: 1", "앞으로 7일 안에 보낼 것: 2", "보류: 1", "불확실: 0"):
         assert f"  {line}" in text
     html = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
-    assert "오늘 아침의 우체국" in html
+    assert "일일 보고" in html
     assert "<style>" not in html
 
 
@@ -93,7 +93,7 @@ async def test_a_refused_mail_is_not_told(server: MailServer, clock: FrozenClock
         with pytest.raises(NotifyError, match="550"):
             await MailChannel(_mails("ko", "rcpt-550@example.org"), transport).notify(news, clock.now())
     mail = _arrived(server)
-    assert mail["Subject"] == "편지가 너무 오래 기다리고 있습니다"
+    assert mail["Subject"] == "편지 발송이 늦어지고 있습니다"
     assert "slow-mailbox" not in mail["Message-ID"]
     assert mail["Message-ID"].endswith("@letters.test>")
     assert f"{ORIGIN}/admin" in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""The Korean of all there is: nothing left in English, nothing left over, nothing lost."""
+"""The Korean catalogues: complete, without leftovers, with every placeholder, in one register."""
 
 import io
 import re
@@ -16,12 +16,14 @@ from app.templating import translations
 ROOT = Path(__file__).parents[2]
 CATALOGUES = sorted((ROOT / "app/locale/ko/LC_MESSAGES").glob("*.po"))
 HANGUL = re.compile("[가-힣]")
+FORMAL = re.compile("니다|습니까|십시오")
+INFORMAL = re.compile("(?<!세)요(?=[.,?!:]|$)")  # 세요 and 주세요 are polite requests in both registers
 each_catalogue = pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.stem)
 
 
 @cache
-def said() -> dict[str, str]:
-    """Return every sentence of the templates and of the program, with the file it stands in."""
+def messages() -> dict[str, str]:
+    """Return every message of templates and program by its English text, with the file it is in."""
     found: dict[str, str] = {}
     for folder, methods in {"templates": [("**", "jinja2")], "app": [("**.py", "python")]}.items():
         options = {"**": {"trimmed": "true"}}
@@ -35,34 +37,45 @@ def catalogue(path: Path) -> Catalog:
     return read_po(io.BytesIO(path.read_bytes()), locale="ko")
 
 
-def sentences(path: Path) -> list[str]:
-    """Return what a catalogue translates, a plural by its singular."""
-    return [message.id if isinstance(message.id, str) else message.id[0] for message in catalogue(path) if message.id]
+def translated(path: Path) -> dict[str, str]:
+    """Return the translations by their English text, a plural by its singular."""
+    return {
+        message.id if isinstance(message.id, str) else message.id[0]: "".join(message.string)
+        for message in catalogue(path)
+        if message.id
+    }
 
 
-def test_every_sentence_is_said_in_korean() -> None:
-    assert len(said()) > 200
+def test_every_message_is_translated() -> None:
+    assert len(messages()) > 200
     korean = translations("ko")
     assert {
         text: place
-        for text, place in said().items()
+        for text, place in messages().items()
         if not HANGUL.search(korean.gettext(text) + korean.ngettext(text, text, 1))
     } == {}
 
 
 @each_catalogue
-def test_a_catalogue_holds_nothing_that_is_not_said(path: Path) -> None:
-    assert [text for text in sentences(path) if text not in said()] == []
+def test_a_catalogue_holds_no_unused_message(path: Path) -> None:
+    assert [text for text in translated(path) if text not in messages()] == []
 
 
 @each_catalogue
-def test_no_value_is_lost_in_translation(path: Path) -> None:
+def test_every_placeholder_is_translated(path: Path) -> None:
     assert [(message.id, errors) for message, errors in catalogue(path).check()] == []
 
 
-def test_nothing_is_said_in_two_ways() -> None:
-    ways = defaultdict(list)
+@each_catalogue
+def test_a_catalogue_keeps_to_its_register(path: Path) -> None:
+    other = FORMAL if path.stem == "pages" else INFORMAL
+    questions = ("까요?", "나요?")
+    assert [text for text in translated(path).values() if other.search(text) and not text.endswith(questions)] == []
+
+
+def test_no_message_is_translated_twice() -> None:
+    files = defaultdict(list)
     for path in CATALOGUES:
-        for english in sentences(path):
-            ways[english].append(path.name)
-    assert {english: names for english, names in ways.items() if len(names) > 1} == {}
+        for english in translated(path):
+            files[english].append(path.name)
+    assert {english: names for english, names in files.items() if len(names) > 1} == {}

@@ -77,7 +77,7 @@ async def test_too_late_and_just_now_are_told_apart(client: httpx.AsyncClient, s
         await client.get(f"/letters/{token}/address"),
         await client.post(f"/letters/{token}/address", data=SURE),
     ):
-        assert (answer.status_code, "too late for another address" in answer.text) == (409, True)
+        assert (answer.status_code, "too late to change the address" in answer.text) == (409, True)
     assert "/address" not in (await client.get(f"/letters/{token}")).text
 
 

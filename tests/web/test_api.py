@@ -70,14 +70,14 @@ async def test_an_unknown_letter_is_not_found(client: httpx.AsyncClient) -> None
 @pytest.mark.parametrize(
     ("letter", "errors"),
     [
-        ({}, {"recipient_email": "Please say", "body": "still empty"}),
-        (LETTER | {"recipient_email": "a@b.org, c@d.org"}, {"recipient_email": "Exactly one"}),
+        ({}, {"recipient_email": "Please enter", "body": "still empty"}),
+        (LETTER | {"recipient_email": "a@b.org, c@d.org"}, {"recipient_email": "exactly one"}),
         (LETTER | {"body": "\u0000"}, {"body": "control character"}),
         (LETTER | {"subject": 7, "body": None}, {"subject": "must be text", "body": "must be text"}),
-        (LETTER | {"recipent_name": "x"}, {"recipent_name": "no such field"}),
-        (LETTER | {"timezone": "Mars"}, {"timezone": "no time zone"}),
-        ([], {"": "no JSON object"}),
-        ("letter", {"": "no JSON object"}),
+        (LETTER | {"recipent_name": "x"}, {"recipent_name": "field is unknown"}),
+        (LETTER | {"timezone": "Mars"}, {"timezone": "not a known time zone"}),
+        ([], {"": "not a JSON object"}),
+        ("letter", {"": "not a JSON object"}),
     ],
 )
 async def test_what_is_wrong_is_said_by_field(
@@ -116,7 +116,7 @@ async def test_a_body_that_is_no_letter(client: httpx.AsyncClient, content: byte
 
 async def test_errors_speak_the_callers_language(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/letters", json={}, headers={"Accept-Language": "ko"})
-    assert answer.json()["errors"]["body"] == "편지가 아직 비어 있어요. 한 줄이어도 괜찮습니다."
+    assert answer.json()["errors"]["body"] == "편지가 아직 비어 있어요. 한 줄이어도 괜찮아요."
 
 
 async def test_links_are_built_from_the_configured_address_alone(services: Services) -> None:

@@ -53,14 +53,14 @@ def test_a_choice_becomes_a_promise(values: dict[str, str], after: tuple[float, 
 @pytest.mark.parametrize(
     ("values", "name", "words"),
     [
-        ({"first_arrival": "soon"}, "first_arrival", "no day we can read"),
-        ({"first_arrival": "none"}, "first_arrival", "no day we can read"),
+        ({"first_arrival": "soon"}, "first_arrival", "not a valid date"),
+        ({"first_arrival": "none"}, "first_arrival", "not a valid date"),
         ({"first_arrival": "date"}, "first_date", "choose the day"),
-        ({"first_arrival": "date", "first_date": "01.03.2027"}, "first_date", "no day we can read"),
+        ({"first_arrival": "date", "first_date": "01.03.2027"}, "first_date", "not a valid date"),
         ({"first_date": "2026-01-01"}, "first_date", "too early: the first day that can be chosen is January 2, 2026"),
         ({"first_date": "0001-01-01"}, "first_date", "too early"),
         ({"second_date": "2036-01-03"}, "second_date", "too late: the last day that can be chosen is January 2, 2036"),
-        ({"second_arrival": "P9999Y"}, "second_arrival", "no day we can read"),
+        ({"second_arrival": "P9999Y"}, "second_arrival", "not a valid date"),
         ({"first_arrival": "P100D"}, "second_arrival", "later than the first"),
         ({"first_date": "2026-02-01", "second_date": "2026-02-01"}, "second_date", "later than the first"),
     ],
@@ -94,7 +94,7 @@ def test_the_day_counts_where_the_letter_was_written() -> None:
 def test_a_day_that_has_passed_since_it_was_written_is_refused() -> None:
     with pytest.raises(FormError) as caught:
         read_promise({"first_arrival": "P1D"}, SETTINGS, written_at=NOW, now=NOW + DAY)
-    assert "passed already" in caught.value.words("en")["first_arrival"]
+    assert "already passed" in caught.value.words("en")["first_arrival"]
 
 
 anything = st.text() | st.sampled_from(["", "usual", "date", "none", "P1Y", "P100D", "2027-01-01", "9999-12-31"])

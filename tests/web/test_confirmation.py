@@ -86,7 +86,7 @@ async def test_a_link_that_has_run_out_says_what_to_do(
     (link,) = links_in(arrived(services, WRITER)[0], "confirm")
     clock.advance(timedelta(hours=48, minutes=1))
     await deliver(client)
-    for language, words in (("en", "please write it once more"), ("ko", "한 번 더 써 주세요")):
+    for language, words in (("en", "please write it again"), ("ko", "한 번 더 써 주세요")):
         page = await client.get(link, headers={"Accept-Language": language})
         assert page.status_code == 410
         assert words in page.text
@@ -101,7 +101,7 @@ async def test_the_letters_page_says_what_it_waits_for(client: httpx.AsyncClient
     assert f"We mail a question to your address, {WRITER}" in page
     assert "It is sent once it is confirmed." in page
     assert "Waiting for confirmation" in page
-    assert "We mail a question to your reader" in (await client.get(f"/letters/{await _post(client, '')}")).text
+    assert "We send a mail to your reader" in (await client.get(f"/letters/{await _post(client, '')}")).text
 
 
 async def test_nobody_learns_whether_an_address_is_known_or_has_confirmed(

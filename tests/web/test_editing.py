@@ -93,7 +93,7 @@ async def test_a_change_that_comes_too_late_is_shown_again_and_not_taken(
     clock.advance(HOUR)
     answer = await client.post(f"/letters/{token}/change", data=CHANGED)
     assert answer.status_code == 409
-    assert "it goes as it was" in answer.text
+    assert "your changes were not saved" in answer.text
     assert "the sea is rough &amp;" in answer.text
     assert (await services.letters.find(token)).draft.body == BODY
     page = await client.get(f"/letters/{token}/change")

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.domain.status import AttemptResult, HeldReason, Status
 from app.settings import Settings
-from app.store.job_runs import SCAN, job_began, job_ended
+from app.store.job_runs import SCAN, record_job_end, record_job_start
 from app.store.models import Delivery
 from app.store.workers import SCHEDULER, heartbeat, register, retire, take
 from app.web.app import create_app
@@ -133,8 +133,8 @@ async def test_the_office_is_told_as_it_stands(office: Office, clock: FrozenCloc
     assert (empty["leader_alive"], empty["workers"], empty["paused"], empty["breakers_open"]) == (0, 0, 0, 0)
     worker = await new_worker()
     await take(SCHEDULER, worker, NOW)
-    await job_began(SCAN, "post", NOW, NOW + MINUTE)
-    await job_ended(SCAN, NOW, timedelta(seconds=3), 7)
+    await record_job_start(SCAN, "post", NOW, NOW + MINUTE)
+    await record_job_end(SCAN, NOW, timedelta(seconds=3), 7)
     await heartbeat(worker, NOW, "no route to host")
     found = await _metrics(client)
     assert (found["leader_alive"], found["workers"], found["breakers_open"]) == (1, 1, 1)
@@ -166,7 +166,7 @@ async def test_ready_means_that_somebody_leads(office: Office, clock: FrozenCloc
     assert await asked() == (200, "ok")  # nobody has begun yet
     worker = await new_worker()
     await take(SCHEDULER, worker, NOW)
-    await job_began(SCAN, "post", NOW, NOW + MINUTE)
+    await record_job_start(SCAN, "post", NOW, NOW + MINUTE)
     clock.advance(2 * LEASE)
     assert await asked() == (200, "ok")
     clock.advance(timedelta(seconds=1))
@@ -200,7 +200,7 @@ def _named() -> set[str]:
 
 async def test_every_metric_that_an_alert_names_is_exported(office: Office) -> None:
     client, _ = office
-    await job_began(SCAN, "post", NOW, NOW + MINUTE)
+    await record_job_start(SCAN, "post", NOW, NOW + MINUTE)
     exported = {f"slow_mailbox_{name.partition(' ')[0]}" for name in await _metrics(client)}
     assert len(_named()) > 6
     assert _named() - exported == set()

@@ -41,7 +41,7 @@ async def test_a_refusal_is_told_in_plain_words_and_in_the_servers_own(services:
         page = (await client.get(f"/letters/{token}")).text
     assert "The mail server says that there is no such address." in page
     assert "550 5.1.1 nobody &lt;here&gt;" in page
-    assert page.count("Its words:") == 1
+    assert page.count("Its reply:") == 1
     assert "<h1>Your letter could not be delivered</h1>" in page
     assert "Was the address wrong?" in page
     assert f'<a class="button" href="/letters/{token}/address">' in page
@@ -51,16 +51,16 @@ async def test_a_mail_server_took_a_letter_only_where_one_is_set(services: Servi
     token = await posted(client)
     await Delivery.all().update(status=Status.SENT, sent_at=services.clock.now())
     page = (await client.get(f"/letters/{token}")).text
-    assert "lies in the outbox here" in page
-    assert "took it over" not in page
+    assert "is in the outbox here" in page
+    assert "the mail server accepted it" not in page
     assert "/withdraw" not in page
     settings = services.settings.model_copy(update={"smtp_url": "smtp://127.0.0.1:9"})
     async with asking(services, settings=settings) as served:
         page = (await served.get(f"/letters/{token}")).text
-    assert page.count("the mail server took it over") == 2
+    assert page.count("the mail server accepted it") == 2
 
 
-@pytest.mark.parametrize(("policy", "words"), [("resend", "we send it again"), ("hold", "postmaster looks into it")])
+@pytest.mark.parametrize(("policy", "words"), [("resend", "we send it again"), ("hold", "operator checks it")])
 async def test_what_happens_to_an_uncertain_letter_is_said(services: Services, policy: str, words: str) -> None:
     settings = services.settings.model_copy(update={"on_uncertain": policy})
     async with asking(services, settings=settings) as client:

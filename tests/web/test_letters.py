@@ -200,15 +200,15 @@ async def test_a_letter_that_left_cannot_be_called_back(client: httpx.AsyncClien
 
 STATES = [
     (Status.SCHEDULED, None, "is in the box", "It waits in the box"),
-    (Status.SENT, None, "has been sent", "It left on"),
+    (Status.SENT, None, "has been sent", "It was sent on"),
     (Status.UNCERTAIN, None, "do not know whether", "answer was lost"),
-    (Status.FAILED, None, "could not be delivered", "refused it for good"),
+    (Status.FAILED, None, "could not be delivered", "rejected it permanently"),
     (Status.CANCELLED, None, "was called back", "will not be sent"),
-    (Status.HELD, HeldReason.OPERATOR, "held back", "by the postmaster"),
-    (Status.HELD, HeldReason.FIRST_REFUSED, "held back", "the first one was refused"),
+    (Status.HELD, HeldReason.OPERATOR, "held back", "by the operator"),
+    (Status.HELD, HeldReason.FIRST_REFUSED, "held back", "the first one was rejected"),
     (Status.HELD, HeldReason.OVERDUE, "held back", "so late"),
     (Status.HELD, HeldReason.UNDELIVERABLE, "held back", "does not exist"),
-    (Status.HELD, HeldReason.UNREADABLE, "held back", "by the postmaster"),
+    (Status.HELD, HeldReason.UNREADABLE, "held back", "by the operator"),
 ]
 
 
@@ -241,7 +241,7 @@ async def test_the_page_tells_of_another_try(client: httpx.AsyncClient) -> None:
 async def test_the_page_tells_that_the_time_has_come(client: httpx.AsyncClient, services: Services) -> None:
     token = await posted(client)
     await Delivery.filter(occasion="first").update(due_at=services.clock.now())
-    assert "Its time has come" in (await client.get(f"/letters/{token}")).text
+    assert "It is due and will be sent" in (await client.get(f"/letters/{token}")).text
 
 
 async def test_reloading_the_address_of_a_form_with_errors_leads_to_the_form(client: httpx.AsyncClient) -> None:

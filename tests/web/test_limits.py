@@ -274,7 +274,7 @@ async def test_a_class_with_its_teachers_address_is_told_what_helps(client: http
     refused = await post(client, **_to(50), **fields)
     assert refused.status_code == 429
     assert "50 letters a day with the same address of a writer" in refused.text
-    assert "Leave that address out" in refused.text
+    assert "Without that address" in refused.text
     assert "try again in 24 hours" in refused.text
     as_json = await client.post("/api/letters", json=LETTER | _to(50) | fields, headers={"Accept-Language": "ko"})
     assert "보내는 사람 주소가 같은 편지는 하루에 50통까지" in as_json.json()["detail"]

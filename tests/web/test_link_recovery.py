@@ -38,7 +38,7 @@ async def test_the_links_of_all_living_letters_are_mailed_and_nothing_they_say(
     await deliver(client)
     await _ask(client)
     await deliver(client)
-    (mail,) = arrived(services, WRITER, "The way back")
+    (mail,) = arrived(services, WRITER, "Links to your")
     assert sorted(links_in(mail, "letters")) == sorted(f"/letters/{token}" for token in mine)
     assert text_of(mail).count("s…@example.org") == 2
     assert not re.search("sea is calm|Tide|sujin", text_of(mail))
@@ -65,7 +65,7 @@ async def test_once_a_day_and_each_mail_is_its_own(client: httpx.AsyncClient, cl
     assert len({each.message_id for each in sent}) == 2
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "Please say which"), ("ko", "알려 주세요")])
+@pytest.mark.parametrize(("language", "words"), [("en", "Please enter your"), ("ko", "알려 주세요")])
 async def test_what_is_wrong_is_said_beside_the_field(client: httpx.AsyncClient, language: str, words: str) -> None:
     for typed in ("", "a@b@c"):
         answer = await client.post("/links", data={"sender_email": typed}, headers={"Accept-Language": language})

@@ -18,8 +18,7 @@ from app.errors import DatabaseError, KeyMissing
 from app.settings import Settings
 from app.store.cipher import open_cipher
 from app.store.database import connected, connection
-from app.store.key_rotation import rotate
-from app.store.keys_in_use import record_key
+from app.store.key_rotation import record_key, rotate
 from app.store.models import Letter
 from app.wiring import open_services
 from tests.clock import FrozenClock

@@ -197,7 +197,7 @@ async def test_a_page_that_broke_tells_nothing(client: httpx.AsyncClient, capsys
     await Letter.all().update(body_sealed=b"\x01garbage")
     answer = await client.get(f"/letters/{token}")
     assert answer.status_code == 500
-    assert "broke on our side" in answer.text
+    assert "went wrong on our side" in answer.text
     assert "content-security-policy" in answer.headers
     log = capsys.readouterr()
     assert "KeyMissing" in log.out + log.err

@@ -118,7 +118,7 @@ async def test_no_flood_of_others_keeps_a_reader_from_stopping(client: httpx.Asy
 async def test_a_stop_and_a_block_are_taken_back_by_the_page(
     client: httpx.AsyncClient, clock: FrozenClock, link: str
 ) -> None:
-    assert "does not come again" in (await client.post(link)).text
+    assert "will not be sent again" in (await client.post(link)).text
     assert "Receive it after all" in (await client.get(link)).text
     answer = await client.post(f"{link}/resume")
     assert (answer.status_code, answer.headers["location"]) == (303, link)
@@ -145,7 +145,7 @@ async def test_posting_to_a_blocked_address_is_answered_as_ever(client: httpx.As
 @pytest.mark.parametrize(
     ("status", "reason", "words"),
     [
-        (Status.HELD, HeldReason.BLOCKED, "its reader does not wish to get letters from this mailbox"),
+        (Status.HELD, HeldReason.BLOCKED, "its reader does not want letters from this mailbox"),
         (Status.CANCELLED, None, "Its reader asked us not to send it again."),
     ],
 )

@@ -35,7 +35,7 @@ async def test_the_question_names_the_number_and_nothing_has_happened_yet(
     every = await operator.get("/admin/actions/ask?action=release&meant=all")
     assert "3 deliveries are meant." in every.text
     assert await Delivery.filter(status=Status.HELD).count() == 3
-    assert "Tick some" in (await operator.get("/admin/actions/ask?action=release&meant=chosen")).text
+    assert "Select some" in (await operator.get("/admin/actions/ask?action=release&meant=chosen")).text
     assert "None of these" in (await operator.get("/admin/actions/ask?action=resend&meant=all")).text
 
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from app.store.models import JobRun
-from app.store.statistics import MONTH, Backlog, Day, MonthStatistics, Sent, StatusSummary
+from app.store.statistics import MONTH, Backlog, Day, MonthStatistics, SentCount, StatusSummary
 from app.web.admin.dashboard import is_alive, situation_of
 from tests.clock import NEW_YEAR as NOW
 
@@ -41,8 +41,8 @@ def test_it_is_alive_who_was_seen_and_scans_in_time(
 def _figures(sent: int, failed: int) -> MonthStatistics:
     first = date(2026, 1, 1)
     days = tuple(Day(first + timedelta(days=number), number, 0, 0) for number in range(2 * MONTH + 1))
-    lately = tuple(Sent(NOW, sent, failed) for _ in range(3))
-    return MonthStatistics(days, lately, lateness={60.0: 3, 3600.0: 1}, durations={0.05: 100})
+    recent = tuple(SentCount(NOW, sent, failed) for _ in range(3))
+    return MonthStatistics(days, recent, lateness={60.0: 3, 3600.0: 1}, durations={0.05: 100})
 
 
 def test_what_is_said_of_the_figures() -> None:

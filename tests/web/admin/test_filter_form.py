@@ -71,7 +71,7 @@ async def test_what_is_held_is_found_by_why_and_today_leads_there(desk: Desk, op
         assert f'value="{reason}" checked' in text
     answer = await _find(operator, reason=["overdue", "unreadable"], order="latest")
     text = (await operator.get(answer.headers["location"])).text
-    assert "later than the limit, no key opens it" in text
+    assert "too late, cannot be decrypted" in text
     assert text.count("data-state=") == 2
     assert "reason" not in text[text.index('class="choices"') : text.index("</nav>", text.index('class="choices"'))]
 
@@ -116,9 +116,9 @@ async def test_all_that_is_chosen_stands_in_the_address(operator: httpx.AsyncCli
 @pytest.mark.parametrize(
     ("field", "typed", "words"),
     [
-        ("since", "tomorrow", "This is no time"),
-        ("until", "2020-01-01", "The end has to be later"),
-        ("message_id", "a b", "This is no Message-ID"),
+        ("since", "tomorrow", "This is not a valid time"),
+        ("until", "2020-01-01", "The end must be later"),
+        ("message_id", "a b", "This is not a Message-ID"),
         ("whom", "a@b@c", "This is neither an address nor a domain"),
         ("whom", "not a domain", "This is neither an address nor a domain"),
     ],

@@ -21,8 +21,8 @@ async def test_the_desk_shows_what_comes_next_and_what_ended_last(desk: Desk, op
     await desk.ledger.add(Status.SCHEDULED, NOW + timedelta(days=7))
     await desk.ledger.add(Status.SENT, NOW - timedelta(hours=3), reader="ann@example.net")
     text = (await operator.get("/admin")).text
-    assert text.index("Next deliveries") < text.index("m…@example.org") < text.index("Ended last")
-    assert text.index("Ended last") < text.index("a…@example.net")
+    assert text.index("Next deliveries") < text.index("m…@example.org") < text.index("Recently finished")
+    assert text.index("Recently finished") < text.index("a…@example.net")
     assert "Thu 8 Jan 2026, 18:30" in text
     assert "in 7 days" in text
     assert "Asia/Seoul (+09:00)" in text
@@ -34,10 +34,10 @@ async def test_the_desk_tells_of_a_mail_server_that_cannot_be_used(operator: htt
     await register(worker, "host:1", NOW)
     await heartbeat(worker, NOW, "mail.example.org refused the login")
     text = (await operator.get("/admin")).text
-    assert "cannot be used by host:1" in text
+    assert "host:1 cannot use the mail server" in text
     assert "mail.example.org refused the login" in text
     await heartbeat(worker, NOW)
-    assert "cannot be used by" not in (await operator.get("/admin")).text
+    assert "cannot use the mail server" not in (await operator.get("/admin")).text
 
 
 async def test_neither_a_letter_nor_an_address_is_on_the_page(desk: Desk, operator: httpx.AsyncClient) -> None:
@@ -110,5 +110,5 @@ async def test_the_login_is_korean_for_a_korean(desk: Desk) -> None:
         for _ in range(FREE_TRIES):
             refused = await sign_in(browser, "a wrong password")
         waiting = await sign_in(browser)
-    assert "이름과 비밀번호가 맞지 않습니다." in refused.text
+    assert "사용자 이름이나 비밀번호가 맞지 않습니다." in refused.text
     assert "2초 뒤에 다시" in waiting.text
