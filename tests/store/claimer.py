@@ -1,4 +1,4 @@
-"""A process that claims and settles until nothing is due, and prints the ids: `python -m tests.store.claimer URL`."""
+"""`python -m tests.store.claimer URL` claims and settles until nothing is due, and prints the ids."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from app.store.settlements import AttemptRecord, sent, settle
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import claim_due, new_worker
 
-_TRIED = AttemptRecord(NOW, NOW, NOW, Reply(250, "2.0.0", "taken", "body"))
+_ACCEPTED = AttemptRecord(NOW, NOW, NOW, Reply(250, "2.0.0", "taken", "body"))
 
 
 async def main(url: str) -> None:
@@ -20,9 +20,9 @@ async def main(url: str) -> None:
         sys.stdout.flush()
         sys.stdin.readline()
         while claimed := await claim_due(worker, limit=25):
-            ours = await hand_over(claimed, NOW)
-            ours &= await settle([sent(one, _TRIED) for one in claimed], "claimer")
-            sys.stdout.write("".join(f"{one}\n" for one in ours))
+            kept = await hand_over(claimed, NOW)
+            kept &= await settle([sent(one, _ACCEPTED) for one in claimed], "claimer")
+            sys.stdout.write("".join(f"{one}\n" for one in kept))
 
 
 if __name__ == "__main__":

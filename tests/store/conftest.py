@@ -1,4 +1,4 @@
-"""A ledger on each database in turn, and the ways in which letters come into it."""
+"""A ledger on each database, and letters in it."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -32,14 +32,14 @@ def letters(cipher: LetterCipher) -> Letters:
 
 @pytest.fixture
 def prompt_letters(cipher: LetterCipher) -> Letters:
-    """Letters that are due a second after they are written, and again a second later."""
+    """Letters that are due one and two seconds after they were posted."""
     first, second = (Delay(elapsed=timedelta(seconds=seconds)) for seconds in (1, 2))
     return Letters(cipher, first_delay=first, second_delay=second, message_domain="slow.test")
 
 
 @pytest.fixture
 async def outsider(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of its own beside the program's, to stand in its way with."""
+    """A separate connection, to hold locks with."""
     async with connected(postgres_url):
         connection = await asyncpg.connect(postgres_url)
         yield connection

@@ -1,4 +1,4 @@
-"""What a database says of its own tables, in the same words for both kinds."""
+"""The schema as read from the database, in one form for SQLite and PostgreSQL."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns with whether they may be empty, names of checks, indexes, unique columns, foreign keys, triggers."""
+    """`columns`: table to column to whether it is nullable."""
 
     columns: dict[str, dict[str, bool]]
     checks: set[tuple[str, str]]
@@ -25,56 +25,56 @@ async def read_schema() -> Schema:
     return await (_sqlite() if connection().capabilities.dialect == "sqlite" else _postgres())
 
 
-async def _ask(query: str) -> Rows:
+async def _query(query: str) -> Rows:
     return await connection().execute_query_dict(query)
 
 
 async def _sqlite() -> Schema:
-    tables = await _ask(
+    tables = await _query(
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         " AND name <> 'tortoise_migrations'"
     )
     found = Schema({}, set(), set(), set(), set(), set())
     for table in tables:
         name = table["name"]
-        columns = await _ask(f"PRAGMA table_info({name})")
+        columns = await _query(f"PRAGMA table_info({name})")
         found.columns[name] = {row["name"]: not row["notnull"] for row in columns}
         found.checks.update((name, check) for check in re.findall(r"CONSTRAINT (\w+) CHECK", table["sql"]))
         keys = frozenset(row["name"] for row in columns if row["pk"])
         found.uniques.add((name, keys))
-        for index in await _ask(f"PRAGMA index_list({name})"):
-            members = await _ask(f"PRAGMA index_info({index['name']})")
+        for index in await _query(f"PRAGMA index_list({name})"):
+            members = await _query(f"PRAGMA index_info({index['name']})")
             if index["unique"]:
                 found.uniques.add((name, frozenset(row["name"] for row in members)))
-        for key in await _ask(f"PRAGMA foreign_key_list({name})"):
+        for key in await _query(f"PRAGMA foreign_key_list({name})"):
             found.foreign_keys.add((name, key["from"], key["table"], key["on_delete"]))
-    for index in await _ask("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"):
+    for index in await _query("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"):
         found.indexes.add((index["name"], index["tbl_name"], _definition(index["sql"])))
-    for trigger in await _ask("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"):
+    for trigger in await _query("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"):
         found.triggers.add((trigger["tbl_name"], trigger["name"]))
     return found
 
 
 async def _postgres() -> Schema:
     found = Schema({}, set(), set(), set(), set(), set())
-    for row in await _ask(
+    for row in await _query(
         "SELECT table_name, column_name, is_nullable FROM information_schema.columns"
         " WHERE table_schema = 'public' AND table_name <> 'tortoise_migrations'"
     ):
         found.columns.setdefault(row["table_name"], {})[row["column_name"]] = row["is_nullable"] == "YES"
-    for row in await _ask(
+    for row in await _query(
         "SELECT conrelid::regclass::text AS name, conname, contype::text, confdeltype::text,"
         " confrelid::regclass::text AS parent, (SELECT array_agg(attname::text) FROM pg_attribute"
         "  WHERE attrelid = conrelid AND attnum = ANY (conkey)) AS members"
         " FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid <> 0"
     ):
         _sort(row, found)
-    for row in await _ask(
+    for row in await _query(
         "SELECT indexname, tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'"
         " AND indexdef NOT LIKE 'CREATE UNIQUE%'"
     ):
         found.indexes.add((row["indexname"], row["tablename"], _definition(row["indexdef"])))
-    for row in await _ask("SELECT tgname, tgrelid::regclass::text AS name FROM pg_trigger WHERE NOT tgisinternal"):
+    for row in await _query("SELECT tgname, tgrelid::regclass::text AS name FROM pg_trigger WHERE NOT tgisinternal"):
         found.triggers.add((row["name"], row["tgname"]))
     return found
 
@@ -93,7 +93,7 @@ def _sort(row: dict[str, Any], found: Schema) -> None:
 
 
 def _definition(sql: str) -> str:
-    """Return an index's columns and condition, without what one of the databases adds."""
+    """Return an index's columns and condition, without what differs between the databases."""
     columns, _, condition = re.sub(r"^.* ON \S+ (USING btree )?", "", sql).partition(" WHERE ")
     bare = re.sub(r"::text|[()]", "", condition)
     return f"{columns} WHERE {bare}" if bare else columns

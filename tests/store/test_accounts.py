@@ -53,9 +53,9 @@ async def _signed_in(password: str = PASSWORD) -> str:
 
 
 async def test_a_password_is_generated_for_the_first_account_where_none_is_given() -> None:
-    made = await ensure_first_account("admin", "", NOW)
-    assert made
-    assert await sign_in("admin", made, NOW)
+    generated = await ensure_first_account("admin", "", NOW)
+    assert generated
+    assert await sign_in("admin", generated, NOW)
     assert await ensure_first_account("admin", "", NOW) is None
 
 
@@ -65,14 +65,14 @@ async def test_a_given_first_password_is_used_and_not_returned() -> None:
 
 
 async def test_no_first_account_is_created_where_one_exists() -> None:
-    await create_account("somebody", PASSWORD, NOW)
+    await create_account("other", PASSWORD, NOW)
     assert await ensure_first_account("admin", "", NOW) is None
-    assert [account.username for account in await list_accounts()] == ["somebody"]
+    assert [account.username for account in await list_accounts()] == ["other"]
 
 
 async def test_of_concurrent_starts_one_creates_the_account_and_shows_its_password() -> None:
-    made = await asyncio.gather(*(ensure_first_account("admin", "", NOW) for _ in range(4)))
-    shown = [password for password in made if password]
+    passwords = await asyncio.gather(*(ensure_first_account("admin", "", NOW) for _ in range(4)))
+    shown = [password for password in passwords if password]
     assert len(shown) == 1
     assert await sign_in("admin", shown[0], NOW)
     assert await Account.all().count() == 1
@@ -121,17 +121,17 @@ async def test_signing_in_needs_both_name_and_password(token: str) -> None:
     assert (view.username, view.created_at) == ("admin", NOW)
     assert await sign_in("admin", PASSWORD + "x", NOW) is None
     assert await sign_in("Admin", PASSWORD, NOW) is None
-    assert await session_account("a token of nobody's", NOW) is None
+    assert await session_account("an unknown token", NOW) is None
 
 
 async def test_an_unknown_name_costs_as_much_as_a_wrong_password(token: str) -> None:
     assert token
-    known, unknown = await _cost_of_refusing("admin"), await _cost_of_refusing("nobody")
+    known, unknown = await _cost_of_refusing("admin"), await _cost_of_refusing("unknown")
     assert 0.5 < unknown / known < 2
 
 
 async def _cost_of_refusing(username: str) -> float:
-    """Return the processor's seconds, which other programs on the machine do not add to."""
+    """Return seconds of processor time, which other programs do not influence."""
     costs = []
     for _ in range(5):
         before = time.process_time()
@@ -190,11 +190,11 @@ async def test_a_reset_ends_the_accounts_sessions_and_the_old_password(token: st
     await create_account("other", PASSWORD, NOW)
     others = await sign_in("other", PASSWORD, NOW)
     assert others
-    fresh = new_password()
-    await reset_password("admin", fresh)
+    changed = new_password()
+    await reset_password("admin", changed)
     assert await session_account(token, NOW) is None
     assert await sign_in("admin", PASSWORD, NOW) is None
-    assert await sign_in("admin", fresh, NOW)
+    assert await sign_in("admin", changed, NOW)
     assert await session_account(others, NOW)
 
 
@@ -223,15 +223,15 @@ async def test_the_only_account_is_removed_only_by_force(token: str) -> None:
 
 
 async def test_a_reset_reports_unknown_accounts_and_short_passwords() -> None:
-    with pytest.raises(AccountError, match="no account 'nobody'"):
-        await reset_password("nobody", PASSWORD)
+    with pytest.raises(AccountError, match="no account 'unknown'"):
+        await reset_password("unknown", PASSWORD)
     await create_account("admin", PASSWORD, NOW)
     with pytest.raises(AccountError, match="12 to 128"):
         await reset_password("admin", "short")
 
 
 async def test_a_reset_during_a_login_wins() -> None:
-    """The login has verified the old password when the reset comes; its session must not live."""
+    """A reset after the old password was verified ends the new session."""
     await create_account("admin", PASSWORD, NOW)
     for _ in range(3):
         login, _reset = await asyncio.gather(sign_in("admin", PASSWORD, NOW), reset_password("admin", PASSWORD + "!"))
@@ -257,6 +257,6 @@ async def test_accounts_are_listed_by_name() -> None:
 
 
 async def test_generated_passwords_are_long_and_unique() -> None:
-    made = {new_password() for _ in range(100)}
-    assert len(made) == 100
-    assert {len(password) for password in made} == {23}
+    passwords = {new_password() for _ in range(100)}
+    assert len(passwords) == 100
+    assert {len(password) for password in passwords} == {23}

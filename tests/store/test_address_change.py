@@ -1,4 +1,4 @@
-"""Giving a letter another address, on both databases: what is begun anew, what is left alone, what is refused."""
+"""Changing a letter's address, on both databases."""
 
 import asyncio
 from dataclasses import replace
@@ -48,8 +48,8 @@ async def token(letters: Letters) -> str:
     return (await letters.post(DRAFT, NOW)).token
 
 
-async def _put(occasion: Occasion, status: Status, reason: HeldReason | None = None) -> None:
-    """Put a delivery where only a courier or an operator gets it, after three tries of which one was not answered."""
+async def _set_state(occasion: Occasion, status: Status, reason: HeldReason | None = None) -> None:
+    """Set a delivery's state, with three attempts of which one was unanswered."""
     await Delivery.filter(occasion=occasion).update(
         status=status,
         held_reason=reason,
@@ -110,8 +110,8 @@ async def test_the_name_is_corrected_where_one_is_given(letters: Letters, correc
 async def test_deliveries_refused_by_the_old_address_are_scheduled_again(
     corrections: Corrections, token: str, status: Status, reason: HeldReason | None
 ) -> None:
-    await _put(Occasion.FIRST, status, reason)
-    await _put(Occasion.SECOND, status, reason)
+    await _set_state(Occasion.FIRST, status, reason)
+    await _set_state(Occasion.SECOND, status, reason)
     await corrections.correct_by_token(token, NEW, None, LATER)
     first, second = await _delivery(Occasion.FIRST), await _delivery(Occasion.SECOND)
     assert first.due_at == LATER
@@ -136,7 +136,7 @@ async def test_deliveries_refused_by_the_old_address_are_scheduled_again(
 async def test_ended_and_otherwise_held_deliveries_keep_their_state(
     corrections: Corrections, token: str, status: Status, reason: HeldReason | None
 ) -> None:
-    await _put(Occasion.FIRST, status, reason)
+    await _set_state(Occasion.FIRST, status, reason)
     (before,) = await Delivery.filter(occasion=Occasion.FIRST).values()
     await corrections.correct_by_token(token, NEW, None, LATER)
     (after,) = await Delivery.filter(occasion=Occasion.FIRST).values()
@@ -150,7 +150,7 @@ async def test_a_letter_without_unsent_deliveries_cannot_be_corrected(
     letters: Letters, corrections: Corrections, token: str, statuses: tuple[Status, Status]
 ) -> None:
     for occasion, status in zip((Occasion.FIRST, Occasion.SECOND), statuses, strict=True):
-        await _put(occasion, status)
+        await _set_state(occasion, status)
     with pytest.raises(NotCorrectable):
         await corrections.correct_by_token(token, NEW, None, LATER)
     assert (await letters.find(token)).draft.recipient_email == READER
@@ -169,24 +169,24 @@ async def test_a_concurrent_claim_gets_one_address_and_no_mixture(
     letters: Letters, corrections: Corrections, cipher: LetterCipher, token: str
 ) -> None:
     worker = await new_worker()
-    taken, corrected = await asyncio.gather(
+    claims, corrected = await asyncio.gather(
         claim(worker, uuid4(), NOW + 7 * DAY, 9, notices=False),
         corrections.correct_by_token(token, NEW, None, NOW + 7 * DAY),
         return_exceptions=True,
     )
-    assert not isinstance(taken, BaseException)
-    now_of = (await letters.find(token)).draft.recipient_email
-    assert now_of == (READER if isinstance(corrected, BeingSent) else NEW)
-    for claimed in taken:
-        assert cipher.open_letter(claimed.letter)["recipient_email"] == now_of
-        assert claimed.domain_hmac == cipher.domain_hmac(now_of)
+    assert not isinstance(claims, BaseException)
+    address = (await letters.find(token)).draft.recipient_email
+    assert address == (READER if isinstance(corrected, BeingSent) else NEW)
+    for claimed in claims:
+        assert cipher.open_letter(claimed.letter)["recipient_email"] == address
+        assert claimed.domain_hmac == cipher.domain_hmac(address)
 
 
 async def test_a_letter_stopped_by_its_reader_cannot_be_corrected(
     corrections: Corrections, cipher: LetterCipher, token: str
 ) -> None:
     letter = await Letter.get()
-    await _put(Occasion.FIRST, Status.HELD, HeldReason.OPERATOR)
+    await _set_state(Occasion.FIRST, Status.HELD, HeldReason.OPERATOR)
     await stop(cipher.reader_token(letter.id, letter.recipient_hmac), NOW)
     with pytest.raises(NotCorrectable):
         await corrections.correct_by_token(token, NEW, None, LATER)
@@ -215,7 +215,7 @@ async def test_a_block_of_the_new_address_holds_the_letter_when_it_is_due(
 
 
 async def test_corrections_count_toward_the_new_addresss_quota(letters: Letters, cipher: LetterCipher) -> None:
-    """The quota of the new address counts letters that were corrected to it, and the two together."""
+    """The quota of an address counts posted and corrected letters together."""
     home = ("192.0.2.1",)
     tokens = [(await letters.post(replace(DRAFT, recipient_email=f"r@{n}.org"), NOW)).token for n in range(4)]
     strict = _corrections(cipher, Quotas(per_address=2))

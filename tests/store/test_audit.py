@@ -1,4 +1,4 @@
-"""The audit adds up, and finds each thing that cannot be, on both databases."""
+"""The audit's sums, and each inconsistency that it finds, on both databases."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,10 +19,10 @@ from app.store.settlements import (
     Outcome,
     given_back,
     held_back,
-    refused_for_good,
-    refused_for_now,
+    permanent_failure,
     sent,
     settle,
+    transient_failure,
     unanswered,
 )
 from tests.clock import NEW_YEAR as NOW
@@ -34,8 +34,8 @@ LETTER = Draft(recipient_email=READER, sender_email=WRITER, body="Dear you")
 LATER = NOW + timedelta(hours=1)
 WAYS: list[Callable[[Claimed], Outcome]] = [
     lambda one: sent(one, AttemptRecord(NOW, NOW, NOW, Reply(250, "2.0.0", "ok", "body"))),
-    lambda one: refused_for_now(one, AttemptRecord(NOW, None, NOW, Reply(450, "4.7.1", "later", "rcpt")), LATER),
-    lambda one: refused_for_good(one, AttemptRecord(NOW, None, NOW, Reply(550, "5.1.1", "nobody", "rcpt"))),
+    lambda one: transient_failure(one, AttemptRecord(NOW, None, NOW, Reply(450, "4.7.1", "later", "rcpt")), LATER),
+    lambda one: permanent_failure(one, AttemptRecord(NOW, None, NOW, Reply(550, "5.1.1", "nobody", "rcpt"))),
     lambda one: unanswered(one, AttemptRecord(NOW, NOW, NOW, None, "silence"), LATER),
     lambda one: given_back(one, NOW, LATER),
     lambda one: held_back(one, NOW, HeldReason.OVERDUE),
@@ -44,7 +44,7 @@ WAYS: list[Callable[[Claimed], Outcome]] = [
 
 @pytest.fixture(autouse=True)
 async def _full(prompt_letters: Letters) -> None:
-    """Six letters of two deliveries and a receipt each, their firsts ended in each way; one withdrawn, one claimed."""
+    """Six letters with first deliveries in each final state; one withdrawn, one claimed."""
     for _ in WAYS:
         await prompt_letters.post(LETTER, NOW - timedelta(seconds=1))  # the second is not due yet
     firsts = await claim_due(await new_worker())
@@ -65,12 +65,12 @@ async def test_a_full_ledger_adds_up() -> None:
     assert sums.adds_up, sums.impossible
     assert sums.by_status == {
         "sent": 1,
-        "scheduled": 2 + 5 + 5,  # firsts that go again, seconds that nobody held, receipts
+        "scheduled": 2 + 5 + 5,  # retried firsts, seconds that are not held, receipts
         "failed": 1,
         "uncertain": 1,
         "held": 1 + 1,
         "claimed": 1,
-        "cancelled": 3,  # a letter that was called back, and its receipt
+        "cancelled": 3,  # a withdrawn letter, and its receipt
     }
     assert (sums.letters, sums.deliveries, sums.ever_unanswered) == (7, 21, 1)
 
@@ -131,7 +131,7 @@ async def test_a_second_delivery_without_a_date_is_found() -> None:
 
 
 async def test_a_claim_whose_worker_is_gone_is_found() -> None:
-    """The foreign key forbids it; a restored backup or a hand in the database may not."""
+    """The foreign key forbids it; a restored backup or a manual change may break it."""
     if connection().capabilities.dialect == "sqlite":
         await connection().execute_query("PRAGMA foreign_keys = OFF")
     else:

@@ -1,4 +1,4 @@
-"""The trail of what operators did, on both databases: nobody changes it, and pausing is on it."""
+"""The audit log of operators' actions, on both databases."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Every command that changes something is on the trail, by whoever ran it."""
+"""Every command that changes something is in the audit log, with its operator."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is asked for many deliveries, on both databases."""
+"""Bulk actions, on both databases."""
 
 import asyncio
 from datetime import timedelta

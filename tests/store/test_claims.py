@@ -1,4 +1,4 @@
-"""Claiming what is due and giving it back, on both databases."""
+"""Claiming due deliveries and undoing claims, on both databases."""
 
 import asyncio
 import sys
@@ -130,7 +130,7 @@ async def test_an_empty_ledger_has_nothing_to_claim() -> None:
 
 @pytest.mark.slow
 async def test_concurrent_processes_never_claim_the_same_delivery(ledger: Ledger, database_url: str) -> None:
-    """Each claims, hands over and settles; on SQLite nothing but the file keeps them apart."""
+    """Each claims, hands over and settles; on SQLite only the file is shared."""
     await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW), 1_999)
     claimers = [
         await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""Letters that wait for an address to confirm, on both databases: who is asked, how often, and what is freed."""
+"""Confirmation of addresses, on both databases: who is asked, how often, and which letters are released."""
 
 import asyncio
 from dataclasses import replace
@@ -54,7 +54,7 @@ async def _questions() -> list[Delivery]:
 
 
 async def _link(cipher: LetterCipher, number: int = -1, *, sent_at: object = NOW) -> str:
-    """Return the token of a question's link, as if its mail had been sent."""
+    """Mark a confirmation mail as sent and return its token."""
     question = (await _questions())[number]
     await Delivery.filter(id=question.id).update(status=Status.SENT, status_at=sent_at, sent_at=sent_at)
     return cipher.confirmation_token(question.message_id)
@@ -92,7 +92,7 @@ async def test_a_link_releases_all_letters_of_its_address_and_works_once(
         await letters.post(draft, NOW + n * HOUR)
     other = replace(draft, recipient_email="a@else.org", sender_email="b@else.org" if draft.sender_email else "")
     await letters.post(other, NOW)
-    assert len(await _questions()) == 2  # one an address
+    assert len(await _questions()) == 2  # one for each address
     link = await _link(cipher, 0)
     assert await link_state(link, NOW + 3 * HOUR) is ConfirmationLink.LIVE
     assert await confirm(link, NOW + 3 * HOUR) is ConfirmationLink.LIVE
@@ -103,7 +103,7 @@ async def test_a_link_releases_all_letters_of_its_address_and_works_once(
     waiting = await Delivery.filter(held_reason=HeldReason.UNCONFIRMED).count()
     assert await confirm(link, NOW + 5 * HOUR) is ConfirmationLink.USED
     assert await Delivery.filter(held_reason=HeldReason.UNCONFIRMED).count() == waiting
-    assert sum((await audit()).impossible.values()) == 1  # the mail that was only said to be sent
+    assert sum((await audit()).impossible.values()) == 1  # the mail was only marked as sent
 
 
 async def test_after_a_late_click_overdue_deliveries_are_due_now_and_keep_their_promise(cipher: LetterCipher) -> None:
@@ -125,10 +125,10 @@ async def test_after_a_late_click_overdue_deliveries_are_due_now_and_keep_their_
 async def test_an_address_is_asked_once_a_day_at_most(letters: Letters, cipher: LetterCipher) -> None:
     await letters.post(DRAFT, NOW)
     await confirm(await _link(cipher), NOW + HOUR)
-    for n in (2, 3):  # no standing word: these wait for tomorrow's question
+    for n in (2, 3):  # these wait for tomorrow's mail
         await letters.post(replace(DRAFT, sender_email=WRITER.upper()), NOW + n * HOUR)
     assert [each.due_at for each in await _questions()] == [NOW, NOW + DAY]
-    await letters.post(DRAFT, NOW + 3 * DAY)  # the second was never answered
+    await letters.post(DRAFT, NOW + 3 * DAY)  # the second link was not used
     assert [each.due_at for each in await _questions()] == [NOW, NOW + DAY, NOW + 3 * DAY]
 
 
@@ -142,7 +142,7 @@ async def test_a_link_expires_after_two_days_and_its_deliveries_are_cancelled(
         assert len(await cancel_unconfirmed(NOW + late)) == called_off
     assert await confirm(link, NOW + 49 * HOUR) is ConfirmationLink.EXPIRED
     assert await _statuses() == CALLED_OFF
-    assert sum((await audit()).impossible.values()) == 1  # the mail that was only said to be sent
+    assert sum((await audit()).impossible.values()) == 1  # the mail was only marked as sent
 
 
 async def test_deliveries_whose_mail_is_unsent_are_not_cancelled(letters: Letters) -> None:
@@ -213,7 +213,7 @@ async def test_a_letter_posted_during_a_confirmation_is_released_or_asked_about(
 async def test_a_corrected_reader_is_asked_and_the_old_one_is_not(
     letters: Letters, confirmations: Confirmations, cipher: LetterCipher
 ) -> None:
-    """Another letter that waited for the old one's mail gets a mail of its own."""
+    """Another letter that waited for the cancelled mail gets its own."""
     token = (await letters.post(TO_READER, NOW)).token
     other = (await letters.post(TO_READER, NOW)).token
     corrections = Corrections(cipher, None, confirmations, confirmed=True)

@@ -1,4 +1,4 @@
-"""Every invariant of the tables refuses what breaks it, on both databases."""
+"""Every constraint rejects what breaks it, on both databases."""
 
 import re
 
@@ -8,7 +8,7 @@ from tortoise.exceptions import IntegrityError
 from app.domain.status import AttemptResult, Status
 from app.store.cipher import LETTER_COLUMNS
 from app.store.database import connection
-from app.store.job_runs import job_began
+from app.store.job_runs import record_job_start
 from app.store.models import Attempt, Delivery, Letter, Worker
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, new_worker
@@ -19,7 +19,7 @@ AT = "'2026-01-01 09:30:00+00:00'"
 TRAIL = "(at, who, client, action, subject, asked)"
 BULK = "(id, action, who, client, selection, chosen, asked, place, seen, changed, begun_at)"
 SOMEBODY = "'00000000-0000-4000-8000-000000000000'"
-# The constraint, the state of the row it is tried on, and what breaks it (and nothing else).
+# The constraint, the state of the row it is tested on, and an update that breaks only it.
 CHECKS = [
     ("letters_arrive_later", Status.SCHEDULED, "send_at = written_at"),
     ("letters_revision", Status.SCHEDULED, "revision = -1"),
@@ -63,7 +63,7 @@ INSERTS = [
     ("quota_counts_number", "quota_counts (scope, minute, number) VALUES ('all', 1, 0)"),
     ("raised_alerts_tries", f"raised_alerts (name, since, rang_at, tries) VALUES ('late', {AT}, {AT}, -1)"),
 ]
-"""What cannot be shown on a row that is there: some tables refuse to be changed at all."""
+"""Tested by inserts: some tables are append-only."""
 
 TABLES = ("letters", "deliveries", "attempts", "counters", "job_runs")
 
@@ -78,7 +78,7 @@ async def _row(ledger: Ledger, status: Status) -> Delivery:
 async def test_every_check_refuses_what_breaks_it(ledger: Ledger) -> None:
     for status in Status:
         await _row(ledger, status)
-    await job_began("scan", "worker", NOW, NOW)
+    await record_job_start("scan", "worker", NOW, NOW)
     for name, status, assignment in CHECKS:
         table = next(each for each in TABLES if name.startswith(each))
         where = f"WHERE status = '{status}'" if table == "deliveries" else ""

@@ -1,4 +1,4 @@
-"""The counts are what counting the rows would give, whoever moves them and however many at once, on both databases."""
+"""The counters equal counts of the rows after every change, concurrent ones too, on both databases."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ WHO = Operator("root (command line)")
 
 
 async def _counted() -> Counter[tuple[str, str]]:
-    """Return the counts, without those that are nothing."""
+    """Return the counts that are not zero."""
     counts: Counter[tuple[str, str]] = Counter()
     for count in await count_all():
         counts[count.kind, count.detail] += count.number
@@ -47,7 +47,7 @@ async def _counted() -> Counter[tuple[str, str]]:
 
 
 async def _by_quarter() -> Counter[tuple[str, bool, int]]:
-    """Count the rows the slow way: by state and the quarter of an hour that matters in it."""
+    """Count the rows by state and the quarter-hour of its moment."""
     rows: Counter[tuple[str, bool, int]] = Counter()
     for each in await Delivery.all():
         waits = each.status in (Status.SCHEDULED, Status.CLAIMED)
@@ -90,7 +90,7 @@ async def test_claiming_and_giving_back_write_nothing(ledger: Ledger) -> None:
 
 
 async def test_lateness_and_duration_are_counted(ledger: Ledger) -> None:
-    """A delivery that left before its promise, on the operator's word, was not late."""
+    """A delivery that the operator sent before its promise has no lateness."""
     steps = (-HOUR, timedelta(seconds=60), timedelta(seconds=61), DAY, DAY * 2)
     for late in steps:
         delivery = await ledger.add(Status.SENT, NOW)
@@ -106,7 +106,7 @@ async def test_lateness_and_duration_are_counted(ledger: Ledger) -> None:
         ("accepted", "0.05"): 5,
         ("transient", "inf"): 1,
     }
-    assert abs(counts["accepted", "0.05"].milliseconds - 5 * 30) <= 5  # SQLite's days are kept to the millisecond
+    assert abs(counts["accepted", "0.05"].milliseconds - 5 * 30) <= 5  # SQLite's julian days are exact to a millisecond
     assert abs(counts["sent", "60"].milliseconds - 60_000) <= 2
 
 
@@ -151,11 +151,11 @@ async def test_compacting_keeps_the_counts_and_leaves_few_rows(ledger: Ledger) -
         await compact(NOW)
         assert await _counted() == before == {("sent", "60"): 3, ("failed", ""): 3, ("cancelled", ""): 3}
     assert await LedgerCounter.all().count() == 3
-    await Delivery.filter(status=Status.FAILED).update(status=Status.SCHEDULED)  # out of what was added up
+    await Delivery.filter(status=Status.FAILED).update(status=Status.SCHEDULED)  # from compacted quarters
     assert await _counted() == {("sent", "60"): 3, ("waiting", ""): 3, ("cancelled", ""): 3}
     await compact(NOW)
     assert await LedgerCounter.all().count() == 3
-    assert (await audit()).adds_up is False  # these were put there past the rules, without attempts
+    assert (await audit()).adds_up is False  # these rows were inserted without attempts
     assert not {name: found for name, found in (await audit()).impossible.items() if found and "count" in name}
 
 
@@ -170,7 +170,7 @@ async def test_rolled_back_changes_are_not_counted(ledger: Ledger) -> None:
 
 
 async def test_an_update_counts_its_own_rows(ledger: Ledger) -> None:
-    """Tortoise 1.1 adds what triggers changed, on SQLite."""
+    """On SQLite, Tortoise 1.1 adds the rows that triggers changed."""
     for _ in range(3):
         await ledger.add(Status.SCHEDULED, NOW)
     async with transaction():
@@ -182,7 +182,7 @@ async def test_an_update_counts_its_own_rows(ledger: Ledger) -> None:
 
 
 async def test_several_processes_at_once_are_counted_exactly(ledger: Ledger, database_url: str) -> None:
-    """While three send, one folds all the time, holds and releases, and posts."""
+    """Three processes send while one compacts, holds, releases and posts."""
     await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW), 599)
     claimers = [
         await asyncio.create_subprocess_exec(

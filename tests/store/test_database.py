@@ -1,4 +1,4 @@
-"""What every statement stands on: transactions that leave nothing behind, and errors told apart."""
+"""Transactions, unavailable databases and concurrent migrations."""
 
 import asyncio
 import contextlib
@@ -60,13 +60,13 @@ async def test_a_post_cancelled_at_any_moment_leaves_the_database_usable(letters
 async def test_the_same_task_continues_after_a_restart_of_postgres(
     local_postgres_url: str, local_postgres: LocalPostgres
 ) -> None:
-    """The loop stands still during the restart, so that nothing here knows yet that the connection is gone."""
+    """The event loop is blocked during the restart, so the lost connection is not noticed before it is used."""
     async with connected(local_postgres_url):
         worker = await new_worker()
         for _ in range(3):
             with local_postgres.stopped():
                 pass
-            with pytest.raises(Exception) as lost:  # noqa: PT011 - the driver has many names for it
+            with pytest.raises(Exception) as lost:  # noqa: PT011 - the driver raises many classes
                 await _beat_in_transaction(worker)
             assert is_unavailable(lost.value)
             async with asyncio.timeout(60):
@@ -147,7 +147,7 @@ async def test_a_locked_and_a_read_only_sqlite_file_are_unavailable(sqlite_url: 
 async def test_opening_a_new_sqlite_file_waits_for_its_writer(
     empty_sqlite_url: str,
 ) -> None:
-    """SQLite waits for no writer where a file is to be turned to WAL."""
+    """SQLite ignores busy_timeout when it turns a file to WAL."""
     with contextlib.closing(sqlite3.connect(empty_sqlite_url.removeprefix("sqlite://"), isolation_level=None)) as other:
         other.execute("CREATE TABLE first (id INTEGER)")
         other.execute("BEGIN IMMEDIATE")
@@ -189,7 +189,7 @@ def test_the_texts_of_moments_sort_as_the_moments_do(one: datetime, other: datet
 
 @pytest.mark.slow
 async def test_several_processes_may_open_and_migrate_a_new_database_at_once(empty_database_url: str) -> None:
-    """One does it; the others wait, and find it done."""
+    """One migrates; the others wait and have nothing to do."""
     applied = await _migrate_at_once(empty_database_url)
     assert sorted(applied)[:2] == [0, 0]
     assert max(applied) > 0
@@ -205,7 +205,7 @@ print(len(asyncio.run(migrate(sys.argv[1]))))
 
 
 async def _migrate_at_once(url: str) -> list[int]:
-    """Start three, and let go of them together."""
+    """Start three and let them begin together."""
     processes = [
         await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _MIGRATE, url),

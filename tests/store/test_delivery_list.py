@@ -1,4 +1,4 @@
-"""The admin page's questions, on both databases."""
+"""The admin list of deliveries, on both databases."""
 
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -146,7 +146,7 @@ async def test_a_row_inserted_ahead_moves_no_page(cipher: LetterCipher, ledger: 
     assert _minutes(await _list(cipher, ENDED, cursor=second.previous, limit=2)) == [3, 2]
     third = await _list(cipher, ENDED, limit=1, cursor=first.next)
     back = await _list(cipher, ENDED, cursor=third.previous, limit=9)
-    assert _minutes(back) == [9, 3, 2, 1, 0]  # there is no full page before: the first one, whole
+    assert _minutes(back) == [9, 3, 2, 1, 0]  # there is no full page before, so the first page
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "after-1-2-3", "after--1-1", "after-99999999999999999-1"])
@@ -171,7 +171,7 @@ async def test_a_list_is_read_from_its_indexes(
         reads = await _assert_indexed(
             _statement(caplog, "AS branches"), "'2026-01-01 09:30:00+00:00', 1, '9999-01-01 00:00:00+00:00'"
         )
-        assert not [line for line in reads if line.startswith("SCAN")]  # SQLite: an index is not read from its start
+        assert not [line for line in reads if line.startswith("SCAN")]  # SQLite: no index is read from its start
 
 
 async def test_a_domain_is_read_from_its_indexes(
@@ -206,7 +206,7 @@ def _statement(caplog: pytest.LogCaptureFixture, mark: str) -> str:
 
 
 async def _fill(ledger: Ledger) -> None:
-    """Store enough that reading the whole table does not pay, and tell the planner."""
+    """Store enough that an index is cheaper than a scan, and ANALYZE."""
     for status in (Status.SCHEDULED, Status.SENT):
         await ledger.multiply(await ledger.add(status, NOW), 3_000)
     await connection().execute_script("ANALYZE")

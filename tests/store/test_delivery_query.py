@@ -1,4 +1,4 @@
-"""What a selection finds, on both databases: each part narrows, and all of them together."""
+"""Filters of deliveries, on both databases: each part alone, and all together."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,9 +22,9 @@ MAC, OTHER = "a" * 32, "b" * 32
 
 
 async def _found(selection: DeliveryFilter, *, descending: bool = False) -> list[int]:
-    places = await find(selection, None, 100, descending=descending)
-    assert await count(selection, 100) == len(places)
-    return [place.id for place in places]
+    cursors = await find(selection, None, 100, descending=descending)
+    assert await count(selection, 100) == len(cursors)
+    return [each.id for each in cursors]
 
 
 def _only(*states: Status, **parts: Any) -> DeliveryFilter:
@@ -32,7 +32,7 @@ def _only(*states: Status, **parts: Any) -> DeliveryFilter:
 
 
 async def test_all_deliveries_are_sorted_by_time(ledger: Ledger) -> None:
-    """By when it is due while it is to come, by when it ended once it has."""
+    """By `due_at` until they end, by `status_at` afterwards."""
     for hour, status in enumerate(Status):
         delivery = await ledger.add(status, NOW + hour * HOUR)
         ended = status in (Status.SENT, Status.FAILED, Status.CANCELLED)
@@ -50,14 +50,14 @@ async def test_a_span_includes_its_start_and_excludes_its_end(ledger: Ledger) ->
         assert sorted(await _found(span, descending=descending)) == ids[1:3]
     middle = (await find(span, None, 1, descending=True))[0]
     assert middle == Cursor(NOW + 2 * HOUR, ids[2])
-    assert [place.id for place in await find(span, middle, 9, descending=True)] == [ids[1]]
+    assert [each.id for each in await find(span, middle, 9, descending=True)] == [ids[1]]
 
 
 @pytest.mark.usefixtures("ledger")
 async def test_branches_are_merged_in_index_order(caplog: pytest.LogCaptureFixture) -> None:
-    """Sorted, each page would cost as many rows of every strand as it has itself; what is claimed is few."""
+    """A sort would read a page's number of rows in every branch; claimed deliveries are few."""
     if connection().capabilities.dialect == "postgres":
-        pytest.skip("PostgreSQL is told a limit for each strand")
+        pytest.skip("PostgreSQL has a LIMIT in each branch")
     with caplog.at_level("DEBUG", "tortoise.db_client"):
         await find(_only(*(set(Status) - {Status.CLAIMED})), None, 50, descending=True)
     asked: Any = caplog.records[-1].args

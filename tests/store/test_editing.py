@@ -1,4 +1,4 @@
-"""Changing a letter until it is sealed, and not a moment or a state later."""
+"""Editing a letter until it is sealed, and no later."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ LATER = Promise(NOW + 3 * DAY, NOW + 400 * DAY)
 
 @pytest.fixture
 def letters(cipher: LetterCipher) -> Letters:
-    """Letters that may be changed for an hour."""
+    """Letters that can be edited for an hour."""
     first, second = Delay(days=7), Delay(days=30)
     return Letters(cipher, first_delay=first, second_delay=second, message_domain="slow.test", edit_window=HOUR)
 
@@ -99,7 +99,7 @@ async def test_another_receipt_with_the_new_dates_is_sent_once_the_letter_is_sea
 
 @pytest.mark.parametrize("occasion", list(Occasion)[:2])
 async def test_a_claimed_delivery_is_sent_unchanged(letters: Letters, editor: LetterEditor, occasion: Occasion) -> None:
-    """Whichever of the two it is: an operator may send either at once."""
+    """Either delivery, since an operator may send each at once."""
     token = (await letters.post(DRAFT, NOW)).token
     await Delivery.filter(occasion=occasion).update(due_at=NOW)
     assert [claimed.occasion for claimed in await claim_due(await new_worker())] == [occasion]

@@ -1,4 +1,4 @@
-"""Operations that others stand in the way of: run again after a conflict, and given up in time."""
+"""Retries after conflicts, and timeouts."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ COUNT = 80
 
 @pytest.fixture
 async def serializable(postgres_url: str) -> AsyncIterator[str]:
-    """A database whose operator has chosen the strictest isolation for everybody."""
+    """A database whose default isolation is serializable."""
     name, other = postgres_url.rpartition("/")[2], await asyncpg.connect(postgres_url)
     await other.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = serializable")
     yield postgres_url

@@ -1,9 +1,9 @@
-"""What the program asks a ledger full of waiting deliveries, it asks its indexes, on both databases.
+"""On a ledger full of waiting deliveries, every statement uses indexes, on both databases.
 
-The statements are those that the program's own functions ran, as Tortoise logged them. PostgreSQL
-is made to show the generic plan, which a prepared statement may end up with.
+The statements are those that the program ran, as Tortoise logged them. PostgreSQL shows the generic
+plan, which a prepared statement may get.
 
-`MAILBOX_TEST_WAITING=1000000 make test ARGS="tests/store/test_plans.py"` lets a million wait.
+`MAILBOX_TEST_WAITING=1000000 make test ARGS="tests/store/test_plans.py"` stores a million.
 """
 
 import os
@@ -24,7 +24,7 @@ from app.store.claims import Claimed, DueWork, claim, find_due_work, hand_over, 
 from app.store.database import connection, transaction
 from app.store.letters import Letters
 from app.store.models import Delivery, Worker
-from app.store.settlements import AttemptRecord, refused_for_good, settle, unanswered
+from app.store.settlements import AttemptRecord, permanent_failure, settle, unanswered
 from app.store.statistics import monitor_view, month_statistics, status_summary
 from app.store.uncertain import resend_uncertain
 from app.store.workers import retire
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(900)]
 
 WAITING = int(os.environ.get("MAILBOX_TEST_WAITING", "200000"))
 _COLUMNS = "letter_id, occasion, notice, status, status_at, promised_at, due_at, message_id, domain_hmac"
-# Letters are copied only so often that reading them all would not pay; what waits stands without.
+# Enough letters that a scan costs more than an index; most waiting deliveries have none.
 _MORE_LETTERS = """
     INSERT INTO letters (
         id, token_hash, token_sealed, recipient_email_sealed, recipient_name_sealed, sender_email_sealed,
@@ -85,18 +85,18 @@ _FILL = {
 
 
 class Watched:
-    """Runs what the program runs, and asks the database how it would find its rows."""
+    """Explains the statements that calls of the store run."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self._log = caplog
 
     async def by_index(self, call: Awaitable[Any]) -> Any:
-        """Await a call of the store, show that its statements scan no table that grows, and return its result."""
+        """Return a call's result, and assert that its statements scan no growing table."""
         self._log.clear()
         with self._log.at_level("DEBUG", "tortoise.db_client"):
             result = await call
-        asked = [record.args for record in self._log.records if isinstance(record.args, tuple)]
-        plans = [await _plan(str(query), values) for query, values in asked if _can_be_explained(query)]
+        queries = [record.args for record in self._log.records if isinstance(record.args, tuple)]
+        plans = [await _plan(str(query), values) for query, values in queries if _can_be_explained(query)]
         assert plans
         for plan in plans:
             scans = [line for line in plan if re.search(r"(Seq Scan on|SCAN) (deliveries|letters|attempts)", line)]
@@ -105,19 +105,19 @@ class Watched:
 
 
 def _can_be_explained(query: object) -> bool:
-    """Of an insert of values there is nothing to find."""
+    """An INSERT of values has no plan."""
     return bool(re.match(r"\s*(WITH|SELECT|UPDATE|DELETE|INSERT.*SELECT)", str(query), re.DOTALL))
 
 
 async def _plan(query: str, values: Any) -> list[str]:
     if connection().capabilities.dialect == "sqlite":
         return [row["detail"] for row in await connection().execute_query_dict(f"EXPLAIN QUERY PLAN {query}", values)]
-    async with transaction() as ours:
-        await ours.execute_script("SET LOCAL plan_cache_mode = force_generic_plan")
-        await ours.execute_script(f"PREPARE asked AS {query}")
+    async with transaction() as client:
+        await client.execute_script("SET LOCAL plan_cache_mode = force_generic_plan")
+        await client.execute_script(f"PREPARE tested AS {query}")
         arguments = ", ".join(_literal(value) for value in values or [])
-        rows = await ours.execute_query_dict(f"EXPLAIN EXECUTE asked{f' ({arguments})' if arguments else ''}")
-        await ours.execute_script("DEALLOCATE asked")
+        rows = await client.execute_query_dict(f"EXPLAIN EXECUTE tested{f' ({arguments})' if arguments else ''}")
+        await client.execute_script("DEALLOCATE tested")
     return [row["QUERY PLAN"] for row in rows]
 
 
@@ -131,7 +131,7 @@ def _literal(value: object) -> str:
 
 @pytest.fixture
 async def watched(prompt_letters: Letters, caplog: pytest.LogCaptureFixture) -> Watched:
-    """Fill the ledger: very many wait, and the two of one letter are due."""
+    """Very many deliveries wait, and the two of one letter are due."""
     await connection().execute_script(_FILL[connection().capabilities.dialect])
     await prompt_letters.post(Draft("minji@example.org", "Dear you"), NOW - timedelta(minutes=1))
     return Watched(caplog)
@@ -139,26 +139,26 @@ async def watched(prompt_letters: Letters, caplog: pytest.LogCaptureFixture) -> 
 
 async def test_waiting_deliveries_are_never_scanned(watched: Watched) -> None:
     worker = await new_worker()
-    await _an_empty_scan(watched, worker, NOW - timedelta(days=1))
-    first, second = await _claims(watched, worker)
+    await _assert_empty_scan(watched, worker, NOW - timedelta(days=1))
+    first, second = await _assert_claims(watched, worker)
     assert await watched.by_index(hand_over([first, second], NOW)) == {first.id, second.id}
-    await _settles(watched, first, second)
-    await _takes_back(watched, worker)
-    await _tells_how_it_stands(watched)
+    await _assert_settling(watched, first, second)
+    await _assert_reclaiming(watched, worker)
+    await _assert_summaries(watched)
     assert await Delivery.filter(status=Status.SCHEDULED).count() == WAITING
 
 
-async def _an_empty_scan(watched: Watched, worker: UUID, now: datetime) -> None:
+async def _assert_empty_scan(watched: Watched, worker: UUID, now: datetime) -> None:
     assert await watched.by_index(find_due_work(now)) == DueWork(uncertain=False, unconfirmed=False, scheduled=False)
     await watched.by_index(resend_uncertain(now))
     for notices in (True, False):
         none = claim(worker, uuid4(), now, 10, notices=notices, closed=["somewhere"])
         assert await watched.by_index(none) == []
-    assert await _quickest(worker, now) < 0.02, "more than 20 ms to find nothing due"
+    assert await _shortest_claim(worker, now) < 0.02, "more than 20 ms to find nothing due"
 
 
-async def _quickest(worker: UUID, now: datetime) -> float:
-    """Return how many seconds an empty claim takes, while nobody else wants the processor."""
+async def _shortest_claim(worker: UUID, now: datetime) -> float:
+    """Return the shortest of 20 empty claims, in seconds."""
     seconds = []
     for _ in range(20):
         began = time.perf_counter()
@@ -167,7 +167,7 @@ async def _quickest(worker: UUID, now: datetime) -> float:
     return min(seconds)
 
 
-async def _claims(watched: Watched, worker: UUID) -> list[Claimed]:
+async def _assert_claims(watched: Watched, worker: UUID) -> list[Claimed]:
     lost = await watched.by_index(claim_due(worker, limit=1))
     assert await watched.by_index(unclaim(lost[0].token, NOW)) == 1
     claimed: list[Claimed] = await watched.by_index(claim_due(worker, limit=10))
@@ -175,32 +175,32 @@ async def _claims(watched: Watched, worker: UUID) -> list[Claimed]:
     return claimed
 
 
-async def _settles(watched: Watched, first: Claimed, second: Claimed) -> None:
-    reply = Reply(550, "5.1.1", "nobody", "rcpt")
-    refused = refused_for_good(first, AttemptRecord(NOW, NOW, NOW, reply), undeliverable=True)
+async def _assert_settling(watched: Watched, first: Claimed, second: Claimed) -> None:
+    reply = Reply(550, "5.1.1", "unknown", "rcpt")
+    refused = permanent_failure(first, AttemptRecord(NOW, NOW, NOW, reply), undeliverable=True)
     assert await watched.by_index(settle([refused], "worker")) == {first.id}
     lost = unanswered(second, AttemptRecord(NOW, NOW, NOW, None), NOW)
     assert await watched.by_index(settle([lost], "worker")) == {second.id}
     assert len(await watched.by_index(resend_uncertain(NOW))) == 1
 
 
-async def _takes_back(watched: Watched, dead: UUID) -> None:
+async def _assert_reclaiming(watched: Watched, dead: UUID) -> None:
     (claimed,) = await claim_due(dead, limit=1)
     await hand_over([claimed], NOW)
     assert not await watched.by_index(retire(dead))
     assert len(await watched.by_index(reclaim(dead, 0, NOW))) == 1
-    await _strikes_off_a_worker_by_index()
+    await _assert_deleting_a_worker()
 
 
-async def _tells_how_it_stands(watched: Watched) -> None:
-    """The desk and the metrics count by the counters."""
+async def _assert_summaries(watched: Watched) -> None:
+    """The admin page and the metrics read the counters."""
     assert (await watched.by_index(status_summary(NOW))).backlog.due == 0
     assert len((await watched.by_index(month_statistics(NOW, ZoneInfo("UTC")))).days) == 61
     assert (await watched.by_index(monitor_view(NOW))).backlog.due == 0
 
 
-async def _strikes_off_a_worker_by_index() -> None:
-    """Deleting one makes the database look for its claims, by the foreign key's own question."""
+async def _assert_deleting_a_worker() -> None:
+    """The foreign key makes the database look for the worker's claims."""
     dead = await new_worker()
     if connection().capabilities.dialect == "postgres":
         plan = await _plan("SELECT 1 FROM ONLY deliveries x WHERE $1::uuid = claimed_by_id FOR KEY SHARE OF x", [dead])
