@@ -14,8 +14,7 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Return the wall clock's time in UTC, aware. It may jump."""
 
-    def monotonic(self) -> float:
-        """Return seconds that never decrease."""
+    def monotonic(self) -> float: ...
 
     def synchronised(self) -> bool | None:
         """Return whether the kernel calls the wall clock synchronised; None where it is unknown."""

@@ -99,7 +99,6 @@ class BlindIndex:
         return self._token("reader", f"{letter}\0{address_hmac}")
 
     def confirmation_token(self, message_id: str) -> str:
-        """Return the token of a confirmation link; derived, not stored, like a reader's."""
         return self._token("confirmation", message_id)
 
     def mailbox_token(self, address_hmac: str) -> str:

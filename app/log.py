@@ -52,7 +52,6 @@ class LogStream:
 
 
 def configure_logging() -> None:
-    """Send all log events, also those of libraries, to stderr."""
     descriptor = sys.stderr.fileno() if sys.stderr else os.open(os.devnull, os.O_WRONLY)
     stream: Any = LogStream(descriptor)
     renderer: structlog.typing.Processor = (

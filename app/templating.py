@@ -91,7 +91,9 @@ def refusal_text(reason: Reason, language: str) -> str:
         Reason.TOO_LARGE: _("The mail server says that the letter is too long for it."),
         Reason.POLICY: _("The mail server says that its rules do not allow our mail."),
         Reason.MESSAGE: _("The mail server rejected it."),
-        Reason.OURS: _("The mail server does not accept our mail at the moment. We have to fix that; your letter waits."),
+        Reason.OURS: _(
+            "The mail server does not accept our mail at the moment. We have to fix that; your letter waits."
+        ),
         Reason.DEFERRED: _("The mail server does not accept it yet."),
         Reason.TOO_LONG: _("The mail server did not accept it for days, and we have stopped trying."),
     }
@@ -118,5 +120,4 @@ def long_day(moment: datetime, zone: tzinfo, language: str) -> str:
 
 @cache
 def place_name(zone: str, language: str) -> str:
-    """Return the city of a time zone in a language: `Seoul`, `서울`."""
     return str(get_timezone_location(zone, locale=locale(language), return_city=True))

@@ -114,12 +114,10 @@ def _entries(marks: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def _format(rendered: str) -> bytes:
-    """Turn the marks of a rendered template into the fields of a %-format."""
     return _MARK.sub(r"%(\1)s", rendered.replace("%", "%%").replace("\n", "\r\n")).encode()
 
 
 def _base64(octets: bytes) -> bytes:
-    """Return base64 in lines of 76 characters (RFC 2045 §6.8)."""
     return encodebytes(octets)[:-1].replace(b"\n", b"\r\n")
 
 

@@ -87,7 +87,7 @@ class Outbox:
         """Do nothing: there are no connections."""
 
     def entries(self, limit: int) -> list[OutboxEntry]:
-        """Return the newest mails first. Reads the disk."""
+        """Return the newest mails first."""
         try:
             names = sorted((path.name for path in self._folder.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
         except FileNotFoundError:
@@ -95,7 +95,7 @@ class Outbox:
         return [entry for name in names[:limit] if (entry := self._entry(name))]
 
     def read(self, name: str) -> OutboxMail:
-        """Reads the disk. Raises FileNotFoundError."""
+        """Raises FileNotFoundError."""
         if not _NAME.fullmatch(name):
             raise FileNotFoundError(name)
         message = BytesParser(policy=policy.default).parsebytes((self._folder / name).read_bytes())
@@ -107,7 +107,7 @@ class Outbox:
         )
 
     def forget(self, message_ids: Collection[str]) -> int:
-        """Delete the mails with these Message-IDs, and return how many. Writes to the disk."""
+        """Return how many files were deleted."""
         wanted = {message_id.strip("<>").partition("@")[0] for message_id in message_ids}
         paths = [path for path in self._folder.glob("*.eml") if _local_part(path.name) in wanted]
         for path in paths:
@@ -152,7 +152,6 @@ class Outbox:
 
 
 def _local_part(name: str) -> str:
-    """Return the Message-ID's local part from a file's name."""
     return name.partition("Z-")[2].rpartition("-")[0]
 
 

@@ -2,19 +2,11 @@
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.domain.retry import Reply, Stage
-from app.mail.envelope import (
-    ClaimLost,
-    Dropped,
-    Envelope,
-    HandOver,
-    OnFinalDot,
-    OnReply,
-    TransportError,
-    Unanswered,
-)
+from app.mail.envelope import ClaimLost, Dropped, Envelope, HandOver, OnFinalDot, OnReply, TransportError, Unanswered
 from app.mail.smtp.protocol import DOT, Capabilities, Command, SmtpProtocol, Timeouts, shown_reply, stuffed
 from app.mail.smtp.replies import CLOSING, ReplyLines, parse_reply
 from app.mail.smtp.window import InFlightWindow, Slot
@@ -25,45 +17,29 @@ _SLOW_REPLY = 0.005  # seconds; while a server takes longer over a message, a co
 _STAGES: tuple[Stage, Stage, Stage] = ("mail", "rcpt", "data")
 
 
+@dataclass(slots=True, eq=False)
 class OutgoingMessage:
-    """One message on its way. Connections move it on as replies arrive, while its sender's coroutine sleeps."""
+    """Connections move it on as replies arrive, while its sender's coroutine sleeps."""
 
-    __slots__ = (
-        "_connecting",
-        "_error",
-        "_hand_over",
-        "_outcome",
-        "_recording",
-        "_waker",
-        "cancelled",
-        "connection",
-        "domain",
-        "done",
-        "envelope",
-        "first",
-        "on_final_dot",
-        "on_reply",
-        "recorded",
-        "written",
-    )
+    envelope: Envelope
+    hand_over: HandOver
+    on_reply: OnReply
+    on_final_dot: OnFinalDot
+    domain: str = field(init=False)
+    connection: "SmtpConnection | None" = None
+    first: bool = False  # on its connection, so that no other message can have caused the loss of it
+    recording: "asyncio.Future[bool] | None" = None
+    recorded: bool = False
+    written: bool = False  # so it may have arrived even if no reply does
+    done: bool = False
+    cancelled: bool = False
+    _connecting: bool = False
+    _error: BaseException | None = None
+    _outcome: Reply | TransportError | None = None
+    _waker: "asyncio.Future[None] | None" = None
 
-    def __init__(self, envelope: Envelope, hand_over: HandOver, on_reply: OnReply, on_final_dot: OnFinalDot) -> None:
-        self.envelope = envelope
-        self.domain = envelope.recipient.rpartition("@")[2].lower()
-        self.on_reply = on_reply
-        self.on_final_dot = on_final_dot
-        self.connection: SmtpConnection | None = None
-        self.first = False  # on its connection, so that no other message can have caused the loss of it
-        self.recorded = False
-        self.written = False  # so it may have arrived even if no reply does
-        self.done = False
-        self.cancelled = False
-        self._hand_over = hand_over
-        self._recording: asyncio.Future[bool] | None = None
-        self._connecting = False
-        self._error: BaseException | None = None
-        self._outcome: Reply | TransportError | None = None
-        self._waker: asyncio.Future[None] | None = None
+    def __post_init__(self) -> None:
+        self.domain = self.envelope.recipient.rpartition("@")[2].lower()
 
     async def needs_connection(self) -> bool:
         """Wait until its sender has to open a connection, which the pool has reserved; False: it is done.
@@ -89,8 +65,8 @@ class OutgoingMessage:
     def cancel(self) -> bool:
         """Stop; returns whether a reserved connection was not opened."""
         self.cancelled = True
-        if self._recording:
-            self._recording.cancel()
+        if self.recording:
+            self.recording.cancel()
         if self.connection:
             self.connection.cancel(self)
         return self._connecting
@@ -99,15 +75,10 @@ class OutgoingMessage:
         self._connecting = True
         self._wake()
 
-    @property
-    def recording(self) -> bool:
-        return self._recording is not None
-
     def record(self) -> None:
-        """Start the hand-over, once."""
-        if self._recording is None:
-            self._recording = asyncio.ensure_future(self._hand_over())
-            self._recording.add_done_callback(self._on_recorded)
+        if self.recording is None:
+            self.recording = asyncio.ensure_future(self.hand_over())
+            self.recording.add_done_callback(self._on_recorded)
 
     def finish(self, outcome: Reply | TransportError) -> None:
         self.done, self._outcome, self.connection = True, outcome, None
@@ -174,11 +145,10 @@ class SmtpConnection(SmtpProtocol):
 
     @property
     def domains(self) -> set[str]:
-        """The domains of the messages that are on this connection now."""
         return {message.domain for message in (self._current, self._next) if message}
 
     def fits(self, message: OutgoingMessage) -> bool:
-        """Return whether the server takes a message of this size (RFC 1870); finish it as refused where not."""
+        """Return False for a message over the size limit (RFC 1870), which is refused then."""
         limit, size = self.capabilities.size, len(message.envelope.message)
         if not limit or size <= limit:
             return True
@@ -186,7 +156,6 @@ class SmtpConnection(SmtpProtocol):
         return False
 
     def start(self, message: OutgoingMessage) -> None:
-        """Write a message's commands. The connection must be idle."""
         lines, commands = self._commands(message), list[Command](_STAGES)
         if self._mail_open:
             lines.insert(0, b"RSET\r\n")
@@ -199,7 +168,6 @@ class SmtpConnection(SmtpProtocol):
             self._write_command()
 
     def resume(self, message: OutgoingMessage) -> None:
-        """Go on after the hand-over is on record, if the server waits for the text."""
         if message is self._current and self._text_expected and not self._slot:
             self._enter_window(message)
 
@@ -211,7 +179,6 @@ class SmtpConnection(SmtpProtocol):
             self.abort("the delivery was cancelled")
 
     def quit(self) -> None:
-        """Write QUIT; `closed` is set when the server has closed the connection, or the time limit is over."""
         if self.usable:
             self._quitting = True
             self.write(b"QUIT\r\n", "quit", seconds=self._timeouts.quit)
@@ -242,7 +209,6 @@ class SmtpConnection(SmtpProtocol):
         self.write(line, command, seconds=self._timeouts.command)
 
     def _commands(self, message: OutgoingMessage) -> list[bytes]:
-        """Assign a message to this connection and return its lines for _STAGES."""
         message.connection, message.first = self, self.message_count == 0
         self.message_count += 1
         envelope = message.envelope
@@ -271,7 +237,6 @@ class SmtpConnection(SmtpProtocol):
             self._write_without_dot(message)
 
     def _write_text(self) -> None:
-        """Write a text, or what is left of it, and behind it the next message's commands."""
         message = self._current
         if message is None:
             raise RuntimeError("no message to write")
@@ -305,7 +270,7 @@ class SmtpConnection(SmtpProtocol):
             self._on_command_reply(message, command, reply)
 
     def _on_command_reply(self, message: OutgoingMessage, stage: Stage, reply: ReplyLines) -> None:
-        """Handle the reply to MAIL, RCPT or DATA. Only the first refusal is the message's outcome."""
+        """Only the first refusal is the message's outcome."""
         code = reply[0]
         if stage == "data":
             self._text_expected = code == _GO_AHEAD

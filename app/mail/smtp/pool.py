@@ -38,7 +38,6 @@ class Pool:
     # For messages
 
     def submit(self, message: OutgoingMessage) -> None:
-        """Start a message, or let it wait."""
         if self._count(message.domain) >= self._domain_limit:
             self._waiting.append(message)
         elif connection := self._take_idle():
@@ -92,7 +91,6 @@ class Pool:
     # For connections
 
     def reserve(self) -> None:
-        """Count a connection that no message asked for."""
         self._free -= 1
 
     def release(self) -> None:
@@ -115,7 +113,6 @@ class Pool:
         self.release()
 
     def start(self, connection: SmtpConnection, message: OutgoingMessage) -> None:
-        """Start a message on an idle connection."""
         self._connecting.discard(message)
         if connection.fits(message):
             connection.start(message)
@@ -123,7 +120,6 @@ class Pool:
             self.reuse(connection)
 
     def reuse(self, connection: SmtpConnection) -> None:
-        """Start the next message on an idle connection, or keep it for one."""
         if message := self.next_for(connection):
             connection.start(message)
         elif connection.message_count < self._messages:
@@ -146,7 +142,6 @@ class Pool:
             waiting.record()
 
     def next_for(self, connection: SmtpConnection) -> OutgoingMessage | None:
-        """Take the waiting message that this connection is to send next."""
         while connection.message_count < self._messages and (message := self._take_waiting(connection.domains)):
             if connection.fits(message):
                 return message
@@ -183,7 +178,6 @@ class Pool:
         message.connect()
 
     def _take_idle(self) -> SmtpConnection | None:
-        """Take the most recently used idle connection; close those that were idle too long."""
         while self._idle:
             connection, since = self._idle.pop()
             if connection.usable:
@@ -197,7 +191,6 @@ class Pool:
         self.release()
 
     async def close(self) -> None:
-        """Close every connection, and wait until each is closed. No message may be in flight."""
         if self._sweep:
             self._sweep.cancel()
             self._sweep = None

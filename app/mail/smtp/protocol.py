@@ -49,8 +49,7 @@ class SmtpProtocol(asyncio.Protocol):
     def timed_out(self) -> None: ...
 
     @abstractmethod
-    def lost(self) -> None:
-        """Handle the end of the connection. May be called more than once."""
+    def lost(self) -> None: ...  # may be called more than once
 
     def write(self, lines: bytes, *commands: Command, seconds: float) -> None:
         """Write commands that are answered in this order, the last of them within so many seconds."""
@@ -62,7 +61,6 @@ class SmtpProtocol(asyncio.Protocol):
             self.set_deadline(self._loop.time() + seconds)
 
     def abort(self, reason: str) -> None:
-        """Close the connection at once; pending commands get no reply."""
         if not self.close_reason:
             self.close_reason = reason
             self._transport.abort()
@@ -105,7 +103,6 @@ class SmtpProtocol(asyncio.Protocol):
     # One timer serves many replies: it is moved only when it would fire too late.
 
     def set_deadline(self, deadline: float) -> None:
-        """Wait for the pending replies until `deadline`, in the loop's time."""
         self._deadline = deadline
         if self._timer is None or self._timer.when() > deadline:
             if self._timer:

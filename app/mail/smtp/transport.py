@@ -138,12 +138,13 @@ class SmtpTransport:
         return connection
 
     def _unavailable(self, error: Exception) -> Unavailable:
-        """Say why the server cannot be used, and whether it stays so (RFC 4954 §6)."""
         host = self._server.host
         if isinstance(error, ssl.CertificateError) or isinstance(error.__cause__, ssl.CertificateError):
             return Unavailable(f"the certificate of {host} is not trusted: {shown(str(error))}", permanent=True)
-        if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-            return Unavailable(f"{host} refused the login: {_reply_text(error)}", permanent=error.code >= 500)
+        if isinstance(error, aiosmtplib.SMTPAuthenticationError):  # RFC 4954 §6
+            return Unavailable(
+                f"{host} refused the login: {_reply_text(error)}", permanent=error.code >= 500
+            )  # RFC 4954 §6
         if isinstance(error, aiosmtplib.SMTPResponseException):
             return Unavailable(f"{host} refused the connection: {_reply_text(error)}")
         if isinstance(error, TimeoutError):
@@ -163,7 +164,6 @@ def _tls_context() -> ssl.SSLContext:
 
 
 def _security(transport: asyncio.Transport) -> tuple[str, datetime | None]:
-    """Return the version of TLS, and when the server's certificate expires."""
     tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
     if tls is None:
         return "", None

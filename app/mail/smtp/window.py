@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from app.clock import Clock
 
@@ -15,14 +16,12 @@ _RESTART = 10_000  # replies after which the base time is measured anew: the ser
 _STUCK = 1.0  # seconds without a reply; after them, others do not wait for it any more
 
 
+@dataclass(slots=True, eq=False)
 class Slot:
-    __slots__ = ("entered", "on_enter", "round", "since")
-
-    def __init__(self, on_enter: Callable[[], None]) -> None:
-        self.on_enter = on_enter
-        self.entered = False
-        self.since = 0.0
-        self.round = 0
+    on_enter: Callable[[], None]
+    entered: bool = False
+    since: float = 0.0
+    round: int = 0
 
 
 class InFlightWindow:
@@ -57,7 +56,7 @@ class InFlightWindow:
         return slot
 
     def answered(self, slot: Slot) -> None:
-        """Leave with a reply, and learn from how long it took."""
+        """Leave with a reply, and adapt to its time."""
         self._replies += 1
         if self._replies == _RESTART:
             self.size, self._base_time, self._replies = 1.0, float("inf"), 0
