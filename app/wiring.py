@@ -44,7 +44,7 @@ from app.store.confirmation import Confirmations
 from app.store.database import connected, missing_migrations
 from app.store.editing import LetterEditor
 from app.store.execution import within
-from app.store.keys_in_use import check_keys
+from app.store.key_rotation import check_keys
 from app.store.letters import Letters, Posted
 from app.store.quotas import Quotas
 from app.store.readiness import Readiness

@@ -13,7 +13,7 @@ from app.domain.status import Event
 from app.errors import MailboxError
 from app.settings import Settings, load_settings
 from app.store.audit_log import record
-from app.store.key_rotation import Rotation, cannot_open, letters_to_look_at, rotate
+from app.store.key_rotation import Rotation, letters_to_reseal, rotate, workers_without_key
 from app.wiring import open_services
 
 _TOLD_EVERY = 1000  # letters
@@ -39,9 +39,9 @@ def keys_rotate() -> None:
 async def _rotate(settings: Settings) -> Rotation:
     clock = SystemClock()
     async with open_services(settings, clock) as services:
-        if names := await cannot_open(services.cipher, clock.now() - 2 * settings.lease):
+        if names := await workers_without_key(services.cipher, clock.now() - 2 * settings.lease):
             raise MailboxError(f"{', '.join(names)} serves without the new key; restart it with both keys first")
-        letters = await letters_to_look_at()
+        letters = await letters_to_reseal()
         await record(operator(), Event.ROTATE_KEYS, services.clock.now())
 
         def tell(seen: int) -> None:

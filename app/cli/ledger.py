@@ -20,9 +20,9 @@ from app.store.audit import audit as read_ledger
 from app.store.audit_log import record
 from app.store.operator_actions import hold_due_since, release_held
 from app.store.retention import purge as forget_letters
+from app.store.retention import vacuum as write_anew
+from app.store.retention import vacuum_if_worth_it
 from app.store.uncertain import Reconciliation, reconcile
-from app.store.vacuum import vacuum as write_anew
-from app.store.vacuum import vacuum_if_worth_it
 from app.wiring import build_worker, open_services
 
 

@@ -17,7 +17,7 @@ from app.domain.status import Status
 from app.installation import PACKAGE, folder
 from app.settings import Settings, load_settings
 from app.store.database import migrate as apply_migrations
-from app.store.job_runs import SCAN_COMMAND, job_began, job_ended
+from app.store.job_runs import SCAN_COMMAND, record_job_end, record_job_start
 from app.web.lifespan import show_first_password
 from app.wiring import build_worker, open_services
 
@@ -99,10 +99,10 @@ async def _scan(settings: Settings) -> dict[str, int | bool]:
         await worker.wait_for_clock()
         clock = services.clock
         began = clock.monotonic()
-        await job_began(SCAN_COMMAND, worker.heartbeat.name, clock.now())
+        await record_job_start(SCAN_COMMAND, worker.heartbeat.name, clock.now())
         await worker.dispatcher.drain()
         took = timedelta(seconds=clock.monotonic() - began)
-        await job_ended(SCAN_COMMAND, clock.now(), took, worker.completer.settled.total())
+        await record_job_end(SCAN_COMMAND, clock.now(), took, worker.completer.settled.total())
         settled = worker.completer.settled
         paused = await say_if_paused()
     sums = {status.value: settled[status] for status in Status if status is not Status.CLAIMED}

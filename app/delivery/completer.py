@@ -19,7 +19,7 @@ from app.store import claims, settlements
 from app.store.claims import Claimed
 from app.store.database import is_unavailable
 from app.store.quotas import Quotas
-from app.store.settlements import Outcome, plain
+from app.store.settlements import Outcome, without_details
 
 log = structlog.get_logger()
 _BATCH_SIZE = 500
@@ -60,7 +60,7 @@ class Completer:
 
     def give_back(self, claimed: Claimed) -> None:
         """Settle a claim that was never begun."""
-        self._outcomes.put(settlements.never_begun(claimed, self._clock.now()))
+        self._outcomes.put(settlements.not_started(claimed, self._clock.now()))
 
     @property
     def complete(self) -> bool:
@@ -95,18 +95,18 @@ class Completer:
                 elif len(batch) > 1:
                     raise
                 else:
-                    return await self._write_plain(batch[0], error)
+                    return await self._write_without_details(batch[0], error)
             else:
                 self._journal.forget(outcome.claimed.id for outcome in batch)
                 self._log(batch, settled)
                 return settled
 
-    async def _write_plain(self, outcome: Outcome, error: Exception) -> set[int]:
+    async def _write_without_details(self, outcome: Outcome, error: Exception) -> set[int]:
         """Record an outcome that failed without its optional parts; where that fails, too, it stays claimed until
         this worker ends.
         """
         log.error("outcome cannot be recorded", exc_info=error, **_facts(outcome))
-        bare = plain(outcome)
+        bare = without_details(outcome)
         return set() if outcome == bare else await self._write_outcomes([bare])
 
     def _log(self, batch: Sequence[Outcome], settled: Collection[int]) -> None:
@@ -115,7 +115,7 @@ class Completer:
         for outcome in batch:
             if outcome.claimed.id not in settled:
                 log.warning("claim lost before it was settled", **_facts(outcome))
-            elif outcome.begun:
+            elif outcome.started:
                 self.settled[outcome.status] += 1
                 if outcome.status is Status.SENT:
                     sent.append(outcome.claimed.id)
@@ -126,7 +126,7 @@ class Completer:
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:
-    claimed, reply = outcome.claimed, outcome.tried.reply if outcome.tried else None
+    claimed, reply = outcome.claimed, outcome.attempt.reply if outcome.attempt else None
     return {
         "delivery": claimed.id,
         "occasion": claimed.occasion.value,

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import structlog
@@ -14,10 +15,9 @@ from app.domain.status import AttemptResult, Status
 from app.store.accounts import drop_ended_sessions
 from app.store.bulk_actions import drop_ended
 from app.store.counters import ATTEMPTS, WAITING, count_all, count_spans
-from app.store.job_runs import job_ended, take_turn
+from app.store.job_runs import claim_job_run, record_job_end
 from app.store.quotas import drop_quota_counts
-from app.store.retention import cancel_hopeless, drop_attempts, purge
-from app.store.vacuum import vacuum_if_worth_it
+from app.store.retention import cancel_hopeless, drop_attempts, purge, vacuum_if_worth_it
 from app.templating import long_day
 
 log = structlog.get_logger()
@@ -63,7 +63,7 @@ class Daily:
         due, following = times_of_day(now, self._hour, self._zone)
         with self._errors:
             try:
-                if await take_turn(self.name, worker_name, now, due, following):
+                if await claim_job_run(self.name, worker_name, now, due, following):
                     await self._work_through(now)
             except NotifyError as error:
                 log.warning("daily report failed, retrying", job=self.name, error=str(error))
@@ -75,7 +75,7 @@ class Daily:
             if self._stopped:
                 return
         took = timedelta(seconds=self._clock.monotonic() - since)
-        await job_ended(self.name, self._clock.now(), took, number)
+        await record_job_end(self.name, self._clock.now(), took, number)
         log.info("daily work done", job=self.name, number=number)
 
 
@@ -87,22 +87,22 @@ def times_of_day(now: datetime, hour: int, zone: tzinfo) -> tuple[datetime, date
     return last, min(moment for moment in moments if moment > now)
 
 
+@dataclass(frozen=True, slots=True)
 class Cleanup:
     """Deletes what is older than `retention`."""
 
-    def __init__(self, retention: timedelta) -> None:
-        self._retention = retention
+    retention: timedelta
 
     async def __call__(self, now: datetime) -> AsyncIterator[int]:
-        async for cancelled in cancel_hopeless(now, self._retention):
+        async for cancelled in cancel_hopeless(now, self.retention):
             yield cancelled
-        async for purged in purge(now, self._retention):
+        async for purged in purge(now, self.retention):
             yield purged
-        async for dropped in drop_attempts(now, self._retention):
+        async for dropped in drop_attempts(now, self.retention):
             yield dropped
         yield await drop_quota_counts(now)
         yield await drop_ended_sessions(now)
-        yield await drop_ended(now, self._retention)
+        yield await drop_ended(now, self.retention)
         await vacuum_if_worth_it()
 
 
@@ -111,13 +111,13 @@ _WEEK = timedelta(days=7)
 _ENDED = (Status.SENT.value, Status.FAILED.value, *ATTEMPTS)
 
 
+@dataclass(frozen=True, slots=True)
 class DailyReport:
     """Reports yesterday's deliveries and the coming ones to the operator; nothing while the ledger is empty."""
 
-    def __init__(self, channel: Channel, zone: tzinfo, language: str) -> None:
-        self._channel = channel
-        self._zone = zone
-        self._language = language
+    channel: Channel
+    zone: tzinfo
+    language: str
 
     async def __call__(self, now: datetime) -> AsyncIterator[int]:
         """Raises NotifyError."""
@@ -126,8 +126,8 @@ class DailyReport:
             totals[count.kind] += count.number
         if not any(totals.values()):
             return
-        today, _ = times_of_day(now, 0, self._zone)
-        yesterday, _ = times_of_day(today - timedelta(seconds=1), 0, self._zone)
+        today, _ = times_of_day(now, 0, self.zone)
+        yesterday, _ = times_of_day(today - timedelta(seconds=1), 0, self.zone)
         day = await _sums(_ENDED, yesterday, today)
         ahead = await _sums((WAITING,), now, now + _WEEK)
         overdue = await _sums((WAITING,), now - timedelta(days=40), now)
@@ -138,7 +138,7 @@ class DailyReport:
             + day[AttemptResult.UNANSWERED]
         )
         values = {
-            "day": long_day(yesterday, self._zone, self._language),
+            "day": long_day(yesterday, self.zone, self.language),
             "sent": day[Status.SENT],
             "failed": day[Status.FAILED],
             "deferred": day[AttemptResult.TRANSIENT],
@@ -149,7 +149,7 @@ class DailyReport:
             "held": totals[Status.HELD],
             "uncertain": totals[Status.UNCERTAIN],
         }
-        await self._channel.notify(Notification("report", values, "", {}), now)
+        await self.channel.notify(Notification("report", values, "", {}), now)
         yield 1
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -22,16 +23,14 @@ from app.store.settlements import AttemptRecord, Outcome
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
 class OutcomePolicy:
     """Applies the rules of `domain.retry`. Trips or resets the breaker, and pauses a domain that asks for it."""
 
-    def __init__(
-        self, packer: Packer, breaker: Breaker, rate_limiter: RateLimiter, jitter: Callable[[], float]
-    ) -> None:
-        self._packer = packer
-        self._breaker = breaker
-        self._rate_limiter = rate_limiter
-        self._jitter = jitter
+    packer: Packer
+    breaker: Breaker
+    rate_limiter: RateLimiter
+    jitter: Callable[[], float]
 
     def after_reply(self, claimed: Claimed, reply: Reply, attempt: AttemptRecord) -> Outcome:
         decision = decide(
@@ -39,7 +38,7 @@ class OutcomePolicy:
             attempts=claimed.attempts + 1,
             first_refused_at=claimed.first_refused_at,
             now=attempt.ended_at,
-            jitter=self._jitter(),
+            jitter=self.jitter(),
         )
         if isinstance(decision, Ours):
             self._trip(f"the mail server does not accept us: {reply.code} {reply.text}")
@@ -48,13 +47,13 @@ class OutcomePolicy:
             return settlements.given_back(claimed, attempt.ended_at, due_at)
         if isinstance(decision, RetryAt) and decision.slow == "server":
             self._trip(f"the mail server asks for a pause: {reply.code} {reply.text}")
-            return settlements.refused_for_now(claimed, attempt._replace(reason=decision.reason), decision.at)
-        if self._breaker.reset():
+            return settlements.transient_failure(claimed, attempt._replace(reason=decision.reason), decision.at)
+        if self.breaker.reset():
             log.info("mail server available again")
         if isinstance(decision, Delivered):
             return settlements.sent(claimed, attempt)
         if isinstance(decision, RetryAt) and decision.slow == "domain":
-            self._rate_limiter.pause(claimed.domain_hmac)
+            self.rate_limiter.pause(claimed.domain_hmac)
         return self._refused(claimed, decision, attempt)
 
     def after_transport_error(self, claimed: Claimed, error: TransportError, attempt: AttemptRecord) -> Outcome:
@@ -84,7 +83,7 @@ class OutcomePolicy:
         if reason is not HeldReason.UNDELIVERABLE:
             return settlements.held_back(claimed, now, reason)
         try:
-            return settlements.held_back(claimed, now, reason, self._packer.refusal_notice(claimed, now))
+            return settlements.held_back(claimed, now, reason, self.packer.refusal_notice(claimed, now))
         except KeyMissing:
             return settlements.held_back(claimed, now, HeldReason.UNREADABLE)
 
@@ -93,7 +92,7 @@ class OutcomePolicy:
             attempts=claimed.attempts + 1,
             first_refused_at=claimed.first_refused_at,
             now=attempt.ended_at,
-            jitter=self._jitter(),
+            jitter=self.jitter(),
         )
 
     def _unanswered(self, claimed: Claimed, attempt: AttemptRecord) -> Outcome:
@@ -104,14 +103,14 @@ class OutcomePolicy:
     def _refused(self, claimed: Claimed, decision: RetryAt | Failed, attempt: AttemptRecord) -> Outcome:
         attempt = attempt._replace(reason=decision.reason)
         if isinstance(decision, RetryAt):
-            return settlements.refused_for_now(claimed, attempt, decision.at)
+            return settlements.transient_failure(claimed, attempt, decision.at)
         log.warning("delivery failed permanently", delivery=claimed.id, reason=decision.reason)
-        notice = self._packer.refusal_notice(claimed, attempt.ended_at)
+        notice = self.packer.refusal_notice(claimed, attempt.ended_at)
         # A refusal of name+tag says nothing about name.
-        undeliverable = decision.blocks_address and not self._packer.is_alias(claimed)
-        return settlements.refused_for_good(claimed, attempt, undeliverable=undeliverable, notice=notice)
+        undeliverable = decision.blocks_address and not self.packer.is_alias(claimed)
+        return settlements.permanent_failure(claimed, attempt, undeliverable=undeliverable, notice=notice)
 
     def _trip(self, reason: str) -> None:
         trouble = redacted(reason)
-        if self._breaker.trip(trouble):
+        if self.breaker.trip(trouble):
             log.error("mail server unavailable, letters wait", trouble=trouble)

@@ -1,6 +1,7 @@
 """Ends the claims of a dead worker by what its journal says."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from app.store.settlements import AttemptRecord, Outcome
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
 class Recovery:
     """Settles what the server replied to, gives back what was never begun, and reclaims the rest.
 
@@ -24,34 +26,33 @@ class Recovery:
     and one that is killed while it does leaves no harm.
     """
 
-    def __init__(self, folder: Path, policy: OutcomePolicy, clock: Clock, quotas: Quotas | None = None) -> None:
-        """`folder` holds the journals of this machine's workers."""
-        self._folder = folder
-        self._policy = policy
-        self._clock = clock
-        self._quotas = quotas
+    folder: Path
+    """Where the journals of this machine's workers are."""
+    policy: OutcomePolicy
+    clock: Clock
+    quotas: Quotas | None = None
 
     async def recover(self, worker: UUID, beat: int) -> list[int]:
         """End the claims of a worker whose heartbeat counter stopped at `beat`, and return their ids."""
         settled: set[int] = set()
-        if contents := read_journal(self._folder, worker):
+        if contents := read_journal(self.folder, worker):
             handed_over = await claims.handed_over_by(worker)
             outcomes = [outcome for claimed in handed_over if (outcome := self._outcome(claimed, contents))]
-            settled = await settlements.settle(outcomes, await workers.name_of(worker), self._quotas)
-        reclaimed = await claims.reclaim(worker, beat, self._clock.now())
-        discard(path_of(self._folder, worker))
+            settled = await settlements.settle(outcomes, await workers.name_of(worker), self.quotas)
+        reclaimed = await claims.reclaim(worker, beat, self.clock.now())
+        discard(path_of(self.folder, worker))
         return [*settled, *reclaimed]
 
     async def recover_orphans(self, alive: Collection[UUID]) -> None:
         """Settle by the journals of workers that were recovered on other machines, without their journal."""
-        for worker in orphaned_journals(self._folder, alive):
-            contents = read_journal(self._folder, worker)
+        for worker in orphaned_journals(self.folder, alive):
+            contents = read_journal(self.folder, worker)
             for (delivery, token), recorded in contents.replies.items() if contents else ():
                 if recorded.reply.accepted and await uncertain.settle_late_reply(
                     delivery, token, recorded.at, recorded.reply
                 ):
                     log.warning("uncertain delivery settled as sent by the journal", delivery=delivery)
-            discard(path_of(self._folder, worker))
+            discard(path_of(self.folder, worker))
 
     def _outcome(self, claimed: Claimed, contents: JournalContents) -> Outcome | None:
         """Return None where the journal cannot tell."""
@@ -60,7 +61,7 @@ class Recovery:
             attempt = AttemptRecord(claimed.claimed_at, claimed.handed_over_at, recorded.at, recorded.reply)
             if recorded.reply.accepted:
                 return settlements.sent(claimed, attempt)
-            return self._policy.after_reply(claimed, recorded.reply, attempt)
+            return self.policy.after_reply(claimed, recorded.reply, attempt)
         if contents.complete and claim not in contents.begun:
-            return settlements.given_back(claimed, self._clock.now())
+            return settlements.given_back(claimed, self.clock.now())
         return None

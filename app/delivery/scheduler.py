@@ -14,7 +14,7 @@ from app.clock import Clock
 from app.delivery.daily import Daily
 from app.delivery.loop_errors import LoopErrors
 from app.store.counters import compact
-from app.store.job_runs import SCAN, job_began, job_ended, job_goes_on
+from app.store.job_runs import SCAN, record_job_end, record_job_start, record_next_run
 
 log = structlog.get_logger()
 _JOB = "scan"
@@ -150,24 +150,19 @@ class ScanRecorder:
             await asyncio.wait(self._records)
 
     async def _record(self, scanning: "asyncio.Task[int]", *, is_new: bool) -> None:
+        """Record a new scan until it ends; for a running one only that the scheduler still runs."""
         with self._errors:
-            await (self._follow(scanning) if is_new else self._record_next())
-
-    async def _follow(self, scanning: "asyncio.Task[int]") -> None:
-        since, now = self._clock.monotonic(), self._clock.now()
-        async with self._lock:
-            await job_began(SCAN, self._worker_name, now, now + self._interval)
-            with self._count_errors:
-                await compact(now)
-        await asyncio.wait([scanning])
-        took = timedelta(seconds=self._clock.monotonic() - since)
-        async with self._lock:
-            await job_ended(SCAN, self._clock.now(), took, 0 if scanning.cancelled() else scanning.result())
-
-    async def _record_next(self) -> None:
-        """Show that the scheduler runs, although the running scan was started earlier."""
-        now = self._clock.now()
-        async with self._lock:
-            await job_goes_on(SCAN, now + self._interval)
-            with self._count_errors:
-                await compact(now)
+            since, now = self._clock.monotonic(), self._clock.now()
+            async with self._lock:
+                if is_new:
+                    await record_job_start(SCAN, self._worker_name, now, now + self._interval)
+                else:
+                    await record_next_run(SCAN, now + self._interval)
+                with self._count_errors:
+                    await compact(now)
+            if not is_new:
+                return
+            await asyncio.wait([scanning])
+            took = timedelta(seconds=self._clock.monotonic() - since)
+            async with self._lock:
+                await record_job_end(SCAN, self._clock.now(), took, 0 if scanning.cancelled() else scanning.result())

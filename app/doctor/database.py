@@ -18,7 +18,7 @@ from app.store.database import (
     probe_writing,
     sqlite_path,
 )
-from app.store.keys_in_use import check_keys
+from app.store.key_rotation import check_keys
 from app.store.models import Secret, Worker
 
 _TOLERANCE = timedelta(minutes=1)

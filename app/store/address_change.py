@@ -16,8 +16,8 @@ from app.store.editing import revise
 from app.store.execution import retried
 from app.store.letters import letter_by, letter_by_token
 from app.store.models import Correction, Delivery, Letter
+from app.store.posting import new_row_id
 from app.store.quotas import Quotas, hold_over_quota, lock_addresses
-from app.store.row_ids import new_row_id
 from app.store.sql import lock_deliveries
 
 _ADDRESS_REASONS = (HeldReason.FIRST_REFUSED, HeldReason.UNDELIVERABLE, HeldReason.BLOCKED)

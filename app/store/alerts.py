@@ -52,30 +52,34 @@ async def take_snapshot(
 async def record(firing: Iterable[Alert], now: datetime) -> None:
     """Store which alerts fire now; one that has not fired for GRACE is over."""
     names = [alert.value for alert in firing]
-    raised = [RaisedAlert(name=name, since=now, rang_at=now) for name in names]
+    raised = [RaisedAlert(name=name, since=now, fired_at=now) for name in names]
     await RaisedAlert.bulk_create(raised, ignore_conflicts=True)
-    await RaisedAlert.filter(name__in=names).update(rang_at=now)
+    await RaisedAlert.filter(name__in=names).update(fired_at=now)
     # One that fires again before its end was sent has not ended.
-    await RaisedAlert.filter(name__in=names).exclude(over_at=None).update(over_at=None, told_at=now)
-    quiet = RaisedAlert.filter(rang_at__lte=now - GRACE, over_at=None)
-    await quiet.filter(told_at=None).delete()
-    await quiet.update(over_at=now, told_at=None, tried_at=None, tries=0)
+    await RaisedAlert.filter(name__in=names).exclude(ended_at=None).update(ended_at=None, notified_at=now)
+    quiet = RaisedAlert.filter(rang_at__lte=now - GRACE, ended_at=None)
+    await quiet.filter(notified_at=None).delete()
+    await quiet.update(ended_at=now, notified_at=None, attempted_at=None, attempts=0)
 
 
 async def claim_unsent(now: datetime) -> list[RaisedAlert]:
     """Return the alerts to send now. Each is claimed: no other process gets it until its retry delay has passed."""
     claimed = []
-    for alert in await RaisedAlert.filter(told_at=None).order_by("name"):
-        if alert.tried_at and now - alert.tried_at < min(_MIN_RETRY_DELAY * 2 ** (alert.tries - 1), _MAX_RETRY_DELAY):
+    for alert in await RaisedAlert.filter(notified_at=None).order_by("name"):
+        if alert.attempted_at and now - alert.attempted_at < min(
+            _MIN_RETRY_DELAY * 2 ** (alert.attempts - 1), _MAX_RETRY_DELAY
+        ):
             continue
-        unclaimed = RaisedAlert.filter(name=alert.name, told_at=None, tries=alert.tries, over_at=alert.over_at)
-        if await unclaimed.update(tried_at=now, tries=F("tries") + 1):
+        unclaimed = RaisedAlert.filter(
+            name=alert.name, notified_at=None, attempts=alert.attempts, ended_at=alert.ended_at
+        )
+        if await unclaimed.update(attempted_at=now, attempts=F("attempts") + 1):
             claimed.append(alert)
     return claimed
 
 
 async def mark_sent(alert: RaisedAlert, now: datetime) -> None:
-    if alert.over_at:
-        await RaisedAlert.filter(name=alert.name, over_at=alert.over_at).delete()
+    if alert.ended_at:
+        await RaisedAlert.filter(name=alert.name, ended_at=alert.ended_at).delete()
     else:
-        await RaisedAlert.filter(name=alert.name, over_at=None).update(told_at=now)
+        await RaisedAlert.filter(name=alert.name, ended_at=None).update(notified_at=now)

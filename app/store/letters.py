@@ -21,9 +21,8 @@ from app.store.confirmation import Confirmations
 from app.store.database import transaction
 from app.store.execution import retried
 from app.store.models import Attempt, Delivery, Letter
-from app.store.posting import new_delivery, store
+from app.store.posting import new_delivery, new_row_id, store
 from app.store.quotas import Quotas, hold_over_quota
-from app.store.row_ids import new_row_id
 from app.store.sql import lock_deliveries
 
 

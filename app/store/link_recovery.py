@@ -41,7 +41,7 @@ _ASK = f"""
 
 
 @retried
-async def ask_for_links(
+async def send_links(
     cipher: LetterCipher, address: str, message_domain: str, now: datetime, quotas: Quotas | None = None
 ) -> None:
     """Have the links of all living letters that were written from an address mailed to it, once a day at most."""

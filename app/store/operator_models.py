@@ -109,19 +109,19 @@ class RecoveryCode(Model):
 
 
 class RaisedAlert(Model):
-    """Something the operator is told about: that it rings, and once more that it is over.
+    """An alert that fires, or has ended and the operator is not yet told.
 
-    `rang_at` is when it was last seen to ring, `over_at` since when it is over. `told_at` says that
-    they know the one or the other; `tries` have been made to tell them, the last at `tried_at`.
+    `fired_at` is when it last fired, `ended_at` since when it is over. `notified_at` is when the mail about
+    the present state was sent; `attempts` counts the tries to send it, the last at `attempted_at`.
     """
 
     name = fields.CharField(32, primary_key=True)
     since = fields.DatetimeField()
-    rang_at = fields.DatetimeField()
-    over_at = fields.DatetimeField(null=True)
-    told_at = fields.DatetimeField(null=True)
-    tried_at = fields.DatetimeField(null=True)
-    tries = fields.IntField(default=0)
+    fired_at = fields.DatetimeField()
+    ended_at = fields.DatetimeField(null=True)
+    notified_at = fields.DatetimeField(null=True)
+    attempted_at = fields.DatetimeField(null=True)
+    attempts = fields.IntField(default=0)
 
     class Meta:
         table = "raised_alerts"

@@ -11,14 +11,14 @@ from app.domain.status import HeldReason, Status
 from app.errors import Limit, LimitExceeded
 from app.store.database import connection
 from app.store.models import Confirmation, Correction, Delivery, Letter, QuotaCount
-from app.store.row_ids import lowest_row_id
+from app.store.posting import lowest_row_id
 from app.store.sql import numbered
 
 _DAY = timedelta(days=1)
 _MINUTES = 24 * 60
 _SHARE = 20
 """In the half of a quota that is shared out, one client has one part of so many."""
-WIDER = 4
+NETWORK_FACTOR = 4
 """How many times as much the next wider network of a client may have (/64, /56, /48)."""
 _ALL = "all"
 # A row that every letter changes first: until one is stored, the next waits. (A lock of its own, as in
@@ -143,7 +143,7 @@ async def drop_quota_counts(now: datetime) -> int:
 
 async def _beyond_share(limit: Limit, scope: str, half: int, clients: Sequence[str], now: datetime) -> list[_Met]:
     """Count a letter in the half of a quota that is shared out."""
-    shares = {f"{client} {scope}": max(half // _SHARE, 1) * WIDER**step for step, client in enumerate(clients)}
+    shares = {f"{client} {scope}": max(half // _SHARE, 1) * NETWORK_FACTOR**step for step, client in enumerate(clients)}
     counted = await _add(list(shares), now) if shares else {}
     return _beyond({name: (limit, most) for name, most in shares.items()}, counted)
 

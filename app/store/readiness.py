@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from app.clock import Clock
 from app.store.cipher import LetterCipher
 from app.store.database import is_unavailable, missing_migrations, probe_writing, reason_of, unknown_migrations
-from app.store.keys_in_use import lacking
+from app.store.key_rotation import missing_keys
 
 _KEPT = 2.0  # seconds
 
@@ -56,7 +56,7 @@ class Readiness:
             return [Fault("database", "unreachable", reason_of(error))]
 
     async def _key_faults(self) -> Sequence[Fault]:
-        missing = ", ".join(await lacking(self._cipher))
+        missing = ", ".join(await missing_keys(self._cipher))
         return [Fault("keys", "missing", f"letters are sealed with a key that we lack: {missing}")] if missing else []
 
 

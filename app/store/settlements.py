@@ -1,7 +1,6 @@
-"""How a claim ends: one function for each edge out of `claimed`, and `settle`, which records them.
+"""The outcomes of claims: one function for each transition out of `claimed`, and `settle`, which records them.
 
-Every ending is fenced by its claim's token: a row that no longer carries it is left alone, and
-`settle` tells which ones were.
+Every outcome is fenced by its claim's token: `settle` leaves rows alone that no longer have it.
 """
 
 import json
@@ -20,16 +19,13 @@ from app.store.execution import retried
 from app.store.models import Correction, Delivery, UndeliverableAddress
 from app.store.quotas import Quotas
 from app.store.sql import statements
-from app.store.sqlite import OurSqlite, as_kept
+from app.store.sqlite import PatchedSqlite, json_default
 
-_ANSWER_LIMIT = 500
+_REPLY_LIMIT = 500
 
 
 class AttemptRecord(NamedTuple):
-    """What happened while a delivery was carried. `reply` is None where the server said nothing.
-
-    `reason` is what was judged of a refusal.
-    """
+    """`reply` is None where the server sent none; `reason` classifies a refusal."""
 
     started_at: datetime
     handed_over_at: datetime | None
@@ -40,119 +36,122 @@ class AttemptRecord(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A claim's end: the state it goes to, and what is written beside it."""
+    """The next state of a claimed delivery, and what is recorded with it. `started`: it was not merely claimed."""
 
     claimed: Claimed
     status: Status
     at: datetime
     due_at: datetime | None = None
     held_reason: HeldReason | None = None
-    outcome: AttemptResult | None = None
-    tried: AttemptRecord | None = None
+    result: AttemptResult | None = None
+    attempt: AttemptRecord | None = None
     undeliverable: bool = False
     notice: Delivery | None = None
-    begun: bool = True
+    started: bool = True
 
 
-def sent(claimed: Claimed, tried: AttemptRecord) -> Outcome:
-    """The server accepted it."""
-    return Outcome(claimed, Status.SENT, tried.ended_at, outcome=AttemptResult.ACCEPTED, tried=tried)
+def sent(claimed: Claimed, attempt: AttemptRecord) -> Outcome:
+    return Outcome(claimed, Status.SENT, attempt.ended_at, result=AttemptResult.ACCEPTED, attempt=attempt)
 
 
-def refused_for_now(claimed: Claimed, tried: AttemptRecord, due_at: datetime) -> Outcome:
-    """Refused, or dropped before the hand-over; tried again at `due_at`. This is charged."""
-    return Outcome(claimed, Status.SCHEDULED, tried.ended_at, due_at, outcome=AttemptResult.TRANSIENT, tried=tried)
+def transient_failure(claimed: Claimed, attempt: AttemptRecord, due_at: datetime) -> Outcome:
+    """Refused, or dropped before the hand-over. It counts as an attempt."""
+    return Outcome(claimed, Status.SCHEDULED, attempt.ended_at, due_at, result=AttemptResult.TRANSIENT, attempt=attempt)
 
 
-def refused_for_good(
-    claimed: Claimed, tried: AttemptRecord, *, undeliverable: bool = False, notice: Delivery | None = None
+def permanent_failure(
+    claimed: Claimed, attempt: AttemptRecord, *, undeliverable: bool = False, notice: Delivery | None = None
 ) -> Outcome:
-    """Refused for ever, or for too long. `undeliverable`: nobody is to write there again."""
+    """`undeliverable`: later deliveries to this address are held."""
     return Outcome(
         claimed,
         Status.FAILED,
-        tried.ended_at,
-        outcome=AttemptResult.PERMANENT,
-        tried=tried,
+        attempt.ended_at,
+        result=AttemptResult.PERMANENT,
+        attempt=attempt,
         undeliverable=undeliverable,
         notice=notice,
     )
 
 
-def unanswered(claimed: Claimed, tried: AttemptRecord, due_at: datetime) -> Outcome:
-    """Handed over, and the answer never came; where the policy resends, it does so at `due_at`."""
-    return Outcome(claimed, Status.UNCERTAIN, tried.ended_at, due_at, outcome=AttemptResult.UNANSWERED, tried=tried)
+def unanswered(claimed: Claimed, attempt: AttemptRecord, due_at: datetime) -> Outcome:
+    """Handed over without a reply; where the policy resends, it does so at `due_at`."""
+    return Outcome(
+        claimed, Status.UNCERTAIN, attempt.ended_at, due_at, result=AttemptResult.UNANSWERED, attempt=attempt
+    )
 
 
 def given_back(claimed: Claimed, now: datetime, due_at: datetime | None = None) -> Outcome:
-    """Nobody's fault and not charged: an outage, a rate, or stopping. Without `due_at` it keeps its place in line."""
+    """Not counted as an attempt: an outage, a rate limit, or stopping. Without `due_at` it keeps its place."""
     return Outcome(claimed, Status.SCHEDULED, now, due_at)
 
 
-def never_begun(claimed: Claimed, now: datetime) -> Outcome:
-    """Claimed, and there was no room for it, or we stop: as if nobody had looked at it."""
-    return Outcome(claimed, Status.SCHEDULED, now, begun=False)
+def not_started(claimed: Claimed, now: datetime) -> Outcome:
+    """Claimed while there was no room for it, or while stopping."""
+    return Outcome(claimed, Status.SCHEDULED, now, started=False)
 
 
 def held_back(claimed: Claimed, now: datetime, reason: HeldReason, notice: Delivery | None = None) -> Outcome:
-    """Not even tried: a person must look at it first."""
+    """Held without an attempt until an operator decides."""
     return Outcome(claimed, Status.HELD, now, held_reason=reason, notice=notice)
 
 
-def plain(ending: Outcome) -> Outcome:
-    """Return an ending without what may not fit: the server's words and what follows for others."""
-    tried = ending.tried and ending.tried._replace(reply=None, remark="")
-    return ending._replace(tried=tried, undeliverable=False, notice=None)
+def without_details(outcome: Outcome) -> Outcome:
+    """Drop what the database may refuse: the server's reply, and changes to other rows."""
+    attempt = outcome.attempt and outcome.attempt._replace(reply=None, remark="")
+    return outcome._replace(attempt=attempt, undeliverable=False, notice=None)
 
 
 @retried
-async def settle(endings: Sequence[Outcome], worker_name: str, quotas: Quotas | None = None) -> set[int]:
-    """Record how claims ended, with their attempts and what follows, all or nothing.
+async def settle(outcomes: Sequence[Outcome], worker_name: str, quotas: Quotas | None = None) -> set[int]:
+    """Record outcomes with their attempts, notices and changes to other deliveries, all or nothing.
 
-    Returns the ids of those that were still ours; nothing was changed of the others.
+    Returns the ids of the deliveries whose claims were still valid; the others are unchanged.
     """
-    rows = [_row(ending, worker_name) for ending in endings]
-    if not any(ending.status is Status.FAILED or ending.notice for ending in endings):
+    rows = [_row(outcome, worker_name) for outcome in outcomes]
+    if not any(outcome.status is Status.FAILED or outcome.notice for outcome in outcomes):
         return await write_rows(statements().settle, rows)
     async with transaction():
         settled = await write_rows(statements().settle, rows)
-        ours = [ending for ending in endings if ending.claimed.id in settled]
-        failed = [ending for ending in ours if ending.status is Status.FAILED]
+        settled_outcomes = [outcome for outcome in outcomes if outcome.claimed.id in settled]
+        failed = [outcome for outcome in settled_outcomes if outcome.status is Status.FAILED]
         if failed:
-            await _follow_failures(failed)
+            await _apply_failures(failed)
         if quotas:
-            await _drop_excess(ours, quotas)
-        notices = [ending.notice for ending in ours if ending.notice]
+            await _limit_notices(settled_outcomes, quotas)
+        notices = [outcome.notice for outcome in settled_outcomes if outcome.notice]
         if notices:
-            await _tell_writers(notices)
+            await _add_notices(notices)
     return settled
 
 
-async def _follow_failures(failed: Sequence[Outcome]) -> None:
-    """Remember dead addresses, and hold the second delivery where the first was refused."""
-    dead = {_address_hmac(ending.claimed): ending.at for ending in failed if ending.undeliverable}
-    # In order: two processes that wrote them crosswise would stop one another.
-    addresses = [UndeliverableAddress(address_hmac=address_hmac, since=at) for address_hmac, at in sorted(dead.items())]
+async def _apply_failures(failed: Sequence[Outcome]) -> None:
+    """Record undeliverable addresses, and hold the second delivery where the first was refused."""
+    undeliverable = {_address_hmac(outcome.claimed): outcome.at for outcome in failed if outcome.undeliverable}
+    # In order: two processes that write the same addresses in different orders would deadlock.
+    addresses = [
+        UndeliverableAddress(address_hmac=address_hmac, since=at) for address_hmac, at in sorted(undeliverable.items())
+    ]
     await UndeliverableAddress.bulk_create(addresses, ignore_conflicts=True)
-    refused = [ending.claimed.letter["id"] for ending in failed if ending.claimed.occasion is Occasion.FIRST]
+    refused = [outcome.claimed.letter["id"] for outcome in failed if outcome.claimed.occasion is Occasion.FIRST]
     if refused:
         seconds = Delivery.filter(letter_id__in=refused, occasion=Occasion.SECOND, status=Status.SCHEDULED)
         await seconds.update(status=Status.HELD, status_at=failed[-1].at, held_reason=HeldReason.FIRST_REFUSED)
 
 
-async def _drop_excess(endings: Sequence[Outcome], quotas: Quotas) -> None:
-    """Cancel the notices to writers who have had a day's; the letter's own page tells of the refusal, too."""
-    told = [(ending.notice, ending.claimed.letter["sender_hmac"]) for ending in endings if ending.notice]
-    if told:
-        may = await quotas.take_notices([address_hmac for _, address_hmac in told], told[-1][0].status_at)
-        for (notice, _), sent in zip(told, may, strict=True):
-            notice.status = notice.status if sent else Status.CANCELLED
+async def _limit_notices(outcomes: Sequence[Outcome], quotas: Quotas) -> None:
+    """Cancel notices beyond a writer's daily quota; the letter's own page shows the refusal, too."""
+    noticed = [(outcome.notice, outcome.claimed.letter["sender_hmac"]) for outcome in outcomes if outcome.notice]
+    if noticed:
+        allowed = await quotas.take_notices([address_hmac for _, address_hmac in noticed], noticed[-1][0].status_at)
+        for (notice, _), is_allowed in zip(noticed, allowed, strict=True):
+            notice.status = notice.status if is_allowed else Status.CANCELLED
 
 
-async def _tell_writers(notices: Sequence[Delivery]) -> None:
-    """Add notices of refusals, one for each address that a letter was given, however often that one refuses it.
+async def _add_notices(notices: Sequence[Delivery]) -> None:
+    """Add notices of refusals, at most one for each address that a letter was given.
 
-    Nobody corrects an address while its letter is claimed, so it is the one that was refused.
+    An address cannot be corrected while its letter is claimed, so the current one was refused.
     """
     corrections = Correction.filter(letter_id__in=[notice.letter_id for notice in notices])
     corrected = Counter(letter_id for (letter_id,) in await corrections.values_list("letter_id"))
@@ -162,44 +161,45 @@ async def _tell_writers(notices: Sequence[Delivery]) -> None:
 
 
 def _address_hmac(claimed: Claimed) -> str:
-    """Return what the address is known by that a delivery goes to."""
     address_hmac: str = claimed.letter[f"{claimed.addressee}_hmac"]
     return address_hmac
 
 
-def _row(ending: Outcome, worker_name: str) -> tuple[Any, ...]:
-    """Return what is written of an ending, and of its attempt if there was one, in the order of `settle`."""
-    tried = ending.tried
-    reply = tried.reply if tried else None
+def _row(outcome: Outcome, worker_name: str) -> tuple[Any, ...]:
+    """Return the values of an outcome and its attempt in the order of `sql._OUTCOME_COLUMNS`."""
+    attempt = outcome.attempt
+    reply = attempt.reply if attempt else None
     return (
-        ending.claimed.id,
-        ending.claimed.token,
-        ending.status.value,
-        ending.at,
-        ending.due_at,
-        ending.held_reason and ending.held_reason.value,
-        ending.outcome and ending.outcome.value,
+        outcome.claimed.id,
+        outcome.claimed.token,
+        outcome.status.value,
+        outcome.at,
+        outcome.due_at,
+        outcome.held_reason and outcome.held_reason.value,
+        outcome.result and outcome.result.value,
         worker_name,
-        tried and tried.started_at,
-        tried and tried.handed_over_at,
+        attempt and attempt.started_at,
+        attempt and attempt.handed_over_at,
         reply and reply.code,
         reply.enhanced[:16] if reply else "",
-        redacted(reply.text if reply else tried.remark)[:_ANSWER_LIMIT] if tried else "",
-        tried and tried.reason and tried.reason.value,
+        redacted(reply.text if reply else attempt.remark)[:_REPLY_LIMIT] if attempt else "",
+        attempt and attempt.reason and attempt.reason.value,
     )
 
 
-_as_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), default=as_kept).encode
+_to_json = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":"), default=json_default
+).encode
 
 
 async def write_rows(statements: Sequence[str], rows: Sequence[Sequence[Any]]) -> set[int]:
-    """Write rows, all or nothing, and return the ids that the last statement returns."""
+    """Write rows, all or nothing; return the ids that the last statement returns."""
     if not rows:
         return set()
     client = connection()
-    if isinstance(client, OurSqlite):
-        found: set[int] = await client.write_group(statements, [_as_json(rows)])
-        return found
+    if isinstance(client, PatchedSqlite):
+        ids: set[int] = await client.write_group(statements, [_to_json(rows)])
+        return ids
     (statement,) = statements
     columns = [list(column) for column in zip(*rows, strict=True)]
     return {row["id"] for row in await client.execute_query_dict(statement, columns)}

@@ -39,7 +39,7 @@ class FileReplaced(OSError):
     """The database file is no longer at its path: what is written to it is lost at the next start."""
 
 
-class OurSqlite(SqliteClient):
+class PatchedSqlite(SqliteClient):
     """Tortoise 1.1 adds the rows that the triggers of an UPDATE changed."""
 
     @translate_exceptions
@@ -75,7 +75,7 @@ def as_text(moment: datetime) -> str:
 _KEPT_AS: Mapping[type, Callable[[Any], str]] = {datetime: as_text, UUID: str}
 
 
-def as_kept(value: Any) -> str:
+def json_default(value: Any) -> str:
     """Return what SQLite keeps of a value that JSON has no word for."""
     return _KEPT_AS[type(value)](value)
 
@@ -112,7 +112,7 @@ class _WriteLock(asyncio.Lock):
         return await super().acquire()
 
 
-class Client(OurSqlite):
+class Client(PatchedSqlite):
     def __init__(self, file_path: str, **kwargs: Any) -> None:
         super().__init__(file_path, **kwargs)
         self._lock = _WriteLock(self)
@@ -200,7 +200,7 @@ def _file_at(path: str) -> tuple[int, int]:
     return (found.st_dev, found.st_ino)
 
 
-class _Transaction(OurSqlite, SqliteTransactionWrapper):
+class _Transaction(PatchedSqlite, SqliteTransactionWrapper):
     def _in_transaction(self) -> TransactionContext:
         return NestedTransactionContext(_Transaction(self))
 

@@ -1,4 +1,4 @@
-"""How the post office stands: read-only, and each question costs what it returns, not what is stored."""
+"""Statistics of the ledger. The cost of each query grows with its result, not with the ledger."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from app.store.sql import REPLY_OR_RESULT, numbered
 from app.store.workers import SCHEDULER
 
 COUNT_LIMIT = 1_000
-"""Of what nothing keeps count, such as a choice of the list, no more than one more than this is counted."""
+"""Filtered lists, which have no counters, are counted up to one more than this."""
 MONTH = 30
-"""Days that are looked ahead, and back."""
+"""Days shown before and after today."""
 DUE_LIMIT = 20_000
-"""Of what fell due within the present quarter of an hour, no more than so many letters and notices are counted."""
-_LATELY = timedelta(days=1)
+"""Limit of letters, and of notices, counted as due in the current quarter of an hour."""
+_DAY = timedelta(days=1)
 _REFUSALS, _KINDS_OF_REFUSALS = 300, 8
 _UNDECIDED = (Status.HELD, Status.UNCERTAIN, Status.FAILED)
 
-# What fell due before this quarter of an hour is counted already, but for what is being sent.
+# Counters cover earlier quarters of an hour, including claimed deliveries.
 _DUE = """
     SELECT CAST((SELECT COALESCE(SUM(number), 0) FROM counters WHERE kind = 'waiting' AND quarter < @2) AS BIGINT)
            - (SELECT COUNT(*) FROM deliveries WHERE claimed_by_id IS NOT NULL AND due_at < @3)
@@ -41,14 +41,14 @@ _DUE = """
            (SELECT COUNT(*) FROM deliveries WHERE claimed_by_id IS NOT NULL) AS claimed
 """
 _LAST_REFUSALS = """
-    SELECT {said} AS said, ended_at FROM attempts WHERE outcome <> 'accepted'
+    SELECT {reply} AS reply, ended_at FROM attempts WHERE outcome <> 'accepted'
     ORDER BY id DESC LIMIT {limit}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What is due and has not left: how many (see DUE_LIMIT), and since when; and how many are being sent."""
+    """`due` is exact up to DUE_LIMIT; `claimed` are being sent."""
 
     due: int
     claimed: int
@@ -57,10 +57,9 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class StatusSummary:
-    """How the post office stands.
+    """`scheduler` is the worker that holds the lease, alive or not; `seen_at` is its last heartbeat.
 
-    `scheduler` names the worker that holds the lease, alive or not; `seen_at` is its last beat;
-    `troubles` are workers that cannot use the mail server just now, with why; `held` is by reason.
+    `troubles` are workers that cannot use the mail server, with the reason; `held` is by reason.
     """
 
     scheduler: str | None
@@ -75,7 +74,7 @@ class StatusSummary:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day of the operator's zone: what waits for it, and what came of what is over."""
+    """A day of the operator's time zone."""
 
     day: date
     waiting: int
@@ -84,9 +83,7 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What was sent, and failed for good, since a moment."""
-
+class SentCount:
     since: datetime
     sent: int
     failed: int
@@ -94,20 +91,19 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class MonthStatistics:
-    """Counts over time, to the quarter of an hour. `days` lead from MONTH days ago over today to MONTH ahead.
+    """Counts over time, to the quarter of an hour; `days` are MONTH days back, today, and MONTH ahead.
 
-    `lately` is the last hour, day and week; `lateness` of a month's letters and `durations` of a
-    day's accepted attempts are how many fell to each step, in seconds.
+    `recent` is the last hour, day and week; `lateness` of a month's letters and `durations` of a
+    day's accepted attempts are histograms, by seconds.
     """
 
     days: tuple[Day, ...]
-    lately: tuple[Sent, ...]
+    recent: tuple[SentCount, ...]
     lateness: dict[float, int]
     durations: dict[float, int]
 
 
 async def status_summary(now: datetime) -> StatusSummary:
-    """Return how the post office stands."""
     lease = await Lease.get(name=SCHEDULER).select_related("worker")
     counts = [count for count in await count_kinds(*_UNDECIDED) if count.number]
     return StatusSummary(
@@ -123,12 +119,10 @@ async def status_summary(now: datetime) -> StatusSummary:
 
 
 async def worker_troubles() -> tuple[tuple[str, str], ...]:
-    """Return the workers that cannot use the mail server just now, with why."""
     return tuple([(worker.name, worker.trouble) async for worker in Worker.exclude(trouble="").order_by("name")])
 
 
 async def backlog(now: datetime) -> Backlog:
-    """Return what is due and has not left."""
     quarter = quarter_of(now)
     begin = datetime.fromtimestamp(quarter * QUARTER.total_seconds(), now.tzinfo)
     sql = numbered(_DUE.format(limit=DUE_LIMIT))
@@ -137,25 +131,24 @@ async def backlog(now: datetime) -> Backlog:
 
 
 async def month_statistics(now: datetime, zone: ZoneInfo) -> MonthStatistics:
-    """Return what went out and what is to come, day by day in `zone`."""
     days = days_around(now, zone, MONTH, MONTH)
     until = now + QUARTER
-    lately = [now - span for span in (timedelta(hours=1), _LATELY, timedelta(days=7))]
-    spans = [(since, end) for _, since, end in days] + [(since, until) for since in lately]
+    recent = [now - span for span in (timedelta(hours=1), _DAY, timedelta(days=7))]
+    spans = [(since, end) for _, since, end in days] + [(since, until) for since in recent]
     counts = await count_spans((WAITING, Status.SENT, Status.FAILED), spans)
     numbers: Counter[tuple[int, str]] = Counter()
     for count in counts:
         numbers[count.span, count.kind] += count.number
-    tries = await count_spans((AttemptResult.ACCEPTED,), [(now - _LATELY, until)])
+    tries = await count_spans((AttemptResult.ACCEPTED,), [(now - _DAY, until)])
     letters = [count for count in counts if count.span < len(days) and not count.notice]
     return MonthStatistics(
         days=tuple(
             Day(day, *(numbers[span, kind] for kind in (WAITING, Status.SENT, Status.FAILED)))
             for span, (day, _, _) in enumerate(days)
         ),
-        lately=tuple(
-            Sent(_quarter(since), numbers[span, Status.SENT], numbers[span, Status.FAILED])
-            for span, since in enumerate(lately, len(days))
+        recent=tuple(
+            SentCount(_quarter(since), numbers[span, Status.SENT], numbers[span, Status.FAILED])
+            for span, since in enumerate(recent, len(days))
         ),
         lateness=_by_step(letters, Status.SENT),
         durations=_by_step(tries, AttemptResult.ACCEPTED),
@@ -181,18 +174,15 @@ def _by_step(counts: list[CounterValue], kind: str) -> dict[float, int]:
 
 
 async def refusals(now: datetime) -> list[Refusal]:
-    """Return what mail servers refused with within a day, grouped, the most frequent first; of the newest ones only."""
-    rows = await connection().execute_query_dict(_LAST_REFUSALS.format(said=REPLY_OR_RESULT, limit=_REFUSALS))
-    said = [(str(row["said"]), as_moment(row["ended_at"])) for row in rows]
-    return grouped([(words, at) for words, at in said if now - at <= _LATELY], _KINDS_OF_REFUSALS)
+    """Group the newest refusals of the last day, the most frequent first."""
+    rows = await connection().execute_query_dict(_LAST_REFUSALS.format(reply=REPLY_OR_RESULT, limit=_REFUSALS))
+    replies = [(str(row["reply"]), as_moment(row["ended_at"])) for row in rows]
+    return grouped([(reply, at) for reply, at in replies if now - at <= _DAY], _KINDS_OF_REFUSALS)
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorView:
-    """One look at the ledger. `leader_seen_at` is the last beat of who holds the scheduler's lease.
-
-    `troubled` is how many of the `workers` cannot use the mail server just now.
-    """
+    """`leader_seen_at` is the leader's last heartbeat; `troubled` workers cannot use the mail server."""
 
     counts: list[CounterValue]
     backlog: Backlog
@@ -204,7 +194,6 @@ class MonitorView:
 
 
 async def monitor_view(now: datetime) -> MonitorView:
-    """Return how the ledger stands."""
     troubles = [trouble for (trouble,) in await Worker.all().values_list("trouble")]
     return MonitorView(
         counts=await count_all(),
@@ -222,8 +211,8 @@ async def _leader_seen_at() -> datetime | None:
     return lease.worker.seen_at if lease.worker else None
 
 
-async def is_stale(now: datetime, within: timedelta) -> bool:
-    """Return whether nobody runs the scheduler: its holder's beat stands still, or nobody took it up for `within`."""
+async def scheduler_stalled(now: datetime, within: timedelta) -> bool:
+    """Return whether the leader sent no heartbeat for `within`, or without a leader no scan started for as long."""
     if seen_at := await _leader_seen_at():
         return now - seen_at > within
     run = await last_run(SCAN)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from app.store.database import is_unavailable, reason_of
 from app.store.execution import within
-from app.store.statistics import is_stale, monitor_view
+from app.store.statistics import monitor_view, scheduler_stalled
 from app.web.metrics import exposition
 from app.web.pages import CurrentServices
 from app.web.request_log import log_error
@@ -67,7 +67,7 @@ async def _readiness(services: Services) -> Readiness:
         states |= dict.fromkeys(("migrations", "keys"), "unknown")
     if states:
         return Readiness(**states, scheduler="unknown", wrong=[fault.text for fault in faults])
-    if await is_stale(services.clock.now(), 2 * services.settings.lease):
+    if await scheduler_stalled(services.clock.now(), 2 * services.settings.lease):
         return Readiness(scheduler="stale", wrong=["no process runs the scheduler"])
     return Readiness()
 

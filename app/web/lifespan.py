@@ -18,7 +18,7 @@ from app.delivery.bulk_actions import BulkActions
 from app.errors import AccountError, SettingsError
 from app.settings import Settings
 from app.store.accounts import ensure_first_account
-from app.store.keys_in_use import record_key
+from app.store.key_rotation import record_key
 from app.templating import LANGUAGES, environment
 from app.web.arrival_choices import zone_options
 from app.wiring import Services, build_alert_monitor, build_worker, open_services

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from app.clock import Clock
 from app.errors import Limit, LimitExceeded
-from app.store.quotas import WIDER
+from app.store.quotas import NETWORK_FACTOR
 from app.templating import translations
 from app.web.clients import networks_of
 from app.web.error_pages import error_response
@@ -94,7 +94,7 @@ class Allowance:
         self._limiter = MovingWindowRateLimiter(Windows(clock))
         self._limit = limit
         self._most = most
-        self._items = [item(most * WIDER**step, multiples) for step in range(3)]
+        self._items = [item(most * NETWORK_FACTOR**step, multiples) for step in range(3)]
 
     def require(self, networks: list[str]) -> None:
         """Raise LimitExceeded where the next one must wait; nothing is counted."""

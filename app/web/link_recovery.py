@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 
-from app.store.link_recovery import MOST, ask_for_links
+from app.store.link_recovery import MOST, send_links
 from app.web.form_parsing import FormValues, JsonRoute
 from app.web.forms import FormError, read_sender
 from app.web.language import language_of
@@ -73,5 +73,5 @@ async def ask_as_json(request: Request, services: CurrentServices, wanted: Links
 
 async def _mail(request: Request, services: CurrentServices, address: str) -> None:
     quotas = quotas_of(services.settings)
-    await ask_for_links(services.cipher, address, services.message_domain, services.clock.now(), quotas)
+    await send_links(services.cipher, address, services.message_domain, services.clock.now(), quotas)
     await send_notices(request)

@@ -19,7 +19,7 @@ from app.store.cipher import LetterCipher, open_cipher
 from app.store.database import connected, is_sqlite, sqlite_path
 from app.store.letters import Letters
 from app.store.models import Delivery, Letter
-from app.store.row_ids import new_row_id
+from app.store.posting import new_row_id
 from app.store.sqlite import as_text
 from tests.bench.databases import execute
 

@@ -242,7 +242,7 @@ async def test_it_looks_by_itself_and_stops(ledger: Ledger, clock: FrozenClock, 
 )
 async def test_others_get_the_form_they_take(host: str, keys: set[str], clock: FrozenClock) -> None:
     news = AlertTexts("en", "UTC", "https://letters.test")
-    alert = RaisedAlert(name="late", since=clock.now(), rang_at=clock.now())
+    alert = RaisedAlert(name="late", since=clock.now(), fired_at=clock.now())
     form = WebhookChannel(f"https://{host}/services/x")._payload(news.notification(alert, WELL), clock.now())
     assert keys <= set(form)
     assert "alert" in form or len(form) == 1

@@ -7,7 +7,7 @@ import pytest
 from app.clock import SystemClock
 from app.delivery.clock_check import LONGEST_WAIT, ClockCheck
 from app.domain.status import Status
-from app.store.job_runs import SCAN, SCAN_COMMAND, job_began, job_goes_on, last_scan_at
+from app.store.job_runs import SCAN, SCAN_COMMAND, last_scan_at, record_job_start, record_next_run
 from tests.clock import FrozenClock
 from tests.delivery.workers import MINUTE, Harness, by_status
 from tests.smtp_server import MailServer
@@ -89,7 +89,7 @@ def test_behind_it_is_reported_and_holds_nothing_up(clock: FrozenClock) -> None:
 async def test_nothing_is_claimed_called_off_or_led_until_the_clock_is_trusted(
     harness: Harness, server: MailServer
 ) -> None:
-    await job_began(SCAN, "before", harness.clock.now(), harness.clock.now() + MINUTE)
+    await record_job_start(SCAN, "before", harness.clock.now(), harness.clock.now() + MINUTE)
     await harness.post("minji@x.test")
     harness.clock.advance(10 * DAY)
     harness.clock.is_synchronised = False
@@ -120,16 +120,16 @@ async def test_a_jump_takes_the_leader_s_scheduler_away(harness: Harness, server
 @pytest.mark.usefixtures("harness")
 async def test_the_last_scan_is_what_counts(clock: FrozenClock) -> None:
     assert await last_scan_at(MINUTE) is None
-    await job_began("cleaning", "one", clock.now(), clock.now())
+    await record_job_start("cleaning", "one", clock.now(), clock.now())
     assert await last_scan_at(MINUTE) is None
     began = clock.now()
-    await job_began(SCAN, "one", began, began + MINUTE)
+    await record_job_start(SCAN, "one", began, began + MINUTE)
     assert await last_scan_at(MINUTE) == began
     clock.advance(5 * HOUR)  # a scan that runs for hours
-    await job_goes_on(SCAN, clock.now() + MINUTE)
+    await record_next_run(SCAN, clock.now() + MINUTE)
     assert await last_scan_at(MINUTE) == clock.now()
     clock.advance(HOUR)
-    await job_began(SCAN_COMMAND, "one", clock.now())
+    await record_job_start(SCAN_COMMAND, "one", clock.now())
     assert await last_scan_at(MINUTE) == clock.now()
 
 

@@ -55,7 +55,7 @@ WEB = (
     Guard(
         "P2",
         "app/store/settlements.py",
-        "notice.status = notice.status if sent else Status.CANCELLED",
+        "notice.status = notice.status if is_allowed else Status.CANCELLED",
         "pass",
         "tests/store/test_notices.py::test_letters_in_somebodys_name_bring_them_seven_receipts_and_leave_three_notices",
     ),

@@ -61,7 +61,7 @@ INSERTS = [
     ("bulk_actions_counts", f"bulk_actions {BULK} VALUES ({SOMEBODY}, 'hold', 'w', '', '', '', 2, '', 1, 2, {AT})"),
     ("pauses_name", f"pauses (name, since, who) VALUES ('thinking', {AT}, 'w')"),
     ("quota_counts_number", "quota_counts (scope, minute, number) VALUES ('all', 1, 0)"),
-    ("raised_alerts_tries", f"raised_alerts (name, since, rang_at, tries) VALUES ('late', {AT}, {AT}, -1)"),
+    ("raised_alerts_attempts", f"raised_alerts (name, since, fired_at, attempts) VALUES ('late', {AT}, {AT}, -1)"),
 ]
 """Tested by inserts: some tables are append-only."""
 

@@ -12,7 +12,7 @@ from app.store.audit import audit
 from app.store.cipher import LetterCipher
 from app.store.claims import claim
 from app.store.letters import Letters
-from app.store.link_recovery import MOST, ask_for_links, letters_of
+from app.store.link_recovery import MOST, letters_of, send_links
 from app.store.models import Delivery, Letter
 from app.store.retention import erase
 from tests.clock import NEW_YEAR as NOW
@@ -25,7 +25,7 @@ DRAFT = Draft(recipient_email=READER, body="Dear you", sender_email=WRITER)
 
 
 async def _ask(cipher: LetterCipher, address: str, now: object = NOW) -> None:
-    await ask_for_links(cipher, address, "slow.test", now)  # type: ignore[arg-type]
+    await send_links(cipher, address, "slow.test", now)  # type: ignore[arg-type]
 
 
 async def test_one_notice_a_day_belongs_to_the_newest_letter_and_brings_them_all(

@@ -67,7 +67,7 @@ ROWS = {
             VALUES ({uuid}, 'hold', 'somebody{n}', '', 'state=held', '', 2, '', 2, 1, {at});
         DELETE FROM pauses;
         INSERT INTO pauses (name, since, who) VALUES ('sending', {at}, 'somebody{n}');
-        INSERT INTO raised_alerts (name, since, rang_at) VALUES ('alert{n}', {at}, {at})
+        INSERT INTO raised_alerts (name, since, fired_at) VALUES ('alert{n}', {at}, {at})
     """,
 }
 """Rows for every table, by the first migration that takes them; a migration that changes tables adds its own."""

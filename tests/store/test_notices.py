@@ -17,11 +17,11 @@ from app.store.confirmation import Confirmations
 from app.store.database import transaction
 from app.store.editing import LetterEditor
 from app.store.letters import Letters
-from app.store.link_recovery import ask_for_links
+from app.store.link_recovery import send_links
 from app.store.models import Confirmation, Delivery, QuotaCount
+from app.store.posting import new_row_id
 from app.store.quotas import Quotas
-from app.store.row_ids import new_row_id
-from app.store.settlements import refused_for_good, settle
+from app.store.settlements import permanent_failure, settle
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import claim_due, new_worker
 from tests.store.test_settlements import NOBODY, tried
@@ -75,7 +75,7 @@ async def _refuse_all(quotas: Quotas, now: datetime) -> None:
             message_id=f"<refusal{claimed.id}@slow.test>",
             domain_hmac="d",
         )
-        endings.append(refused_for_good(claimed, tried(NOBODY), notice=notice))
+        endings.append(permanent_failure(claimed, tried(NOBODY), notice=notice))
     await settle(endings, "worker", quotas)
 
 
@@ -113,7 +113,7 @@ async def test_links_and_questions_wait_for_room_and_are_not_lost(cipher: Letter
     letters = _letters(cipher, quotas)
     for n in range(3):
         await letters.post(replace(_to(n), sender_email=WRITER), NOW)
-    await ask_for_links(cipher, WRITER, "slow.test", NOW + HOUR, quotas)
+    await send_links(cipher, WRITER, "slow.test", NOW + HOUR, quotas)
     (links,) = await Delivery.filter(occasion=Occasion.LINKS)
     assert links.due_at == NOW + DAY
     await _letters(cipher, quotas, confirms=True).post(replace(DRAFT, sender_email=WRITER), NOW + HOUR)

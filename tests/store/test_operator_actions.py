@@ -121,7 +121,7 @@ async def test_an_address_that_does_not_exist_is_written_to_only_where_that_was_
     failed = await _one(ledger, Status.FAILED)
     await _address_is_dead(failed)
     assert await operator_actions.requeue([failed.id], NOW) == []
-    assert await operator_actions.trust([failed.id], NOW) == [failed.id]
+    assert await operator_actions.requeue_undeliverable([failed.id], NOW) == [failed.id]
     assert not await UndeliverableAddress.exists()
 
 

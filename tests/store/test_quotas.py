@@ -27,9 +27,9 @@ from app.store.export import export
 from app.store.letters import Letters
 from app.store.models import Delivery, Letter, QuotaCount
 from app.store.operator_actions import release
+from app.store.posting import lowest_row_id, new_row_id
 from app.store.quotas import Quotas, drop_quota_counts
 from app.store.retention import cancel_hopeless
-from app.store.row_ids import lowest_row_id, new_row_id
 from tests.clock import NEW_YEAR as NOW
 
 pytestmark = pytest.mark.anyio

@@ -5,8 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.domain.status import Status
-from app.store.job_runs import SCAN, job_began, job_ended
-from app.store.scan_progress import scan_progress
+from app.store.job_runs import SCAN, record_job_end, record_job_start, scan_progress
 from tests.clock import NEW_YEAR as NOW  # 09:30, the beginning of a quarter of an hour
 from tests.ledger import Ledger
 
@@ -16,9 +15,9 @@ MINUTE = timedelta(minutes=1)
 
 
 async def _scan(ended: bool = False) -> None:
-    await job_began(SCAN, "worker", NOW + MINUTE, NOW + 2 * MINUTE)
+    await record_job_start(SCAN, "worker", NOW + MINUTE, NOW + 2 * MINUTE)
     if ended:
-        await job_ended(SCAN, NOW + MINUTE, timedelta(seconds=1), 1)
+        await record_job_end(SCAN, NOW + MINUTE, timedelta(seconds=1), 1)
 
 
 async def test_where_no_scan_ever_ran_there_is_nothing_to_tell(ledger: Ledger) -> None:
@@ -26,7 +25,7 @@ async def test_where_no_scan_ever_ran_there_is_nothing_to_tell(ledger: Ledger) -
     assert await scan_progress(NOW) is None
 
 
-async def test_a_scan_tells_how_many_of_how_many_are_gone(ledger: Ledger) -> None:
+async def test_scan_progress_counts_done_and_left(ledger: Ledger) -> None:
     await _scan()
     await ledger.add(Status.SENT, NOW - MINUTE)  # before this scan's quarter of an hour
     for status in (Status.SENT, Status.FAILED, Status.UNCERTAIN, Status.SENT):
@@ -39,8 +38,8 @@ async def test_a_scan_tells_how_many_of_how_many_are_gone(ledger: Ledger) -> Non
     found = await scan_progress(NOW + 2 * MINUTE)
     assert found
     assert (found.running, found.since) == (True, NOW)
-    assert (found.gone, found.left, found.whole) == (4, 2, 6)
-    assert found.look_again == timedelta(seconds=2)
+    assert (found.done, found.left, found.total) == (4, 2, 6)
+    assert found.refresh_after == timedelta(seconds=2)
 
 
 async def test_between_scans_there_is_something_to_see_when_the_next_one_finds_something(ledger: Ledger) -> None:
@@ -48,11 +47,11 @@ async def test_between_scans_there_is_something_to_see_when_the_next_one_finds_s
     await ledger.add(Status.SCHEDULED, NOW + 3 * MINUTE)
     quiet = await scan_progress(NOW + MINUTE)
     assert quiet
-    assert (quiet.running, quiet.left, quiet.look_again) == (False, 0, None)
+    assert (quiet.running, quiet.left, quiet.refresh_after) == (False, 0, None)
     await ledger.add(Status.SCHEDULED, NOW + 1.5 * MINUTE)
     awaited = await scan_progress(NOW + MINUTE)
     assert awaited
-    assert awaited.look_again == MINUTE
+    assert awaited.refresh_after == MINUTE
 
 
 async def test_a_scan_that_died_does_not_keep_anybody_looking(ledger: Ledger) -> None:
@@ -61,4 +60,4 @@ async def test_a_scan_that_died_does_not_keep_anybody_looking(ledger: Ledger) ->
     await ledger.add(Status.SENT, NOW + MINUTE)
     found = await scan_progress(NOW + 60 * MINUTE)
     assert found
-    assert (found.running, found.look_again) == (False, None)
+    assert (found.running, found.refresh_after) == (False, None)

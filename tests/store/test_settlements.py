@@ -20,10 +20,10 @@ from app.store.settlements import (
     Outcome,
     given_back,
     held_back,
-    refused_for_good,
-    refused_for_now,
+    permanent_failure,
     sent,
     settle,
+    transient_failure,
     unanswered,
 )
 from tests.clock import NEW_YEAR as NOW
@@ -84,7 +84,7 @@ async def test_sent(prompt_letters: Letters) -> None:
 async def test_refused_for_now_is_charged_and_due_later(prompt_letters: Letters) -> None:
     first, second = await _claimed(prompt_letters)
     at, later = NOW + 2 * MINUTE, NOW + 9 * MINUTE
-    await _settled(refused_for_now(first, tried(FULL_MAILBOX, handed_over=False), later))
+    await _settled(transient_failure(first, tried(FULL_MAILBOX, handed_over=False), later))
     assert await _state(first) == _expected(first, Status.SCHEDULED, at, due_at=later, attempts=1, first_refused_at=at)
     attempt = await Attempt.get(delivery_id=first.id)
     assert (attempt.outcome, attempt.handed_over_at) == (AttemptResult.TRANSIENT, None)
@@ -94,11 +94,11 @@ async def test_refused_for_now_is_charged_and_due_later(prompt_letters: Letters)
 
 async def test_the_first_refusal_is_remembered_and_not_moved(prompt_letters: Letters) -> None:
     first, _ = await _claimed(prompt_letters)
-    await _settled(refused_for_now(first, tried(FULL_MAILBOX), NOW))
+    await _settled(transient_failure(first, tried(FULL_MAILBOX), NOW))
     again = next(one for one in await claim_due(await new_worker()) if one.id == first.id)
     assert (again.attempts, again.first_refused_at) == (1, NOW + 2 * MINUTE)
     later = AttemptRecord(NOW + 60 * MINUTE, None, NOW + 61 * MINUTE, None, "connection lost")
-    await _settled(refused_for_now(again, later, NOW + 90 * MINUTE))
+    await _settled(transient_failure(again, later, NOW + 90 * MINUTE))
     state = await _state(again)
     assert (state["attempts"], state["first_refused_at"]) == (2, NOW + 2 * MINUTE)
     newest = await Attempt.filter(delivery_id=first.id).order_by("-id").first()
@@ -112,7 +112,7 @@ async def test_a_refused_first_holds_the_second_tells_the_writer_and_blocks_the_
     await letters.post(LETTER, NOW - timedelta(days=8))
     (first,) = await claim_due(await new_worker())
     notice = _refusal(first, cipher)
-    await _settled(refused_for_good(first, tried(NOBODY, handed_over=False), undeliverable=True, notice=notice))
+    await _settled(permanent_failure(first, tried(NOBODY, handed_over=False), undeliverable=True, notice=notice))
     at = NOW + 2 * MINUTE
     assert await _state(first) == _expected(first, Status.FAILED, at, attempts=1)
     second = await Delivery.get(occasion=Occasion.SECOND)
@@ -134,7 +134,7 @@ async def test_the_writer_is_told_once_and_an_address_blocked_once(letters: Lett
     await letters.post(LETTER, NOW - timedelta(days=8))
     for _ in range(2):
         (first,) = await claim_due(await new_worker())
-        ending = refused_for_good(first, tried(NOBODY), undeliverable=True, notice=_refusal(first, cipher))
+        ending = permanent_failure(first, tried(NOBODY), undeliverable=True, notice=_refusal(first, cipher))
         await _settled(ending)
         await Delivery.filter(id=first.id).update(status=Status.SCHEDULED)
     assert await Delivery.filter(occasion=Occasion.REFUSAL).count() == 1
@@ -145,8 +145,8 @@ async def test_a_refused_second_or_notice_holds_nothing(prompt_letters: Letters,
     first, second = await _claimed(prompt_letters)
     (receipt,) = await claim_due(await new_worker(), notices=True)
     await settle([given_back(first, NOW)], "worker")
-    await _settled(refused_for_good(second, tried(NOBODY)))
-    await _settled(refused_for_good(receipt, tried(NOBODY), undeliverable=True))
+    await _settled(permanent_failure(second, tried(NOBODY)))
+    await _settled(permanent_failure(receipt, tried(NOBODY), undeliverable=True))
     assert (await Delivery.get(id=first.id)).status is Status.SCHEDULED
     assert [row.address_hmac for row in await UndeliverableAddress.all()] == [cipher.address_hmac(WRITER)]
 
@@ -154,7 +154,7 @@ async def test_a_refused_second_or_notice_holds_nothing(prompt_letters: Letters,
 async def test_a_second_that_is_gone_already_is_left_alone(prompt_letters: Letters) -> None:
     first, second = await _claimed(prompt_letters)
     await _settled(sent(second, tried(TAKEN)))
-    await _settled(refused_for_good(first, tried(NOBODY)))
+    await _settled(permanent_failure(first, tried(NOBODY)))
     assert (await Delivery.get(id=second.id)).status is Status.SENT
 
 
@@ -193,7 +193,7 @@ async def test_whatever_a_server_says_can_be_recorded(prompt_letters: Letters, s
     """One answer that PostgreSQL does not take would keep its whole group from being settled."""
     first, second = await _claimed(prompt_letters)
     endings = [
-        refused_for_now(first, tried(Reply(450, "4.0.0", said, "rcpt")), NOW),
+        transient_failure(first, tried(Reply(450, "4.0.0", said, "rcpt")), NOW),
         unanswered(second, tried(None, remark=said), NOW),
     ]
     assert await settle(endings, "worker") == {first.id, second.id}
@@ -210,7 +210,7 @@ async def test_a_wrong_token_settles_nothing(prompt_letters: Letters) -> None:
     crossed = second._replace(id=999_999)
     assert await hand_over([strange, crossed], NOW) == set()
     for one in (strange, crossed):
-        for ending in (sent(one, tried(TAKEN)), refused_for_good(one, tried(NOBODY), undeliverable=True)):
+        for ending in (sent(one, tried(TAKEN)), permanent_failure(one, tried(NOBODY), undeliverable=True)):
             assert await settle([ending], "worker") == set()
     assert await Delivery.all().order_by("id").values() == before
     assert not await Attempt.exists()
@@ -259,8 +259,8 @@ async def test_five_hundred_mixed_endings_at_once(ledger: Ledger, cipher: Letter
     assert await hand_over(claimed, NOW) == {one.id for one in claimed}
     ways = [
         lambda one: sent(one, tried(TAKEN)),
-        lambda one: refused_for_now(one, tried(FULL_MAILBOX), NOW + MINUTE),
-        lambda one: refused_for_good(one, tried(NOBODY), undeliverable=True, notice=_refusal(one, cipher)),
+        lambda one: transient_failure(one, tried(FULL_MAILBOX), NOW + MINUTE),
+        lambda one: permanent_failure(one, tried(NOBODY), undeliverable=True, notice=_refusal(one, cipher)),
         lambda one: unanswered(one, tried(None), NOW + MINUTE),
         lambda one: given_back(one, NOW),
         lambda one: held_back(one, NOW, HeldReason.OVERDUE),

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain.status import AttemptResult, HeldReason, Occasion, Status
-from app.store.job_runs import SCAN, job_began
+from app.store.job_runs import SCAN, record_job_start
 from app.store.models import Attempt, Delivery
-from app.store.statistics import MONTH, Backlog, Sent, backlog, month_statistics, refusals, status_summary
+from app.store.statistics import MONTH, Backlog, SentCount, backlog, month_statistics, refusals, status_summary
 from app.store.workers import SCHEDULER, heartbeat, register, retire, take
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, claim_due, new_worker
@@ -28,7 +28,7 @@ async def test_it_names_who_holds_the_lease_and_the_last_scan() -> None:
     await register(worker, "mailhost", NOW)
     await take(SCHEDULER, worker, NOW)
     await heartbeat(worker, NOW + MINUTE, "535 5.7.8 wrong password")
-    await job_began(SCAN, "mailhost", NOW, NOW + MINUTE)
+    await record_job_start(SCAN, "mailhost", NOW, NOW + MINUTE)
     found = await status_summary(NOW)
     assert (found.scheduler, found.seen_at) == ("mailhost", NOW + MINUTE)
     assert found.troubles == (("mailhost", "535 5.7.8 wrong password"),)
@@ -88,7 +88,7 @@ async def test_lately_and_how_late_and_how_long(ledger: Ledger) -> None:
     await ledger.add(Status.SENT, NOW, occasion=Occasion.RECEIPT)
     await ledger.add(Status.FAILED, NOW - 21 * HOUR)
     found = await month_statistics(NOW, SEOUL)
-    assert found.lately == (Sent(NOW - HOUR, 2, 0), Sent(NOW - DAY, 3, 1), Sent(NOW - 7 * DAY, 4, 1))
+    assert found.recent == (SentCount(NOW - HOUR, 2, 0), SentCount(NOW - DAY, 3, 1), SentCount(NOW - 7 * DAY, 4, 1))
     assert found.lateness == {60.0: 3, 21600.0: 1}  # letters; a receipt promises no time
     assert found.durations == {0.01: 4}
 

@@ -13,8 +13,7 @@ from app.store.cipher import open_cipher
 from app.store.database import connected, empty_write_ahead_log, sqlite_path
 from app.store.letters import Letters
 from app.store.models import Delivery, Letter
-from app.store.retention import purge
-from app.store.vacuum import vacuum, vacuum_if_worth_it
+from app.store.retention import purge, vacuum, vacuum_if_worth_it
 from tests.clock import NEW_YEAR as NOW
 
 pytestmark = pytest.mark.anyio

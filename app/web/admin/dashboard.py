@@ -151,7 +151,7 @@ def situation_of(found: MonthStatistics) -> Situation:
     """Return the figures as the page shows them."""
     behind, ahead = found.days[: MONTH + 1], found.days[MONTH:]
     sent, failed, top = stacked([day.sent for day in behind], [day.failed for day in behind])
-    day = found.lately[1]
+    day = found.recent[1]
     success = share_of(day.sent, day.failed)
     durations = [(step, found.durations.get(step, 0)) for step in DURATION]
     total = sum(found.lateness.values())

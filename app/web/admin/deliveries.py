@@ -19,7 +19,7 @@ from app.store.cipher import LetterCipher
 from app.store.delivery_details import delivery_details
 from app.store.delivery_list import ListRow, list_deliveries, rows_of
 from app.store.delivery_query import Cursor, count, find
-from app.store.scan_progress import scan_progress
+from app.store.job_runs import scan_progress
 from app.store.statistics import COUNT_LIMIT
 from app.web.admin.base import DeliveryId, SignedIn, admin_page, operator_of
 from app.web.admin.filter_form import PRESETS, FilterForm, filter_from_form, filter_from_query
