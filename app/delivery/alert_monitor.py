@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -91,14 +92,14 @@ class AlertMonitor:
         """Notify once when our heartbeat has not been written for a lease, and once when it is written again."""
         silent_for, alert = self._worker.silent_for, self._heartbeat_alert
         if silent_for >= self._worker.lease and alert is None:
-            alert = RaisedAlert(name=Alert.HEARTBEAT.value, since=now - silent_for, rang_at=now)
+            alert = RaisedAlert(name=Alert.HEARTBEAT.value, since=now - silent_for, fired_at=now)
         elif silent_for < self._worker.lease and alert:
-            alert.over_at = now
+            alert.ended_at = now
         else:
             return
-        log.warning("alert over" if alert.over_at else "alert firing", alert=alert.name)
+        log.warning("alert over" if alert.ended_at else "alert firing", alert=alert.name)
         if await self._notify(self._texts.notification(alert, worker=self._worker.name), now):
-            self._heartbeat_alert = None if alert.over_at else alert
+            self._heartbeat_alert = None if alert.ended_at else alert
 
     async def _check_ledger(self, now: datetime) -> None:
         snapshot = await alerts.take_snapshot(
@@ -109,7 +110,7 @@ class AlertMonitor:
         )
         await alerts.record(firing(snapshot, self._thresholds), now)
         for alert in await alerts.claim_unsent(now):
-            log.warning("alert over" if alert.over_at else "alert firing", alert=alert.name)
+            log.warning("alert over" if alert.ended_at else "alert firing", alert=alert.name)
             if await self._notify(self._texts.notification(alert, snapshot), now):
                 await alerts.mark_sent(alert, now)
 
@@ -148,30 +149,30 @@ class AlertMonitor:
             await asyncio.sleep(INTERVAL)
 
 
+@dataclass(frozen=True, slots=True)
 class AlertTexts:
-    def __init__(self, language: str, zone: str, origin: str) -> None:
-        self._language = language
-        self._zone = zone
-        self._origin = origin
+    language: str
+    zone: str
+    origin: str
 
     def notification(self, alert: RaisedAlert, snapshot: Snapshot | None = None, worker: str = "") -> Notification:
         values: Mapping[str, object] = {
             "alert": Alert(alert.name),
             "snapshot": snapshot,
             "since": self._moment(alert.since),
-            "over": self._moment(alert.over_at),
+            "over": self._moment(alert.ended_at),
             "oldest": self._moment(snapshot.oldest_due_at if snapshot else None),
             "led": self._moment(snapshot.led_at if snapshot else None),
             "worker": worker,
         }
-        short = render("emails/alert/short.txt", self._language, origin=self._origin, **values).strip()
+        short = render("emails/alert/short.txt", self.language, origin=self.origin, **values).strip()
         facts = {
             "alert": alert.name,
-            "state": "over" if alert.over_at else "firing",
+            "state": "over" if alert.ended_at else "firing",
             "since": alert.since.isoformat(),
-            "url": f"{self._origin}/admin",
+            "url": f"{self.origin}/admin",
         }
         return Notification("alert", values, short, facts)
 
     def _moment(self, moment: datetime | None) -> str:
-        return long_date(moment, self._zone, self._language) if moment else ""
+        return long_date(moment, self.zone, self.language) if moment else ""

@@ -1,6 +1,7 @@
 """Delivers one claimed delivery: compose, send, settle."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -21,54 +22,43 @@ from app.store.settlements import AttemptRecord, Outcome
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Courier:
     """Shared by all deliveries in flight of this process."""
 
-    def __init__(
-        self,
-        *,
-        packer: BatchPacker,
-        transport: Transport,
-        policy: OutcomePolicy,
-        completer: Completer,
-        breaker: Breaker,
-        rate_limiter: RateLimiter,
-        clock: Clock,
-        max_lateness: timedelta,
-    ) -> None:
-        self._packer = packer
-        self._transport = transport
-        self._policy = policy
-        self._completer = completer
-        self._breaker = breaker
-        self._rate_limiter = rate_limiter
-        self._clock = clock
-        self._max_lateness = max_lateness
+    packer: BatchPacker
+    transport: Transport
+    policy: OutcomePolicy
+    completer: Completer
+    breaker: Breaker
+    rate_limiter: RateLimiter
+    clock: Clock
+    max_lateness: timedelta
 
     async def deliver(self, claimed: Claimed) -> None:
         """Raises nothing: whatever happens is settled and logged."""
-        now = self._clock.now()
+        now = self.clock.now()
         if reason := self._hold_reason(claimed, now):
-            self._completer.settle(self._policy.hold(claimed, now, reason))
+            self.completer.settle(self.policy.hold(claimed, now, reason))
             return
-        since = None if self._breaker.is_open else self._rate_limiter.start(claimed.domain_hmac)
+        since = None if self.breaker.is_open else self.rate_limiter.start(claimed.domain_hmac)
         if since is None:  # an outage began, or too many of its domain were claimed with it: its `due_at` stays
-            self._completer.give_back(claimed)
+            self.completer.give_back(claimed)
             return
         try:
             outcome = await self._attempt(claimed, now)
         finally:
-            self._rate_limiter.finish(claimed.domain_hmac, since)
-        self._completer.settle(outcome)
+            self.rate_limiter.finish(claimed.domain_hmac, since)
+        self.completer.settle(outcome)
 
     def _hold_reason(self, claimed: Claimed, now: datetime) -> HeldReason | None:
         if claimed.hold_reason:
             return claimed.hold_reason
-        return HeldReason.OVERDUE if now - claimed.due_at > self._max_lateness else None
+        return HeldReason.OVERDUE if now - claimed.due_at > self.max_lateness else None
 
     async def _attempt(self, claimed: Claimed, now: datetime) -> Outcome:
         try:
-            envelope = self._packer.pack(claimed, now)
+            envelope = self.packer.pack(claimed, now)
         except Exception as error:
             log.error("letter cannot be composed", delivery=claimed.id, exc_info=error)
             return settlements.held_back(claimed, now, HeldReason.UNREADABLE)
@@ -76,24 +66,24 @@ class Courier:
 
     async def _send(self, claimed: Claimed, envelope: Envelope, started_at: datetime) -> Outcome:
         """Catches everything: a delivery must never be left claimed."""
-        progress = _Progress(claimed, started_at, self._completer, self._clock)
+        progress = _Progress(claimed, started_at, self.completer, self.clock)
         try:
-            with self._breaker.attempt():
+            with self.breaker.attempt():
                 reply = await self._reply(envelope, progress)
-            return self._policy.after_reply(claimed, reply, progress.record(reply))
+            return self.policy.after_reply(claimed, reply, progress.record(reply))
         except TransportError as error:
-            return self._policy.after_transport_error(claimed, error, progress.record(remark=str(error)))
+            return self.policy.after_transport_error(claimed, error, progress.record(remark=str(error)))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            return self._policy.after_exception(claimed, error, progress.record(remark=type(error).__name__))
+            return self.policy.after_exception(claimed, error, progress.record(remark=type(error).__name__))
 
     async def _reply(self, envelope: Envelope, progress: "_Progress") -> Reply:
         """A connection lost early is retried at once: it is an outage if that fails, too, before MAIL; where
         the connection is dropped again at this letter, the letter is charged.
         """
         try:
-            return await self._transport.send(envelope, progress.hand_over, progress.answered, progress.begun)
+            return await self.transport.send(envelope, progress.hand_over, progress.answered, progress.begun)
         except Dropped:
-            return await self._transport.send(envelope, progress.hand_over, progress.answered, progress.begun)
+            return await self.transport.send(envelope, progress.hand_over, progress.answered, progress.begun)
 
 
 class _Progress:

@@ -30,7 +30,6 @@ Claim = tuple[int, UUID]
 SUFFIX, DRAFT = ".journal", ".draft"
 _MAX_SIZE = 1 << 20  # bytes; a larger file is rewritten without what is settled
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_HEADER = "slow-mailbox journal 1 boot {}\n"
 _LINE = re.compile(r"(\d+) ([0-9a-f]{32})(?: (\d{4}-\d\d-\d\dT[\d:.]+\+00:00) (\d{3}) (\d\.\d+\.\d+|-) (.*))?")
 
 
@@ -60,19 +59,9 @@ def discard(path: Path) -> None:
             each.unlink()
 
 
-def header() -> str:
+def _header() -> str:
     """Return the first line, without which a file is not complete."""
-    return _HEADER.format(_boot_id())
-
-
-def begun_line(claim: Claim) -> str:
-    delivery, token = claim
-    return f"{delivery} {token.hex}\n"
-
-
-def answered_line(claim: Claim, at: datetime, reply: Reply) -> str:
-    delivery, token = claim
-    return f"{delivery} {token.hex} {at.isoformat()} {reply.code} {reply.enhanced or '-'} {redacted(reply.text)}\n"
+    return f"slow-mailbox journal 1 boot {_boot_id()}\n"
 
 
 def parse(text: bytes, *, ended: bool) -> JournalContents:
@@ -85,7 +74,7 @@ def parse(text: bytes, *, ended: bool) -> JournalContents:
     return JournalContents(
         begun=frozenset(map(_claim, matches)),
         replies={_claim(line): _reply(line) for line in matches if line[3]},
-        complete=ended and bool(_boot_id()) and f"{first}\n" == header(),
+        complete=ended and bool(_boot_id()) and f"{first}\n" == _header(),
     )
 
 
@@ -119,23 +108,12 @@ def read_journal(folder: Path, worker: UUID) -> JournalContents | None:
 
 def orphaned_journals(folder: Path, alive: Collection[UUID]) -> set[UUID]:
     """Return the workers whose files are here, unlocked, and that are not `alive`."""
-    workers = {path: _worker(path) for suffix in (SUFFIX, DRAFT) for path in folder.glob(f"*{suffix}")}
-    return {worker for path, worker in workers.items() if worker and _has_ended(path)} - set(alive)
-
-
-def _worker(path: Path) -> UUID | None:
-    try:
-        return UUID(path.stem)
-    except ValueError:
-        return None
-
-
-def _has_ended(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return _unlocked(file.fileno())
-    except OSError:
-        return False
+    orphaned = set()
+    for path in (*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*{DRAFT}")):
+        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+            if _unlocked(file.fileno()):
+                orphaned.add(UUID(path.stem))
+    return orphaned - set(alive)
 
 
 def _unlocked(file: int) -> bool:
@@ -171,10 +149,10 @@ class Journal:
 
     def begin(self, claim: Claim) -> None:
         """Record that a message's final dot is about to be written."""
-        self._append(claim, begun_line(claim))
+        self._append(claim)
 
     def answered(self, claim: Claim, at: datetime, reply: Reply) -> None:
-        self._append(claim, answered_line(claim, at, reply))
+        self._append(claim, f" {at.isoformat()} {reply.code} {reply.enhanced or '-'} {redacted(reply.text)}")
 
     def forget(self, deliveries: Iterable[int]) -> None:
         """Drop what is settled in the database."""
@@ -196,8 +174,9 @@ class Journal:
             os.close(self._file)
         self._file = self._path = None
 
-    def _append(self, claim: Claim, line: str) -> None:
-        delivery, _ = claim
+    def _append(self, claim: Claim, reply: str = "") -> None:
+        delivery, token = claim
+        line = f"{delivery} {token.hex}{reply}\n"
         self._unsettled[delivery] = self._unsettled.get(delivery, "") + line
         if self._file is None:
             return
@@ -211,7 +190,7 @@ class Journal:
         """Replace the file atomically by one that holds what is unsettled."""
         if self._path is None:
             return
-        text = header() + "".join(self._unsettled.values())
+        text = _header() + "".join(self._unsettled.values())
         draft = self._path.with_suffix(DRAFT)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

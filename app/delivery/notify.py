@@ -80,35 +80,33 @@ class Channel(Protocol):
         """Raises NotifyError."""
 
 
+@dataclass(frozen=True, slots=True)
 class MailChannel:
     """Sends a mail at once, without a row in the database; the caller retries."""
 
-    def __init__(self, mails: OperatorMails, transport: Transport) -> None:
-        self._mails = mails
-        self._transport = transport
+    mails: OperatorMails
+    transport: Transport
 
     async def notify(self, notification: Notification, now: datetime) -> None:
         try:
-            reply = await self._transport.send(
-                self._mails.compose(notification.name, notification.values, now), _at_once
-            )
+            reply = await self.transport.send(self.mails.compose(notification.name, notification.values, now), _at_once)
         except TransportError as error:
             raise NotifyError(str(error)) from error
         if reply.code >= 300:
             raise NotifyError(f"{reply.code} {reply.text}")
 
 
+@dataclass(frozen=True, slots=True, repr=False)  # the URL is a secret
 class WebhookChannel:
     """Posts JSON: `text` for Slack and Mattermost, `content` for Discord, and the facts for others."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    url: str
 
     async def notify(self, notification: Notification, now: datetime) -> None:
-        await request("POST", self._url, self._payload(notification, now))
+        await request("POST", self.url, self._payload(notification, now))
 
     def _payload(self, notification: Notification, now: datetime) -> Mapping[str, str]:
-        match urlsplit(self._url).hostname:
+        match urlsplit(self.url).hostname:
             case "hooks.slack.com":
                 return {"text": notification.short}
             case "discord.com":

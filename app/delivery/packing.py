@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
@@ -21,21 +22,21 @@ _MAILED = ("recipient_email", "recipient_name", "sender_name", "subject", "body"
 """What a letter's reader gets; notices show more, to its writer."""
 
 
+@dataclass(frozen=True, slots=True)
 class Packer:
-    def __init__(self, cipher: LetterCipher, composer: Composer, origin: str, message_domain: str) -> None:
-        self._cipher = cipher
-        self._composer = composer
-        self._origin = origin
-        self._message_domain = message_domain
+    cipher: LetterCipher
+    composer: Composer
+    origin: str
+    message_domain: str
 
     def pack(self, claimed: Claimed, now: datetime) -> Envelope:
         """Raises KeyMissing where the letter cannot be decrypted, ValueError where it cannot be composed."""
-        return self._composer.compose(self._mail(claimed), now)
+        return self.composer.compose(self._mail(claimed), now)
 
     def _mail(self, claimed: Claimed) -> Mail:
         letter = claimed.letter
         is_notice, addressee = claimed.occasion.is_notice, claimed.addressee
-        values = self._cipher.open_letter(letter, LETTER_COLUMNS if is_notice else _MAILED)
+        values = self.cipher.open_letter(letter, LETTER_COLUMNS if is_notice else _MAILED)
         second = letter["second_send_at"]
         to_writer, is_confirmation = is_notice and addressee == "sender", claimed.occasion is Occasion.CONFIRMATION
         return Mail(
@@ -51,33 +52,31 @@ class Packer:
             written_at=as_moment(letter["written_at"]),
             send_at=as_moment(letter["send_at"]),
             second_send_at=as_moment(second) if second else None,
-            page_url=f"{self._origin}/letters/{values['token']}" if to_writer and not is_confirmation else "",
+            page_url=f"{self.origin}/letters/{values['token']}" if to_writer and not is_confirmation else "",
             reader=masked(values["recipient_email"]) if to_writer and not is_confirmation else "",
             reason="" if claimed.untried else claimed.refusal,
             refused_for=None if claimed.untried else claimed.refused_for,
             untried=claimed.untried,
             stop_url="" if to_writer else self._stop_url(letter),
-            mailbox_url=f"{self._origin}/quiet/{self._cipher.mailbox_token(letter['sender_hmac'])}"
-            if to_writer
-            else "",
+            mailbox_url=f"{self.origin}/quiet/{self.cipher.mailbox_token(letter['sender_hmac'])}" if to_writer else "",
             renewed=claimed.occasion is Occasion.RECEIPT and letter["edition"] > 1,
             confirm_url=self._confirm_url(claimed.message_id) if is_confirmation else "",
             entries=tuple(
-                self._entry(each) for each in claimed.others if written_by(self._cipher, values["sender_email"], each)
+                self._entry(each) for each in claimed.others if written_by(self.cipher, values["sender_email"], each)
             ),
         )
 
     def _entry(self, letter: Row) -> MailListEntry:
-        token, reader = self._cipher.open_letter(letter, ("token", "recipient_email")).values()
-        return MailListEntry(f"{self._origin}/letters/{token}", masked(reader), as_moment(letter["written_at"]))
+        token, reader = self.cipher.open_letter(letter, ("token", "recipient_email")).values()
+        return MailListEntry(f"{self.origin}/letters/{token}", masked(reader), as_moment(letter["written_at"]))
 
     def _confirm_url(self, message_id: str) -> str:
-        return f"{self._origin}/confirm/{self._cipher.confirmation_token(message_id)}"
+        return f"{self.origin}/confirm/{self.cipher.confirmation_token(message_id)}"
 
     def is_alias(self, claimed: Claimed) -> bool:
         """Return whether this delivery's address is one of several spellings of a mailbox."""
         column = f"{claimed.addressee}_email"
-        return is_alias(self._cipher.open_letter(claimed.letter, (column,))[column])
+        return is_alias(self.cipher.open_letter(claimed.letter, (column,))[column])
 
     def refusal_notice(self, claimed: Claimed, now: datetime) -> Delivery | None:
         """Return the notice to the writer of a refused first delivery; None where no address is known.
@@ -87,22 +86,22 @@ class Packer:
         letter = claimed.letter
         if claimed.occasion is not Occasion.FIRST or not letter["sender_hmac"]:
             return None
-        address = self._cipher.open_letter(letter, ("sender_email",))["sender_email"]
+        address = self.cipher.open_letter(letter, ("sender_email",))["sender_email"]
         return new_delivery(
             UUID(str(letter["id"])),
             Occasion.REFUSAL,
             now,
             now,
-            domain_hmac=self._cipher.domain_hmac(address),
-            message_domain=self._message_domain,
+            domain_hmac=self.cipher.domain_hmac(address),
+            message_domain=self.message_domain,
         )
 
     def _stop_url(self, letter: Row) -> str:
         """Empty for a letter from before there were such pages."""
         if not letter["reader_token_hash"]:
             return ""
-        token = self._cipher.reader_token(letter["id"], letter["recipient_hmac"])
-        return f"{self._origin}/stop/{token}"
+        token = self.cipher.reader_token(letter["id"], letter["recipient_hmac"])
+        return f"{self.origin}/stop/{token}"
 
 
 _BATCH_SIZE = 16  # letters; composing them takes about two milliseconds, during which nothing else runs

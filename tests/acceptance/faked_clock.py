@@ -1,7 +1,7 @@
 """`slow-mailbox` on a machine whose kernel says what a test wants: `python -m tests.acceptance.faked_clock serve`.
 
-The clock is synchronised while the file `synchronised` is in the working folder. LONGEST_WAIT in the environment replaces
-the ten minutes. libfaketime sets the clock itself.
+The clock is synchronised while the file `synchronised` is in the working folder. LONGEST_WAIT in the environment
+replaces the ten minutes. libfaketime sets the clock itself.
 """
 
 import os

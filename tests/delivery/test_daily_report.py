@@ -86,7 +86,7 @@ async def test_a_new_post_office_has_nothing_to_report(
 
 
 async def test_a_refused_mail_is_not_told(server: MailServer, clock: FrozenClock) -> None:
-    alert = RaisedAlert(name="late", since=clock.now(), rang_at=clock.now())
+    alert = RaisedAlert(name="late", since=clock.now(), fired_at=clock.now())
     news = AlertTexts("ko", "Asia/Seoul", ORIGIN).notification(alert, WELL)
     async with transport_to(server.port, clock=clock) as transport:
         await MailChannel(_mails("ko"), transport).notify(news, clock.now())

@@ -62,7 +62,7 @@ async def test_each_address_that_refuses_it_is_told_once(harness: Harness, serve
     first, second = map(_words, _told(server))
     assert "To: r…@x.test\n" in first
     quiet = f"{ORIGIN}/quiet/{harness.cipher.mailbox_token(harness.cipher.address_hmac(WRITER))}\n"
-    assert first.endswith(f"Send nothing more from here to this address: {quiet}")
+    assert first.endswith(f"Stop all mail to this address: {quiet}")
     assert "550 5.1.1 as you wish" in first
     assert "550 5.1.2 as you wish" in second
     assert await by_status() == {"sent": 3, "scheduled": 2}
