@@ -26,7 +26,7 @@ _VERSION = b"\x01"
 _HEAD = 5
 _NONCE = 12
 _TEXT = _HEAD + _NONCE
-_TOKEN_BYTES = 16
+_TOKEN_BYTES = 16  # 128 bits, also of an HMAC: enough against guesses and collisions
 
 
 def new_token() -> str:
@@ -53,7 +53,7 @@ class Cipher:
         return _VERSION + self._current + nonce + cipher.encrypt(nonce, plain, _associated_data(table, column, row))
 
     def open(self, sealed: bytes, *, table: str, column: str, row: str) -> bytes:
-        """Decrypt a value. Raises KeyMissing where its key is not configured, or it was changed or moved."""
+        """Raises KeyMissing where the key is not configured, or the value was changed or moved."""
         cipher = self._ciphers.get(sealed[1:_HEAD])
         if cipher is None or sealed[:1] != _VERSION:
             raise KeyMissing(
@@ -67,9 +67,7 @@ class Cipher:
 
     @property
     def key_ids(self) -> str:
-        """The keys' ids in hex, in order."""
-        others = [key_id for key_id in self._ciphers if key_id != self._current]
-        return " ".join(key_id.hex() for key_id in (self._current, *others))
+        return " ".join(key_id.hex() for key_id in self._ciphers)
 
     def is_current(self, sealed: bytes) -> bool:
         return sealed[1:_HEAD] == self._current
@@ -103,8 +101,7 @@ class BlindIndex:
 
     def mailbox_token(self, address_hmac: str) -> str:
         """Return the token of the link that closes a mailbox: the address's HMAC, signed. Nothing is stored."""
-        proof = self._digest("mailbox", address_hmac)[:_TOKEN_BYTES]
-        return _base64url(bytes.fromhex(address_hmac) + proof)
+        return _base64url(bytes.fromhex(address_hmac) + self._digest("mailbox", address_hmac))
 
     def mailbox_of(self, token: str) -> str | None:
         """Return the HMAC of the token's address; None for a forged token."""
@@ -115,16 +112,15 @@ class BlindIndex:
         return address_hmac if hmac.compare_digest(self.mailbox_token(address_hmac), token) else None
 
     def _token(self, purpose: str, text: str) -> str:
-        return _base64url(self._digest(purpose, text)[:_TOKEN_BYTES])
+        return _base64url(self._digest(purpose, text))
 
     def _hmac(self, purpose: str, text: str) -> str:
-        """Return 128 bits in hex: enough against collisions."""
-        return self._digest(purpose, text)[:16].hex()
+        return self._digest(purpose, text).hex()
 
     def _digest(self, purpose: str, text: str) -> bytes:
         mac = self._keyed.copy()
         mac.update(f"{purpose}\0{text}".encode())
-        return mac.digest()
+        return mac.digest()[:_TOKEN_BYTES]
 
 
 def _base64url(octets: bytes) -> str:

@@ -11,7 +11,7 @@ class SettingsError(MailboxError): ...
 
 
 class DatabaseError(MailboxError):
-    """The database cannot be used as it is: its schema, version or address."""
+    """The database cannot be used as it is."""
 
 
 class KeyMissing(MailboxError):
@@ -34,7 +34,7 @@ class NotCorrectable(MailboxError):
 
 
 class BeingSent(MailboxError):
-    """A letter cannot be changed or erased while a delivery of it is claimed."""
+    """A letter cannot be changed or erased while it is being sent."""
 
 
 class LinkExpired(MailboxError):

@@ -52,7 +52,7 @@ class Accepted:
 class MailServer:
     """An aiosmtpd server on 127.0.0.1 that keeps what it accepts; an asynchronous context manager.
 
-    `on_accepted` is called before the sender is told so. `port` is known once it is entered.
+    `on_accepted` is called before the client gets the reply. `port` is known once it is entered.
     """
 
     def __init__(

@@ -132,15 +132,11 @@ def _letter_dates(written: int, now: int, first: int, again: int | None, zone: s
 
 
 def _list_values(mail: Mail) -> dict[str, str]:
-    rows = [
-        (entry.page_url, entry.reader, _moment(_minute(entry.written_at), mail.timezone, mail.language))
-        for entry in mail.entries
-    ]
-    return {
-        f"{name}_{number}": value
-        for number, values in enumerate(rows)
-        for name, value in zip(ENTRY, values, strict=True)
-    }
+    values: dict[str, str] = {}
+    for number, entry in enumerate(mail.entries):
+        written = _moment(_minute(entry.written_at), mail.timezone, mail.language)
+        values |= zip((f"{name}_{number}" for name in ENTRY), (entry.page_url, entry.reader, written), strict=True)
+    return values
 
 
 def _notice_values(mail: Mail) -> dict[str, str]:

@@ -37,7 +37,7 @@ each_notice = pytest.mark.parametrize("mail", NOTICES.values(), ids=NOTICES.keys
 
 
 @pytest.mark.parametrize(
-    ("mail", "said"),
+    ("mail", "text"),
     [
         (ENGLISH, "This is its first arrival. It will come once more, on Sunday, 7 December 2025, 21:40 (Seoul time)."),
         (replace(ENGLISH, second_send_at=None), "It comes only this once."),
@@ -61,8 +61,8 @@ each_notice = pytest.mark.parametrize("mail", NOTICES.values(), ids=NOTICES.keys
         ),
     ],
 )
-def test_a_letter_tells_where_it_comes_from(mail: Mail, said: str) -> None:
-    assert said in part(read(mail), "plain")
+def test_a_letter_names_its_origin_and_arrivals(mail: Mail, text: str) -> None:
+    assert text in part(read(mail), "plain")
 
 
 def test_the_way_is_counted_in_the_days_of_the_writers_calendar() -> None:
@@ -135,9 +135,9 @@ def test_a_refusal_of_what_was_not_tried_does_not_speak_of_trying() -> None:
 def test_the_text_says_what_the_html_says(mail: Mail) -> None:
     message = read(mail)
     text, page = part(message, "plain"), Page(part(message, "html"))
-    said = [words.strip() for words in page.words if words.strip()][1:]  # the first is the preheader
-    assert len(said) > 8
-    for words in said:
+    texts = [words.strip() for words in page.words if words.strip()][1:]  # the first is the preheader
+    assert len(texts) > 8
+    for words in texts:
         assert words in text or (words == "letters.example.org" and "https://letters.example.org/" in text)
 
 

@@ -89,7 +89,7 @@ class OutgoingMessage:
         if self.done or self.cancelled:
             return
         if error or not recording.result():
-            self._error = error or ClaimLost("another worker has taken this delivery over")
+            self._error = error or ClaimLost("another worker owns this delivery")
             self._wake()
             return
         self.recorded = True
@@ -115,8 +115,8 @@ class MessageSource(Protocol):
 
 
 class SmtpConnection(SmtpProtocol):
-    """Sends messages. Where the server offers PIPELINING (RFC 2920), a message takes one round trip:
-    its MAIL, RCPT and DATA are written together, behind the text of the message before it.
+    """Where the server offers PIPELINING (RFC 2920), a message takes one round trip: its MAIL, RCPT and DATA
+    are written together, behind the text of the message before it.
     """
 
     def __init__(

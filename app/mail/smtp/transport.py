@@ -141,10 +141,9 @@ class SmtpTransport:
         host = self._server.host
         if isinstance(error, ssl.CertificateError) or isinstance(error.__cause__, ssl.CertificateError):
             return Unavailable(f"the certificate of {host} is not trusted: {shown(str(error))}", permanent=True)
-        if isinstance(error, aiosmtplib.SMTPAuthenticationError):  # RFC 4954 §6
-            return Unavailable(
-                f"{host} refused the login: {_reply_text(error)}", permanent=error.code >= 500
-            )  # RFC 4954 §6
+        if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+            permanent = error.code >= 500  # RFC 4954 §6
+            return Unavailable(f"{host} refused the login: {_reply_text(error)}", permanent=permanent)
         if isinstance(error, aiosmtplib.SMTPResponseException):
             return Unavailable(f"{host} refused the connection: {_reply_text(error)}")
         if isinstance(error, TimeoutError):
