@@ -50,7 +50,7 @@ class Cipher:
     def seal(self, plain: bytes, *, table: str, column: str, row: str) -> bytes:
         nonce = os.urandom(_NONCE)
         cipher = self._ciphers[self._current]
-        return _VERSION + self._current + nonce + cipher.encrypt(nonce, plain, _associated_data(table, column, row))
+        return _VERSION + self._current + nonce + cipher.encrypt(nonce, plain, _aad(table, column, row))
 
     def open(self, sealed: bytes, *, table: str, column: str, row: str) -> bytes:
         """Raises KeyMissing where the key is not configured, or the value was changed or moved."""
@@ -60,7 +60,7 @@ class Cipher:
                 f"a value in {table}.{column} was encrypted with a key that MAILBOX_SECRET_KEY does not hold"
             )
         try:
-            return cipher.decrypt(sealed[_HEAD:_TEXT], sealed[_TEXT:], _associated_data(table, column, row))
+            return cipher.decrypt(sealed[_HEAD:_TEXT], sealed[_TEXT:], _aad(table, column, row))
         except (InvalidTag, ValueError):  # ValueError: shorter than the nonce
             reason = "it was changed, or comes from another row or an older revision"
             raise KeyMissing(f"a value in {table}.{column} cannot be decrypted: {reason}") from None
@@ -135,5 +135,5 @@ def _key_id(key: bytes) -> bytes:
     return hashlib.sha256(b"slow-mailbox key id" + key).digest()[: _HEAD - 1]
 
 
-def _associated_data(table: str, column: str, row: str) -> bytes:
+def _aad(table: str, column: str, row: str) -> bytes:
     return f"{table}\0{column}\0{row}".encode()
