@@ -63,8 +63,8 @@ def error_response(
         content = {"status": status, "title": gettext(title), "detail": gettext(text), "errors": errors or {}}
         answer: Response = JSONResponse(content, status, {"Vary": VARY}, "application/problem+json")
     else:
-        lost, at_desk = status == HTTPStatus.NOT_FOUND, is_admin(request)
-        answer = page(request, "pages/error.html", status, title=title, text=text, lost=lost, at_desk=at_desk)
+        lost, in_admin = status == HTTPStatus.NOT_FOUND, is_admin(request)
+        answer = page(request, "pages/error.html", status, title=title, text=text, lost=lost, in_admin=in_admin)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = _SOON
     return answer

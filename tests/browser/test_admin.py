@@ -67,7 +67,7 @@ async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener
     await expect(page.locator("tbody tr")).to_have_count(3)
     await page.click("tr:has-text('Failed') >> text=r…@long-long-")
     await expect(page.locator("h1")).to_contain_text("Letter, first time")
-    await expect(page.locator(".tries")).to_contain_text("no-such-user-")
+    await expect(page.locator(".attempts")).to_contain_text("no-such-user-")
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ async def test_one_and_some_are_released(open_browser: Opener, admin: str, langu
     await page.click("form.actions .button")
     await expect(page.locator(".lead")).to_contain_text("2")
     await page.goto(f"{admin}/trail")
-    await expect(page.locator(".trail li").first).to_contain_text(words["release"])
+    await expect(page.locator(".log li").first).to_contain_text(words["release"])
 
 
 async def test_all_that_match_are_moved_behind_a_bar_that_ends_by_itself(open_browser: Opener, admin: str) -> None:
@@ -108,11 +108,11 @@ async def test_sending_is_paused_and_goes_on(open_browser: Opener, admin: str, l
     await _sign_in(page, admin)
     await page.goto(f"{admin}/sending")
     await page.click("main .button")
-    await expect(page.locator(".standstill")).to_contain_text(WORDS[language]["pause"])
+    await expect(page.locator(".paused")).to_contain_text(WORDS[language]["pause"])
     await page.goto(f"{admin}/deliveries")
-    await expect(page.locator(".standstill")).to_contain_text(WORDS[language]["pause"])
-    await page.click(".standstill .button")
-    await expect(page.locator(".standstill")).to_have_count(0)
+    await expect(page.locator(".paused")).to_contain_text(WORDS[language]["pause"])
+    await page.click(".paused .button")
+    await expect(page.locator(".paused")).to_have_count(0)
 
 
 @pytest.mark.parametrize(("language", "username"), [("en", "jihye"), ("ko", "minsu")])

@@ -83,7 +83,7 @@ async def test_a_letter_comes_once_on_its_day(open_browser: Opener, base: str, s
     day = (datetime.now(UTC) + timedelta(days=400)).date()
     await page.fill("#first_date", day.isoformat())
     await drop_it_in_the_box(page)
-    await expect(page.locator(".way li")).to_have_count(1)
-    await expect(page.locator(".way time")).to_contain_text(
+    await expect(page.locator(".deliveries li")).to_have_count(1)
+    await expect(page.locator(".deliveries time")).to_contain_text(
         {"en": f"{day.day} {day:%B} {day.year}", "ko": f"{day.year}년 {day.month}월 {day.day}일"}[language]
     )

@@ -55,7 +55,7 @@ async def test_the_list_moves_while_a_scan_runs_and_rests_when_it_has_ended(open
     await page.goto(desk)
     await sign_in(page)
     await page.goto(desk)
-    await expect(page.locator("#moving")).to_contain_text("0 of 3 have gone since")
+    await expect(page.locator("#moving")).to_contain_text("0 of 3 sent since")
     await expect(page.get_by_role("status")).to_have_text("Letters are being sent.")
     assert await findings(page) == []
     await _send(2)

@@ -135,7 +135,7 @@ async def test_a_letter_is_looked_at_before_it_is_posted(
         await expect(page.locator(f"#{name}")).to_have_value(text)
     await page.get_by_role("button", name=look).click()
     await drop_it_in_the_box(page)
-    await expect(page.locator(".way li")).to_have_count(1)
+    await expect(page.locator(".deliveries li")).to_have_count(1)
     assert said == []
 
 
@@ -160,8 +160,8 @@ async def test_a_letter_is_changed_until_it_is_sealed(
     await drop_it_in_the_box(page)
     assert page.url == letter
     await expect(page.locator(".words")).to_have_text("Anew")
-    await expect(page.locator(".way li")).to_have_count(1)
-    await expect(page.locator(".route li")).to_have_count(3)
+    await expect(page.locator(".deliveries li")).to_have_count(1)
+    await expect(page.locator(".timeline li")).to_have_count(3)
     await page.goto(base)
     await expect(page.locator("#body")).to_have_value("")
 

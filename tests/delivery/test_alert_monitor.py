@@ -147,7 +147,7 @@ async def test_an_alert_fires_once_and_is_over_once(
     assert not await RaisedAlert.exists()
 
 
-async def test_what_comes_and_goes_rings_once(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
+async def test_a_flapping_alert_fires_once(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
     monitor = alert_monitor(clock, WebhookChannel(hook.url))
     for _ in range(3):
         await _trouble(ledger, clock)
@@ -165,7 +165,7 @@ async def test_what_comes_and_goes_rings_once(ledger: Ledger, clock: FrozenClock
     assert [told["state"] for _, _, told in hook.received] == ["firing", "over"]
 
 
-async def test_what_nobody_heard_is_told_again_and_less_often(
+async def test_an_unsent_alert_is_retried_less_and_less_often(
     ledger: Ledger, clock: FrozenClock, hook: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monitor, hook.status = alert_monitor(clock, WebhookChannel(hook.url)), 503
@@ -186,7 +186,7 @@ async def test_what_nobody_heard_is_told_again_and_less_often(
     assert len(hook.received) == 6
 
 
-async def test_one_way_that_works_is_enough(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
+async def test_one_working_channel_is_enough(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
     monitor = alert_monitor(clock, WebhookChannel("http://127.0.0.1:9"), WebhookChannel(hook.url))
     await _trouble(ledger, clock)
     await monitor.check()
@@ -195,7 +195,7 @@ async def test_one_way_that_works_is_enough(ledger: Ledger, clock: FrozenClock, 
     assert len(hook.received) == 1
 
 
-async def test_what_rings_again_before_it_was_told_to_be_over_was_never_over(
+async def test_an_alert_that_fires_again_before_its_end_was_sent_was_never_over(
     ledger: Ledger, clock: FrozenClock, hook: Receiver
 ) -> None:
     monitor = alert_monitor(clock, WebhookChannel(hook.url))
@@ -240,7 +240,7 @@ async def test_it_looks_by_itself_and_stops(ledger: Ledger, clock: FrozenClock, 
     ("host", "keys"),
     [("hooks.slack.com", {"text"}), ("discord.com", {"content"}), ("chat.test", {"text", "at", "alert"})],
 )
-async def test_others_get_the_form_they_take(host: str, keys: set[str], clock: FrozenClock) -> None:
+async def test_each_webhook_gets_the_format_it_takes(host: str, keys: set[str], clock: FrozenClock) -> None:
     news = AlertTexts("en", "UTC", "https://letters.test")
     alert = RaisedAlert(name="late", since=clock.now(), fired_at=clock.now())
     form = WebhookChannel(f"https://{host}/services/x")._payload(news.notification(alert, WELL), clock.now())
@@ -250,7 +250,7 @@ async def test_others_get_the_form_they_take(host: str, keys: set[str], clock: F
 
 @pytest.mark.parametrize("hours", [240, -20_000], ids=["ahead", "behind"])
 @pytest.mark.usefixtures("ledger")
-async def test_a_clock_that_is_off_is_told(clock: FrozenClock, hook: Receiver, hours: int) -> None:
+async def test_a_wrong_clock_fires(clock: FrozenClock, hook: Receiver, hours: int) -> None:
     own = Own(clock_deviation=timedelta(hours=hours))
     monitor = alert_monitor(clock, WebhookChannel(hook.url), worker=own)
     await monitor.check()
@@ -261,7 +261,7 @@ async def test_a_clock_that_is_off_is_told(clock: FrozenClock, hook: Receiver, h
 
 
 @pytest.mark.usefixtures("ledger")
-async def test_our_own_heartbeat_is_told_of_without_the_ledger(
+async def test_a_missing_heartbeat_fires_without_the_database(
     clock: FrozenClock, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object, **__: object) -> None:
@@ -278,16 +278,14 @@ async def test_our_own_heartbeat_is_told_of_without_the_ledger(
     await monitor.check()
     await monitor.check()
     assert [(told["alert"], told["state"]) for _, _, told in hook.received] == [("heartbeat", "firing")] * 2
-    assert "one has written none since" in hook.received[1][2]["text"]
+    assert "one has written no heartbeat since" in hook.received[1][2]["text"]
     own.silent_for = timedelta()
     await monitor.check()
     await monitor.check()
     assert [told["state"] for _, _, told in hook.received[2:]] == ["over"]
 
 
-async def test_a_channel_that_breaks_keeps_nothing_from_the_others(
-    ledger: Ledger, clock: FrozenClock, hook: Receiver
-) -> None:
+async def test_a_failing_channel_does_not_affect_the_others(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
     class Broken:
         async def notify(self, *_: object) -> None:
             raise ValueError

@@ -98,7 +98,7 @@ async def test_a_link_that_has_run_out_says_what_to_do(
 async def test_the_letters_page_says_what_it_waits_for(client: httpx.AsyncClient) -> None:
     page = (await client.get(f"/letters/{await _post(client)}")).text
     assert "Your letter is waiting for confirmation" in page
-    assert f"We mail a question to your address, {WRITER}" in page
+    assert f"We send a mail to your address, {WRITER}" in page
     assert "It is sent once it is confirmed." in page
     assert "Waiting for confirmation" in page
     assert "We send a mail to your reader" in (await client.get(f"/letters/{await _post(client, '')}")).text

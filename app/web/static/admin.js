@@ -1,4 +1,4 @@
-// Shows how things move: asks for the page again, and takes over what is new in its living parts.
+// Live updates: fetches the page again, and replaces its [data-live] parts.
 "use strict";
 
 let timer;
@@ -7,7 +7,7 @@ function isInUse(part) {
   return part.contains(document.activeElement) || part.querySelector("input:checked") !== null;
 }
 
-function takeOver(fresh) {
+function update(fresh) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(part.id);
     if (!next) continue;
@@ -18,20 +18,20 @@ function takeOver(fresh) {
 
 async function refresh() {
   try {
-    const answer = await fetch(location.href);
-    if (!answer.ok || answer.redirected) return; // signed out meanwhile: nothing more to see
-    takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    const response = await fetch(location.href);
+    if (!response.ok || response.redirected) return; // signed out
+    update(new DOMParser().parseFromString(await response.text(), "text/html"));
   } catch {
-    // The server is away for a moment: ask again at the same pace.
+    // The server is unavailable: retry at the same interval.
   }
-  plan();
+  schedule();
 }
 
-function plan() {
+function schedule() {
   clearTimeout(timer);
   const seconds = Number(document.getElementById("moving")?.dataset.refresh);
   if (seconds && !document.hidden) timer = setTimeout(refresh, seconds * 1000);
 }
 
-document.addEventListener("visibilitychange", plan);
-plan();
+document.addEventListener("visibilitychange", schedule);
+schedule();

@@ -1,4 +1,4 @@
-// The little that a page does by itself. Everything works without it.
+// Enhancements of the form and the letter's page. Everything works without them.
 "use strict";
 
 const KEPT = "letter";
@@ -8,7 +8,7 @@ const WRITTEN = ["recipient_email", "recipient_name", "subject", "body", "sender
 const DRAFTED = [...WRITTEN, "timezone", "first_arrival", "first_date", "second_arrival", "second_date"];
 const language = document.documentElement.lang;
 
-// Storage may be switched off; then nothing is kept, and nothing breaks.
+// Storage may be disabled; then drafts are not kept.
 function remember(store, key, value) {
   try {
     if (value === null) store.removeItem(key);
@@ -32,7 +32,7 @@ function later(milliseconds, act) {
   };
 }
 
-// Characters as people count them: a family of four is one, and so is 각 in three parts.
+// Grapheme clusters: a family emoji is one, and so is 각 in three parts.
 function countCharacters(text) {
   if (!Intl.Segmenter) return [...text].length;
   let count = 0;
@@ -40,13 +40,13 @@ function countCharacters(text) {
   return count;
 }
 
-// When the letter was written: a new one is being written now.
+// When the letter was written; now for a new one.
 function writtenAt() {
   const { written } = document.getElementById("letter").dataset;
   return written ? Date.parse(written) : Date.now();
 }
 
-// What the clocks of `zone` show at a moment, as if they were in UTC.
+// The wall clock time in `zone` at a moment, as if it were UTC.
 function wallAt(zone, moment) {
   const parts = new Intl.DateTimeFormat("en", {
     timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric",
@@ -56,7 +56,7 @@ function wallAt(zone, moment) {
   return Date.UTC(read("year"), read("month") - 1, read("day"), read("hour"), read("minute"), read("second"));
 }
 
-// The same hour `months` and `days` after writing, or `seconds` by the stopwatch; a shorter month ends sooner.
+// The same hour `months` and `days` after writing, or exactly `seconds` later; clamped to the end of a shorter month.
 function wallAfter(zone, { days, months, seconds }) {
   const wall = new Date(wallAt(zone, writtenAt() + seconds * 1000));
   const [year, month, day] = [wall.getUTCFullYear(), wall.getUTCMonth() + Number(months), wall.getUTCDate()];
@@ -64,12 +64,12 @@ function wallAfter(zone, { days, months, seconds }) {
   return Date.UTC(year, month, Math.min(day, last) + Number(days)) + (wall % DAY);
 }
 
-// The hour of writing on a day of a date field.
+// The hour of writing, on the day of a date field.
 function wallOn(zone, day) {
   return Date.parse(`${day}T00:00Z`) + (wallAt(zone, writtenAt()) % DAY);
 }
 
-// An hour that the clocks of `zone` skip comes later, by as much as they skip: so the server has it (PEP 495, fold 0).
+// An hour that `zone` skips is moved later by the gap, as on the server (PEP 495, fold 0).
 function unskipped(zone, wall) {
   const [before, after] = [wall - DAY, wall + DAY].map((near) => wall - (wallAt(zone, near) - near));
   const exists = [before, after].some((moment) => wallAt(zone, moment) === wall);
@@ -85,14 +85,14 @@ function longDate(wall) {
   return `${day} ${weekday} ${time}`;
 }
 
-// NaN where it depends on a day that is not chosen yet.
+// NaN while no day is chosen.
 function wallOf(form, time) {
   const zone = form.timezone.value;
   const wall = time.dataset.day ? wallOn(zone, form.elements[time.dataset.day].value) : wallAfter(zone, time.dataset);
   return Number.isNaN(wall) ? wall : unskipped(zone, wall);
 }
 
-// When the chosen arrival is; NaN where there is none.
+// The time of the chosen arrival; NaN without one.
 function chosenWall(form, occasion) {
   const time = form.querySelector(`[name=${occasion}_arrival]:checked + label + :is(time, :has(time))`);
   return time ? wallOf(form, time.querySelector("time") || time) : NaN;

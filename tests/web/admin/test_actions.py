@@ -31,9 +31,9 @@ async def test_the_question_names_the_number_and_nothing_has_happened_yet(
     held = [await desk.ledger.add(Status.HELD, NOW) for _ in range(3)]
     await desk.ledger.add(Status.SENT, NOW)
     one = await operator.get(f"/admin/actions/ask?action=release&meant=chosen&id={held[0].id}")
-    assert "1 delivery is meant." in one.text
+    assert "This affects 1 delivery." in one.text
     every = await operator.get("/admin/actions/ask?action=release&meant=all")
-    assert "3 deliveries are meant." in every.text
+    assert "This affects 3 deliveries." in every.text
     assert await Delivery.filter(status=Status.HELD).count() == 3
     assert "Select some" in (await operator.get("/admin/actions/ask?action=release&meant=chosen")).text
     assert "None of these" in (await operator.get("/admin/actions/ask?action=resend&meant=all")).text
@@ -90,7 +90,7 @@ async def test_what_changed_since_the_question_is_told(desk: Desk, operator: htt
     answer = await operator.post("/admin/actions", data=fields)
     text = (await operator.get(answer.headers["location"])).text
     assert "Done: 1 delivery was changed." in text
-    assert "2 were meant when you were asked." in text
+    assert "2 matched when you confirmed." in text
 
 
 @pytest.mark.parametrize(
