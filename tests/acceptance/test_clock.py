@@ -17,7 +17,7 @@ LETTERS = 400
 HOUR = 3600
 
 
-def test_a_clock_that_jumps_doubles_and_loses_nothing_and_silences_nobody(postgres_url: str, tmp_path: Path) -> None:
+def test_a_clock_that_jumps_doubles_loses_and_delays_nothing(postgres_url: str, tmp_path: Path) -> None:
     seed(postgres_url, LETTERS, domains=10)
     with mail_server(tmp_path) as mails:
         program = Program(

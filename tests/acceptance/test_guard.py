@@ -80,7 +80,7 @@ def test_reload_never_runs_two_and_hands_over_at_once(tmp_path: Path) -> None:
         assert token not in server.log  # uvicorn's own access log would hold it
 
 
-def test_four_workers_run_one_and_relieve_it(tmp_path: Path, database_url: str) -> None:
+def test_four_workers_run_one_scheduler_and_replace_it(tmp_path: Path, database_url: str) -> None:
     program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT6S")
     with program.serve("--workers", "4") as server:
         eventually(lambda: _all_have_looked(database_url, 4))

@@ -18,7 +18,7 @@ LETTERS, SEATS = 200, 5
 PASSWORD = "correct horse battery staple"
 
 
-def test_an_outage_is_told_costs_nothing_and_ends_by_itself(postgres_url: str, tmp_path: Path) -> None:
+def test_an_outage_is_reported_charges_nothing_and_ends_by_itself(postgres_url: str, tmp_path: Path) -> None:
     port = free_port()
     program = Program(
         tmp_path,

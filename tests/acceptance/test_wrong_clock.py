@@ -77,7 +77,7 @@ def _serves_and_sends_nothing(program: Program, server: Server, mails: MailServe
     assert not mails.arrived()
 
 
-def test_ten_days_ahead_nothing_is_sent_early_and_all_is_well_when_it_is_set_back(
+def test_ten_days_ahead_nothing_is_sent_early_and_sending_resumes_when_it_is_set_back(
     program: Program, mails: MailServer
 ) -> None:
     _post_and_stop(program)
@@ -93,7 +93,7 @@ def test_ten_days_ahead_nothing_is_sent_early_and_all_is_well_when_it_is_set_bac
     assert program.audit()["by_status"]["sent"] == 0
 
 
-def test_after_three_days_of_downtime_all_that_is_due_leaves_once_the_clock_is_synchronised(
+def test_after_three_days_of_downtime_due_letters_are_sent_once_the_clock_is_synchronised(
     program: Program, mails: MailServer, tmp_path: Path
 ) -> None:
     _set_clock(program, "-3d")
@@ -106,7 +106,7 @@ def test_after_three_days_of_downtime_all_that_is_due_leaves_once_the_clock_is_s
 
 
 @pytest.mark.parametrize("command", ["serve", "scan"])
-def test_a_clock_that_nothing_synchronises_is_waited_for_no_longer_than_it_takes(
+def test_an_unsynchronised_clock_delays_sending_by_the_longest_wait_at_most(
     command: str, program: Program, mails: MailServer
 ) -> None:
     _set_clock(program, "-3d")
@@ -123,7 +123,7 @@ def test_a_clock_that_nothing_synchronises_is_waited_for_no_longer_than_it_takes
         assert AHEAD in server.log
 
 
-def test_after_three_days_of_downtime_a_synchronised_clock_is_believed_at_once(
+def test_after_three_days_of_downtime_a_synchronised_clock_passes_at_once(
     program: Program, mails: MailServer, tmp_path: Path
 ) -> None:
     _set_clock(program, "-3d")

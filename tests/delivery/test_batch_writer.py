@@ -49,7 +49,7 @@ async def _added(group: BatchWriter[int], writer: Writer, count: int) -> list[as
     return adders
 
 
-async def test_what_comes_while_a_statement_runs_is_written_by_the_next_in_order(writer: Writer) -> None:
+async def test_items_added_while_a_statement_runs_are_written_by_the_next_in_order(writer: Writer) -> None:
     adders = await _added(group_of(writer), writer, 5)
     writer.go_on.set()
     assert await asyncio.gather(*adders) == [True] * 5
@@ -63,14 +63,14 @@ async def test_a_group_has_its_limit(writer: Writer) -> None:
     assert writer.groups == [[0], [1, 2], [3, 4], [5]]
 
 
-async def test_each_is_told_whether_it_was_written(writer: Writer) -> None:
+async def test_each_future_says_whether_its_item_was_written(writer: Writer) -> None:
     writer.unknown = {2}
     adders = await _added(group_of(writer), writer, 4)
     writer.go_on.set()
     assert await asyncio.gather(*adders) == [True, True, False, True]
 
 
-async def test_everybody_who_waits_hears_that_the_database_is_away(writer: Writer) -> None:
+async def test_every_waiting_future_fails_when_the_database_is_unavailable(writer: Writer) -> None:
     writer.bad = {2: OperationalError("away")}
     adders = await _added(group_of(writer), writer, 4)
     writer.go_on.set()
@@ -88,7 +88,7 @@ async def test_one_that_does_not_fit_does_not_keep_the_others_from_being_written
     assert [answer if isinstance(answer, bool) else type(answer) for answer in told] == [True, True, NotRecorded, True]
 
 
-async def test_who_is_called_back_is_written_all_the_same_and_the_others_wait_on(writer: Writer) -> None:
+async def test_a_cancelled_item_is_written_all_the_same(writer: Writer) -> None:
     group = group_of(writer)
     adders = await _added(group, writer, 4)
     adders[0].cancel()
@@ -110,7 +110,7 @@ async def test_it_starts_again_after_it_has_run_dry(writer: Writer) -> None:
     assert writer.groups == [[1], [2]]
 
 
-async def test_after_a_statement_it_pauses_so_that_more_come_together_and_hurries_when_asked(writer: Writer) -> None:
+async def test_after_a_statement_it_pauses_to_gather_more_and_draining_skips_the_pause(writer: Writer) -> None:
     writer.go_on.set()
     group = BatchWriter(writer, key=lambda item: item, limit=500, pause=3600)
     assert await group.add(1)

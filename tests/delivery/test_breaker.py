@@ -24,12 +24,12 @@ def _pauses(jitter: float, outages: int) -> list[float]:
     return pauses
 
 
-def test_without_trouble_every_seat_is_free(clock: FrozenClock) -> None:
+def test_without_trouble_every_slot_is_allowed(clock: FrozenClock) -> None:
     breaker = Breaker(clock, lambda: 0.5)
     assert (breaker.allowed(10), breaker.is_open, breaker.reset()) == (10, False, False)
 
 
-def test_an_outage_is_news_once_however_many_are_in_flight(clock: FrozenClock) -> None:
+def test_an_outage_opens_it_once_however_many_are_in_flight(clock: FrozenClock) -> None:
     breaker = Breaker(clock, lambda: 0.5)
     assert [breaker.trip(f"down {n}") for n in range(5)] == [True, False, False, False, False]
     assert (breaker.allowed(10), breaker.is_open, breaker.trouble) == (0, True, "down 0")

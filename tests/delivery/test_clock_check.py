@@ -86,9 +86,7 @@ def test_behind_it_is_reported_and_holds_nothing_up(clock: FrozenClock) -> None:
     assert check.deviation == timedelta()
 
 
-async def test_nothing_is_claimed_called_off_or_led_until_the_clock_is_trusted(
-    harness: Harness, server: MailServer
-) -> None:
+async def test_nothing_is_claimed_cancelled_or_led_until_the_clock_passes(harness: Harness, server: MailServer) -> None:
     await record_job_start(SCAN, "before", harness.clock.now(), harness.clock.now() + MINUTE)
     await harness.post("minji@x.test")
     harness.clock.advance(10 * DAY)

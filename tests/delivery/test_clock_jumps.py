@@ -89,7 +89,7 @@ async def test_what_was_put_off_and_what_is_in_doubt_goes_out_once_more(
 
 
 @each_way
-async def test_nobody_is_taken_for_dead_and_claims_stay(harness: Harness, server: MailServer, hours: int) -> None:
+async def test_no_worker_is_recovered_and_claims_stay(harness: Harness, server: MailServer, hours: int) -> None:
     await harness.post_and_wait("minji@x.test")
     async with (
         harness.process(server.port, LONELY, name="one") as one,
@@ -111,7 +111,7 @@ async def test_nobody_is_taken_for_dead_and_claims_stay(harness: Harness, server
 
 
 @each_way
-async def test_what_a_killed_process_wrote_down_is_believed(harness: Harness, server: MailServer, hours: int) -> None:
+async def test_the_journal_of_a_killed_process_is_applied(harness: Harness, server: MailServer, hours: int) -> None:
     await harness.post_and_wait("answered@x.test", "begun@x.test", "untouched@x.test")
     async with harness.process(server.port, LONELY, name="dead") as dead:
         claimed = await dead.claim(3)

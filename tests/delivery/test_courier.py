@@ -87,9 +87,7 @@ async def test_to_an_address_known_not_to_exist_nothing_is_written(harness: Harn
     assert server.sessions == 0
 
 
-async def test_a_tag_that_its_server_does_not_know_closes_nobody_s_own_address(
-    harness: Harness, server: MailServer
-) -> None:
+async def test_a_refused_tag_does_not_block_the_address_without_it(harness: Harness, server: MailServer) -> None:
     await harness.post_and_wait("rcpt-550-5.1.1+nonsense@x.test")
     async with harness.process(server.port) as process:
         await process.deliver()
@@ -156,9 +154,7 @@ async def test_a_slow_courier_cannot_settle_what_another_has_claimed_since(
 # Called back
 
 
-async def test_called_back_before_the_hand_over_it_is_given_back_uncharged(
-    harness: Harness, server: MailServer
-) -> None:
+async def test_cancelled_before_the_hand_over_it_is_given_back_uncharged(harness: Harness, server: MailServer) -> None:
     await harness.post_and_wait("minji@x.test")
     due_at = (await only()).due_at
     gate = Gate(server, "rcpt")
@@ -170,7 +166,7 @@ async def test_called_back_before_the_hand_over_it_is_given_back_uncharged(
     assert (delivery.status, delivery.attempts, delivery.due_at) == (Status.SCHEDULED, 0, due_at)
 
 
-async def test_called_back_after_the_final_dot_it_is_uncertain(harness: Harness, server: MailServer) -> None:
+async def test_cancelled_after_the_final_dot_it_is_uncertain(harness: Harness, server: MailServer) -> None:
     await harness.post_and_wait("minji@x.test")
     gate = Gate(server, "body")
     async with harness.process(server.port) as process:

@@ -102,7 +102,7 @@ async def test_it_is_done_once_a_day_however_often_it_is_started(clock: FrozenCl
 
 
 @on_a_database
-async def test_two_who_lead_at_once_do_it_once(clock: FrozenClock) -> None:
+async def test_two_leaders_at_once_do_it_once(clock: FrozenClock) -> None:
     work = Work(parts=3)
     both = [Daily("cleaning", 0, work, SEOUL, clock) for _ in range(2)]
     for number, daily in enumerate(both):

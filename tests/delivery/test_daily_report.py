@@ -85,7 +85,7 @@ async def test_a_new_post_office_has_nothing_to_report(
     assert server.accepted == []
 
 
-async def test_a_refused_mail_is_not_told(server: MailServer, clock: FrozenClock) -> None:
+async def test_a_refused_mail_raises_notify_error(server: MailServer, clock: FrozenClock) -> None:
     alert = RaisedAlert(name="late", since=clock.now(), fired_at=clock.now())
     news = AlertTexts("ko", "Asia/Seoul", ORIGIN).notification(alert, WELL)
     async with transport_to(server.port, clock=clock) as transport:

@@ -71,7 +71,7 @@ async def test_a_letter_that_was_accepted_is_settled_when_the_database_returns_a
     assert await by_status() == {"sent": 1, "scheduled": 1}
 
 
-async def test_what_cannot_be_put_on_record_as_handed_over_is_not_sent(
+async def test_without_a_recorded_hand_over_nothing_is_sent(
     harness: Harness, server: MailServer, local_postgres: LocalPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await harness.post_and_wait("minji@x.test")

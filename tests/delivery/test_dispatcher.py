@@ -62,7 +62,7 @@ async def test_one_scan_sends_all_to_a_domain_that_it_meets_for_the_first_time(
     assert Counter(_arrived(server)) == Counter(readers)
 
 
-async def test_the_line_gets_longer_whenever_it_ran_dry_up_to_its_limit(
+async def test_the_queue_doubles_when_it_ran_empty_up_to_its_limit(
     harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await harness.post_and_wait(*(f"reader@x{number}.test" for number in range(60)))
@@ -115,7 +115,7 @@ async def test_a_stuck_letter_holds_up_neither_this_scan_nor_the_next(harness: H
     assert _arrived(server) == ["minji@x.test", "jun@x.test"]
 
 
-async def test_a_slow_domain_takes_a_quarter_of_the_seats_and_starves_nobody(
+async def test_a_slow_domain_takes_a_quarter_of_the_connections_and_starves_no_other(
     harness: Harness, server: MailServer
 ) -> None:
     """Fifty letters to it are due before anybody else's; two of eight seats are all it gets."""
@@ -135,7 +135,7 @@ async def test_a_slow_domain_takes_a_quarter_of_the_seats_and_starves_nobody(
     assert all(reader.endswith("@x.test") for reader in _arrived(server))
 
 
-async def test_a_thousand_dead_addresses_at_the_head_of_the_line_starve_nobody(
+async def test_a_thousand_undeliverable_addresses_ahead_starve_no_other(
     sqlite_harness: Harness, server: MailServer
 ) -> None:
     dead = [f"dead{number}@gone{number % 7}.test" for number in range(1000)]
@@ -151,7 +151,7 @@ async def test_a_thousand_dead_addresses_at_the_head_of_the_line_starve_nobody(
     assert await by_status() == {"held": 1000, "failed": 100, "sent": 1, "scheduled": 901}
 
 
-async def test_a_closed_domain_is_left_in_line(harness: Harness, server: MailServer) -> None:
+async def test_a_closed_domain_is_not_claimed(harness: Harness, server: MailServer) -> None:
     await harness.post_and_wait("a@resting.test", "b@x.test")
     async with harness.process(server.port) as process:
         process.rate_limiter.pause(harness.cipher.domain_hmac("a@resting.test"))
@@ -211,7 +211,7 @@ async def test_what_was_never_answered_is_sent_again_with_the_same_message_id(
     assert await by_status() == {"sent": 1, "scheduled": 1}
 
 
-async def test_what_was_never_answered_waits_for_the_operator_who_said_so(harness: Harness, server: MailServer) -> None:
+async def test_uncertain_deliveries_wait_where_the_operator_set_hold(harness: Harness, server: MailServer) -> None:
     await harness.post_and_wait("body-drop@x.test")
     async with harness.process(server.port, Choices(on_uncertain="hold")) as process:
         for _ in range(3):

@@ -51,7 +51,7 @@ def test_what_was_begun_and_what_was_answered(killed: Journal, folder: Path, wor
     assert oct(path_of(folder, worker).stat().st_mode)[-3:] == "600"
 
 
-def test_a_line_cut_off_and_garbage_tell_nothing(killed: Journal, folder: Path, worker: UUID) -> None:
+def test_incomplete_lines_and_garbage_are_skipped(killed: Journal, folder: Path, worker: UUID) -> None:
     killed.begin(ONE)
     killed.answered(ONE, NOW, TAKEN)
     killed.close(delete=False)
@@ -67,9 +67,7 @@ def test_a_line_cut_off_and_garbage_tell_nothing(killed: Journal, folder: Path, 
     assert not garbage.complete
 
 
-def test_as_long_as_its_worker_lives_a_file_says_nothing_about_what_it_does_not_hold(
-    killed: Journal, folder: Path, worker: UUID
-) -> None:
+def test_a_file_is_not_complete_while_its_worker_runs(killed: Journal, folder: Path, worker: UUID) -> None:
     alive = read_journal(folder, worker)
     assert alive
     assert not alive.complete
@@ -82,7 +80,7 @@ def test_as_long_as_its_worker_lives_a_file_says_nothing_about_what_it_does_not_
     assert orphaned_journals(folder, [worker]) == set()
 
 
-def test_after_another_boot_it_tells_what_it_holds_and_no_more(
+def test_a_file_from_before_the_last_boot_is_not_complete(
     killed: Journal, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed.begin(ONE)
@@ -94,7 +92,7 @@ def test_after_another_boot_it_tells_what_it_holds_and_no_more(
         assert contents == JournalContents(begun=frozenset([ONE]), replies={}, complete=False)
 
 
-def test_what_is_settled_is_left_out_when_the_file_has_grown(
+def test_a_large_file_is_rewritten_without_what_is_settled(
     killed: Journal, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MAX_SIZE", 1000)
@@ -114,7 +112,7 @@ def test_what_is_settled_is_left_out_when_the_file_has_grown(
     assert contents.complete
 
 
-def test_taken_for_dead_it_goes_on_under_the_new_id(killed: Journal, folder: Path, worker: UUID) -> None:
+def test_a_recovered_worker_continues_under_a_new_id(killed: Journal, folder: Path, worker: UUID) -> None:
     killed.begin(ONE)
     again = uuid4()
     killed.open(again)
@@ -126,7 +124,7 @@ def test_taken_for_dead_it_goes_on_under_the_new_id(killed: Journal, folder: Pat
     assert contents.replies == {ONE: RecordedReply(NOW, TAKEN)}
 
 
-def test_where_the_disk_fails_there_is_no_file_until_it_is_mended(
+def test_where_the_disk_fails_there_is_no_file_until_it_works_again(
     killed: Journal, folder: Path, worker: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed.begin(ONE)

@@ -34,7 +34,7 @@ async def test_of_two_one_leads(harness: Harness, server: MailServer) -> None:
             assert [one.scheduler.running, two.scheduler.running].count(True) == 1
 
 
-async def test_who_resigns_hands_over_at_once(harness: Harness, server: MailServer) -> None:
+async def test_after_a_resignation_another_leads_at_once(harness: Harness, server: MailServer) -> None:
     async with two_processes(harness, server.port) as (one, two):
         await one.worker.tick()
         await two.worker.tick()
@@ -45,7 +45,7 @@ async def test_who_resigns_hands_over_at_once(harness: Harness, server: MailServ
         assert (one.scheduler.running, two.scheduler.running) == (False, True)
 
 
-async def test_who_resigns_while_it_is_taking_the_lease_does_not_keep_it(
+async def test_a_resignation_during_an_acquisition_frees_the_lease(
     harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take, taking, go_on = workers.take, asyncio.Event(), asyncio.Event()
@@ -67,7 +67,7 @@ async def test_who_resigns_while_it_is_taking_the_lease_does_not_keep_it(
         assert await Lease.filter(name=workers.SCHEDULER, worker_id=None).exists()
 
 
-async def test_a_dead_leader_is_relieved_after_the_lease_and_not_before(harness: Harness, server: MailServer) -> None:
+async def test_a_dead_leader_is_replaced_after_the_lease_and_not_before(harness: Harness, server: MailServer) -> None:
     async with two_processes(harness, server.port) as (one, two):
         await one.worker.tick()
         await two.worker.tick()
@@ -140,7 +140,7 @@ async def test_a_heartbeat_that_hangs_for_a_lease_is_given_up_for_another(
         await asyncio.wait_for(goes_on.wait(), 60)
 
 
-async def test_a_part_of_a_pulse_that_fails_stops_no_other_and_is_logged_once(
+async def test_a_failing_part_of_a_tick_stops_no_other_and_is_logged_once(
     harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with harness.process(server.port) as process:
@@ -184,7 +184,7 @@ def _then(first: Callable[[], None], second: Callable[[], None]) -> Callable[[],
     return both
 
 
-async def test_the_claims_of_the_dead_do_not_wait_for_the_next_minute(harness: Harness, server: MailServer) -> None:
+async def test_claims_of_a_dead_worker_do_not_wait_for_the_next_scan(harness: Harness, server: MailServer) -> None:
     await harness.post_and_wait("minji@x.test")
     async with two_processes(harness, server.port) as (one, two):
         await two.worker.tick()

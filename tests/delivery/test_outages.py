@@ -89,7 +89,7 @@ async def test_only_one_tries_a_server_that_was_away(sqlite_harness: Harness) ->
         assert len(server.wires) == 9
 
 
-async def test_a_server_that_dies_in_the_middle_of_a_scan_costs_nobody_anything(harness: Harness) -> None:
+async def test_a_server_that_goes_away_during_a_scan_charges_no_letter(harness: Harness) -> None:
     """It accepts four, and while it hears the fifth reader it is gone."""
     readers = [f"reader{number}@x.test" for number in range(10)]
     await harness.post_and_wait(*readers)

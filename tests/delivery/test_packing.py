@@ -25,7 +25,7 @@ def _date(envelope: Envelope) -> str | None:
     return message_from_bytes(envelope.message)["Date"]
 
 
-async def test_those_that_are_next_are_made_with_it_unless_they_wait_too_long(sqlite_harness: Harness) -> None:
+async def test_the_next_letters_are_packed_with_it_unless_they_wait_too_long(sqlite_harness: Harness) -> None:
     await sqlite_harness.post_and_wait("minji@x.test", "jun@x.test", "sora@x.test")
     async with sqlite_harness.process(1) as process:
         first, *upcoming = await process.claim(3)
@@ -40,7 +40,7 @@ async def test_those_that_are_next_are_made_with_it_unless_they_wait_too_long(sq
     assert _date(available_within) != _date(late)
 
 
-async def test_a_letter_that_was_given_back_and_claimed_anew_is_made_anew(sqlite_harness: Harness) -> None:
+async def test_a_letter_given_back_and_claimed_again_is_packed_again(sqlite_harness: Harness) -> None:
     """Its writer may have changed it in between."""
     await sqlite_harness.post_and_wait("minji@x.test", "jun@x.test")
     async with sqlite_harness.process(1) as process:
@@ -57,7 +57,7 @@ async def test_a_letter_that_was_given_back_and_claimed_anew_is_made_anew(sqlite
     assert "Changed" in str(message_from_bytes(envelope.message)["Subject"])
 
 
-async def test_one_that_does_not_open_spoils_only_itself(sqlite_harness: Harness) -> None:
+async def test_a_letter_that_cannot_be_decrypted_affects_no_other(sqlite_harness: Harness) -> None:
     await sqlite_harness.post_and_wait("minji@x.test", "jun@x.test")
     async with sqlite_harness.process(1) as process:
         first, broken = await process.claim(2)

@@ -42,9 +42,7 @@ async def _recover(harness: Harness, process: Process) -> None:
         harness.clock.advance(LEASE / 15)
 
 
-async def test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_again(
-    harness: Harness, server: MailServer
-) -> None:
+async def test_replies_are_settled_and_what_was_never_begun_is_sent_again(harness: Harness, server: MailServer) -> None:
     """Only where the message was on its way and no answer was read, nobody can know."""
     gone = Reply(550, "5.1.1", "no such user", "body")
     full = Reply(452, "4.2.2", "mailbox full", "body")
@@ -75,7 +73,7 @@ async def test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_
     await by_status()
 
 
-async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_file_is_found(
+async def test_on_another_machine_handed_over_deliveries_are_uncertain_until_the_journal_is_read(
     harness: Harness, server: MailServer
 ) -> None:
     async with _killed(harness, server, 3) as (process, claimed):
@@ -96,7 +94,7 @@ async def test_on_another_machine_what_was_handed_over_is_uncertain_until_the_fi
     await by_status()
 
 
-async def test_who_dies_in_the_middle_of_relieving_another_does_no_harm(
+async def test_a_worker_killed_while_it_recovers_another_does_no_harm(
     harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has settled what is known, and not yet taken back the rest."""
@@ -120,9 +118,7 @@ async def _gone(*_: object) -> int:
     raise ConnectionError("killed at this moment")
 
 
-async def test_a_process_that_only_stood_still_is_not_believed_to_have_begun_nothing(
-    harness: Harness, server: MailServer
-) -> None:
+async def test_the_journal_of_a_paused_process_is_not_complete(harness: Harness, server: MailServer) -> None:
     """It may go on in this very moment, and write what it has on record as handed over."""
     await harness.post_and_wait("minji@x.test")
     async with (

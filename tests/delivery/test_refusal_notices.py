@@ -50,7 +50,7 @@ def _words(told: Accepted) -> str:
     return words.replace("\r\n", "\n")
 
 
-async def test_each_address_that_refuses_it_is_told_once(harness: Harness, server: MailServer) -> None:
+async def test_the_writer_is_notified_once_for_each_address_that_refuses(harness: Harness, server: MailServer) -> None:
     await _post(harness, GONE)
     async with harness.process(server.port) as process:
         await process.deliver()
@@ -68,7 +68,7 @@ async def test_each_address_that_refuses_it_is_told_once(harness: Harness, serve
     assert await by_status() == {"sent": 3, "scheduled": 2}
 
 
-async def test_an_address_that_refuses_it_again_is_not_told_again(harness: Harness, server: MailServer) -> None:
+async def test_the_writer_is_not_notified_again_of_the_same_address(harness: Harness, server: MailServer) -> None:
     await _post(harness, "rcpt-550-5.7.1@x.test")
     async with harness.process(server.port) as process:
         for _ in range(2):
@@ -79,9 +79,7 @@ async def test_an_address_that_refuses_it_again_is_not_told_again(harness: Harne
     assert len(_told(server)) == 1
 
 
-async def test_an_address_that_is_known_not_to_exist_is_told_like_one_that_refuses(
-    harness: Harness, server: MailServer
-) -> None:
+async def test_the_writer_is_notified_of_an_address_known_not_to_exist(harness: Harness, server: MailServer) -> None:
     await _is_known_not_to_exist(harness, KNOWN)
     await _post(harness, KNOWN)
     async with harness.process(server.port) as process:
@@ -111,9 +109,7 @@ async def test_what_the_last_address_said_is_not_said_of_one_that_was_not_tried(
     assert "as you wish" not in told
 
 
-async def test_who_has_corrected_the_address_is_spared_the_notice_that_has_not_left(
-    harness: Harness, server: MailServer
-) -> None:
+async def test_a_corrected_address_cancels_the_unsent_notice(harness: Harness, server: MailServer) -> None:
     await _post(harness, GONE)
     async with harness.process(server.port, Choices(slots=1)) as process:
         (claimed,) = await process.claim()
@@ -139,7 +135,9 @@ async def test_a_second_arrival_that_is_held_back_is_no_refusal_of_the_letter(
     assert not await Delivery.filter(occasion=Occasion.REFUSAL).exists()
 
 
-async def test_a_letter_that_nobody_can_open_is_held_as_that(sqlite_harness: Harness, server: MailServer) -> None:
+async def test_a_letter_that_cannot_be_decrypted_is_held_as_unreadable(
+    sqlite_harness: Harness, server: MailServer
+) -> None:
     await _is_known_not_to_exist(sqlite_harness, KNOWN)
     await _post(sqlite_harness, KNOWN)
     stranger = Harness(await open_cipher(Cipher(["k" * 32])), sqlite_harness.clock)

@@ -131,7 +131,7 @@ async def test_all_of_them_together(harness: Harness, server: MailServer) -> Non
     assert await by_status() == {"scheduled": 16, "failed": 9, "held": 9}
 
 
-async def test_without_an_address_of_the_writer_nobody_is_told(harness: Harness, server: MailServer) -> None:
+async def test_without_the_writers_address_no_notice_is_sent(harness: Harness, server: MailServer) -> None:
     await harness.post_and_wait("rcpt-550-5.1.1@x.test")
     async with harness.process(server.port) as process:
         await process.deliver()
@@ -174,7 +174,7 @@ async def test_nor_does_an_address_reach_the_log_when_the_server_wants_a_pause(
 
 
 @pytest.mark.parametrize("code", ["530", "534", "535", "538"])
-async def test_who_does_not_accept_us_charges_nothing_to_the_letter(  # S6
+async def test_a_server_that_does_not_accept_us_charges_nothing_to_the_letter(  # S6
     harness: Harness, server: MailServer, code: str
 ) -> None:
     await harness.post_and_wait(f"rcpt-{code}@x.test")
@@ -249,7 +249,7 @@ async def test_a_letter_that_alone_is_not_relayed_keeps_no_other_waiting(
         ("rcpt", "452 4.2.2 full", Reason.MAILBOX_FULL),
     ],
 )
-async def test_what_was_judged_is_on_record_and_told_to_the_writer(
+async def test_the_reason_is_recorded_and_in_the_notice_to_the_writer(
     sqlite_harness: Harness, server: MailServer, stage: str, answer: str, reason: Reason
 ) -> None:
     server.policy = lambda at, reader: answer * (at == stage and reader == "minji@x.test")

@@ -11,7 +11,7 @@ from tests.smtp_server import MailServer
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_quick_domain_that_falls_silent_holds_no_other_s_letters(harness: Harness, server: MailServer) -> None:
+async def test_a_fast_domain_that_falls_silent_holds_up_no_other(harness: Harness, server: MailServer) -> None:
     """Ten connections, and thirty letters to a domain for which the server stops answering in the middle of a wave."""
     await harness.post_and_wait("quick@silent.test")
     async with harness.process(server.port, Choices(slots=10)) as process:

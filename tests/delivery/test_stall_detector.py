@@ -38,7 +38,7 @@ def watcher(clock: FrozenClock) -> Watcher:
     return Watcher(clock)
 
 
-def test_a_beat_that_stands_still_for_a_lease_is_a_death(watcher: Watcher) -> None:
+def test_a_counter_that_stops_for_a_lease_is_a_stall(watcher: Watcher) -> None:
     worker = uuid4()
     assert watcher.look_until_found({worker: 7}) == 30
     assert watcher.look({worker: 7}) == [(worker, 7)]
@@ -53,7 +53,7 @@ def test_a_beat_that_moves_is_a_life(clock: FrozenClock, watcher: Watcher) -> No
     assert {worker for worker, _ in found} == {dead}
 
 
-def test_after_a_gap_in_looking_everybody_gets_the_whole_lease_again(clock: FrozenClock, watcher: Watcher) -> None:
+def test_after_a_gap_every_worker_gets_the_whole_lease_again(clock: FrozenClock, watcher: Watcher) -> None:
     worker = uuid4()
     for _ in range(14):
         assert watcher.look({worker: 1}) == []
@@ -62,7 +62,7 @@ def test_after_a_gap_in_looking_everybody_gets_the_whole_lease_again(clock: Froz
     assert watcher.look_until_found({worker: 1}) == 30
 
 
-def test_a_wall_clock_that_jumps_kills_nobody(clock: FrozenClock, watcher: Watcher) -> None:
+def test_a_wall_clock_jump_is_no_stall(clock: FrozenClock, watcher: Watcher) -> None:
     worker = uuid4()
     watcher.look({worker: 1})
     clock.jump(timedelta(hours=12))
@@ -71,7 +71,7 @@ def test_a_wall_clock_that_jumps_kills_nobody(clock: FrozenClock, watcher: Watch
     assert watcher.look_until_found({worker: 1}) == 30
 
 
-def test_who_has_left_is_forgotten(clock: FrozenClock, watcher: Watcher) -> None:
+def test_a_worker_that_left_is_forgotten(clock: FrozenClock, watcher: Watcher) -> None:
     worker = uuid4()
     watcher.look({worker: 1})
     clock.advance(BEAT)
@@ -80,7 +80,7 @@ def test_who_has_left_is_forgotten(clock: FrozenClock, watcher: Watcher) -> None
 
 
 @given(st.lists(st.floats(0.1, 14.9), max_size=60))
-def test_whoever_beats_within_the_lease_is_never_taken_for_dead(pauses: list[float]) -> None:
+def test_a_heartbeat_within_the_lease_is_never_a_stall(pauses: list[float]) -> None:
     clock = FrozenClock()
     watcher = Watcher(clock)
     worker, beat, since = uuid4(), 0, 0.0

@@ -65,7 +65,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("row", UNUSABLE.values(), ids=UNUSABLE.keys())
-async def test_what_is_ours_charges_nothing_and_is_told(
+async def test_a_fault_of_ours_charges_nothing_and_is_reported(
     sqlite_harness: Harness, authority: Authority, stranger: Authority, row: Row
 ) -> None:
     """On one database: for the ledger it is the outage of `test_bad_server`."""
@@ -108,9 +108,7 @@ async def test_a_login_that_is_refused_for_now_is_tried_again(
     assert ((await only()).status, (await only()).attempts) == (Status.SENT, 1)
 
 
-async def test_who_is_put_off_by_a_greylist_is_taken_five_minutes_later(
-    harness: Harness, server: MailServer
-) -> None:  # S3
+async def test_a_greylisted_letter_is_accepted_five_minutes_later(harness: Harness, server: MailServer) -> None:  # S3
     server.policy = lambda stage, _: "450 4.7.1 greylisted, come again" * (stage == "rcpt")
     await harness.post_and_wait("minji@x.test", "jun@y.test")
     async with harness.process(server.port) as process:
@@ -124,7 +122,9 @@ async def test_who_is_put_off_by_a_greylist_is_taken_five_minutes_later(
     assert [(delivery.status, delivery.attempts) for delivery in await firsts()] == [(Status.SENT, 2)] * 2
 
 
-async def test_a_policy_stops_one_message_and_is_told(sqlite_harness: Harness, server: MailServer) -> None:  # S5
+async def test_a_policy_refusal_stops_one_message_and_is_logged(
+    sqlite_harness: Harness, server: MailServer
+) -> None:  # S5
     await sqlite_harness.post_and_wait("body-554-5.7.1@x.test", "minji@x.test")
     with capture_logs() as lines:
         async with sqlite_harness.process(server.port) as process:

@@ -29,7 +29,7 @@ class Stalling:
         return STALL
 
 
-async def test_a_station_delivers_by_itself_and_leaves_nothing_behind(harness: Harness, server: MailServer) -> None:
+async def test_a_worker_delivers_by_itself_and_leaves_nothing_behind(harness: Harness, server: MailServer) -> None:
     readers = [f"reader{number}@x.test" for number in range(20)]
     await harness.post_and_wait(*readers)
     async with harness.unregistered(server.port) as process, process.worker:
@@ -56,7 +56,7 @@ async def test_stopped_it_finishes_what_is_in_flight_and_claims_nothing_more(
 
 
 @pytest.mark.parametrize(("stage", "status"), [("rcpt", Status.SCHEDULED), ("body", Status.UNCERTAIN)])
-async def test_what_is_stuck_at_the_end_of_the_grace_time_is_called_back(
+async def test_a_stuck_delivery_is_cancelled_after_the_grace_time(
     harness: Harness, server: MailServer, stage: Stage, status: Status
 ) -> None:
     server.policy = policy = Stalling(stage)
@@ -69,7 +69,7 @@ async def test_what_is_stuck_at_the_end_of_the_grace_time_is_called_back(
     assert "claimed" not in await by_status()
 
 
-async def test_a_worker_taken_for_dead_enters_again_and_its_old_claims_are_fenced(
+async def test_a_recovered_worker_registers_again_and_its_old_claims_are_fenced(
     harness: Harness, server: MailServer
 ) -> None:
     await harness.post_and_wait("minji@x.test")

@@ -77,7 +77,7 @@ DELIVERY = (
         "app/delivery/outcome.py",
         "decision.blocks_address and not self.packer.is_alias(claimed)",
         "decision.blocks_address",
-        "tests/delivery/test_courier.py::test_a_tag_that_its_server_does_not_know_closes_nobody_s_own_address",
+        "tests/delivery/test_courier.py::test_a_refused_tag_does_not_block_the_address_without_it",
     ),
     Guard(
         "S5",
@@ -91,7 +91,7 @@ DELIVERY = (
         "app/domain/retry.py",
         "if reply.code in NOT_LOGGED_IN or (permanent",
         "if (permanent",
-        "tests/delivery/test_refusals.py::test_who_does_not_accept_us_charges_nothing_to_the_letter",
+        "tests/delivery/test_refusals.py::test_a_server_that_does_not_accept_us_charges_nothing_to_the_letter",
     ),
     Guard(
         "S6",
@@ -112,7 +112,7 @@ DELIVERY = (
         "app/delivery/outcome.py",
         "        attempt = attempt._replace(reason=decision.reason)\n        if isinstance",
         "        if isinstance",
-        "tests/delivery/test_refusals.py::test_what_was_judged_is_on_record_and_told_to_the_writer",
+        "tests/delivery/test_refusals.py::test_the_reason_is_recorded_and_in_the_notice_to_the_writer",
     ),
     Guard(
         "P11",
@@ -231,21 +231,21 @@ DELIVERY = (
         "app/delivery/heartbeat.py",
         "known = self._seen if unbroken else {}",
         "known = self._seen",
-        "tests/delivery/test_stall_detector.py::test_after_a_gap_in_looking_everybody_gets_the_whole_lease_again",
+        "tests/delivery/test_stall_detector.py::test_after_a_gap_every_worker_gets_the_whole_lease_again",
     ),
     Guard(
         "L2",
         "app/delivery/recovery.py",
         "if contents.complete and claim not in contents.begun:",
         "if claim not in contents.begun:",
-        "tests/delivery/test_recovery.py::test_a_process_that_only_stood_still_is_not_believed_to_have_begun_nothing",
+        "tests/delivery/test_recovery.py::test_the_journal_of_a_paused_process_is_not_complete",
     ),
     Guard(
         "L2",
         "app/delivery/recovery.py",
         "if recorded := contents.replies.get(claim):",
         "if recorded := None:",
-        "tests/delivery/test_recovery.py::test_what_was_answered_is_settled_so_and_what_was_never_begun_is_sent_again",
+        "tests/delivery/test_recovery.py::test_replies_are_settled_and_what_was_never_begun_is_sent_again",
     ),
     Guard(
         "L3",
@@ -266,7 +266,7 @@ DELIVERY = (
         "app/delivery/outcome.py",
         "if attempt.handed_over_at:",
         "if False:",
-        "tests/delivery/test_courier.py::test_called_back_after_the_final_dot_it_is_uncertain",
+        "tests/delivery/test_courier.py::test_cancelled_after_the_final_dot_it_is_uncertain",
     ),
     Guard(
         "L5",
@@ -287,7 +287,7 @@ DELIVERY = (
         "app/delivery/clock_check.py",
         "if deviation > _TOLERANCE and not self._accepts(deviation, monotonic):",
         "if False:",
-        "tests/delivery/test_clock_check.py::test_nothing_is_claimed_called_off_or_led_until_the_clock_is_trusted",
+        "tests/delivery/test_clock_check.py::test_nothing_is_claimed_cancelled_or_led_until_the_clock_passes",
     ),
     Guard(
         "L6",
@@ -315,7 +315,7 @@ DELIVERY = (
         "app/delivery/rate_limit.py",
         "self._has_most(domain)\n            or ",
         "",
-        "tests/delivery/test_silent_domain.py::test_a_quick_domain_that_falls_silent_holds_no_other_s_letters",
+        "tests/delivery/test_silent_domain.py::test_a_fast_domain_that_falls_silent_holds_up_no_other",
     ),
     Guard(
         "P17",
@@ -343,6 +343,6 @@ DELIVERY = (
         "app/delivery/alert_monitor.py",
         'with self._errors["channel"]:',
         "if True:",
-        "tests/delivery/test_alert_monitor.py::test_a_channel_that_breaks_keeps_nothing_from_the_others",
+        "tests/delivery/test_alert_monitor.py::test_a_failing_channel_does_not_affect_the_others",
     ),
 )
