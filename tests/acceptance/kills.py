@@ -1,4 +1,4 @@
-"""`slow-mailbox scan`, and death at a chosen point: `python -m tests.acceptance.kills`.
+"""`slow-mailbox scan`, and SIGKILL at a chosen point: `python -m tests.acceptance.kills`.
 
 Reads the names of points, a line each. For each a child scans and ends itself by SIGKILL there;
 the number of the signal that ended it is printed. Forked, so that Python starts but once.
@@ -33,7 +33,7 @@ def _before(statement: Statement) -> Statement:
 def _after(statement: Statement) -> Statement:
     async def dying(*args: object, **options: object) -> object:
         outcome = await statement(*args, **options)
-        if outcome:  # a claim of nothing is none
+        if outcome:  # an empty claim does not count
             die()
         return outcome
 
@@ -48,9 +48,9 @@ def _right_after(call: Callable[..., None]) -> Callable[..., None]:
     return dying
 
 
-def _when_the_last_answer_arrives(feed: Callable[[ReplyReader, bytes], Iterator[ReplyLines]]) -> Any:
+def _at_the_last_reply(feed: Callable[[ReplyReader, bytes], Iterator[ReplyLines]]) -> Any:
     def dying(reader: ReplyReader, packet: bytes) -> Iterator[ReplyLines]:
-        if b"taken" in packet:  # what the test's server says to the final dot: received, and not yet understood
+        if b"taken" in packet:  # the test server's reply to the final dot: received, and not yet parsed
             die()
         return feed(reader, packet)
 
@@ -62,7 +62,7 @@ POINTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "before the hand-over": (claims, "hand_over", _before),
     "after the hand-over": (claims, "hand_over", _after),
     "before the first byte": (Journal, "begin", _right_after),
-    "after the final dot": (ReplyReader, "feed", _when_the_last_answer_arrives),
+    "after the final dot": (ReplyReader, "feed", _at_the_last_reply),
     "after the answer": (Journal, "answered", _right_after),
     "before the settle": (settlements, "settle", _before),
     "after the settle": (settlements, "settle", _after),

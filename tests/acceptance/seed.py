@@ -1,4 +1,4 @@
-"""Letters that are due already, written as the form would have written them a week ago."""
+"""Stores letters that are already due, as the form would have stored them a week ago."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -21,14 +21,14 @@ from tests.postgres import free_port
 
 T = TypeVar("T")
 PLAIN: dict[str, Any] = {"verify": False, "timeout": 120}
-"""How to ask with httpx: else every call reads a hundred certificates first, which plain HTTP never asks for."""
+"""Options for httpx: by default every call loads a hundred certificates, which plain HTTP does not use."""
 _numbers = count(1)
 PATIENCE = 120.0
-"""Seconds for what takes one: a machine that is busy with something else is no fault of the program's."""
+"""Seconds to wait for what takes one, on a machine that may be busy."""
 
 
 class Process(Protocol):
-    """What a test may do with a process, whoever started it: as with one of `subprocess`."""
+    """The part of `subprocess.Popen` that tests use."""
 
     pid: int
 
@@ -74,7 +74,7 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
-        with contextlib.suppress(AssertionError):  # where init reaps no orphans they stay as zombies, which do no harm
+        with contextlib.suppress(AssertionError):  # where init reaps no orphans they stay as zombies, harmlessly
             eventually(self._is_gone, within=2)
 
     def _is_gone(self) -> bool:
@@ -96,7 +96,7 @@ class Program:
         self.folder = folder
         self.source = source
         self.entry: tuple[str, ...] = ()
-        """What stands for `slow-mailbox` on a command line, where it is not the program as it is."""
+        """The command line that replaces `slow-mailbox`, if any."""
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAILBOX_", "PYTHON"))}
         chosen = {f"MAILBOX_{name}": value for name, value in settings.items()}
         self.environment = outside | {"PYTHONPATH": str(source), "PYTHONUNBUFFERED": "1"} | chosen
@@ -178,7 +178,7 @@ def post_letter(base: str, **fields: str) -> httpx.Response:
 
 
 def eventually(question: Callable[[], T], within: float = PATIENCE) -> T:
-    """Ask until the answer is true and return it. Only for what other processes do.
+    """Poll until the answer is true and return it. Only for what other processes do.
 
     Raises AssertionError with the last answer where `within` seconds were not enough.
     """

@@ -21,14 +21,14 @@ Breaking = Callable[[], contextlib.AbstractContextManager[tuple[int, Callable[[]
 
 
 @contextlib.contextmanager
-def _gone() -> Iterator[tuple[int, Callable[[], None]]]:
+def _reader_gone() -> Iterator[tuple[int, Callable[[], None]]]:
     """A pipe whose reader goes away."""
     reading, writing = os.pipe()
     yield writing, lambda: os.close(reading)
 
 
 @contextlib.contextmanager
-def _stuck() -> Iterator[tuple[int, Callable[[], None]]]:
+def _reader_stuck() -> Iterator[tuple[int, Callable[[], None]]]:
     """A pipe whose reader never reads: a page of lines fills it."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
@@ -37,12 +37,12 @@ def _stuck() -> Iterator[tuple[int, Callable[[], None]]]:
 
 
 @contextlib.contextmanager
-def _full() -> Iterator[tuple[int, Callable[[], None]]]:
+def _disk_full() -> Iterator[tuple[int, Callable[[], None]]]:
     """A disk that is full."""
     yield os.open("/dev/full", os.O_WRONLY), lambda: None
 
 
-@pytest.mark.parametrize("breaking", [_gone, _stuck, _full])
+@pytest.mark.parametrize("breaking", [_reader_gone, _reader_stuck, _disk_full])
 def test_sending_goes_on(
     breaking: Breaking, local_postgres: LocalPostgres, local_postgres_url: str, tmp_path: Path
 ) -> None:

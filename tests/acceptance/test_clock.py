@@ -1,4 +1,4 @@
-"""A machine whose clock is set forward and back by hours while letters fly. Real processes."""
+"""A machine whose clock is set forward and back by hours while letters are sent. Real processes."""
 
 import sys
 from functools import partial
@@ -37,7 +37,7 @@ def test_a_clock_that_jumps_doubles_loses_and_delays_nothing(postgres_url: str, 
                 _set_clock(tmp_path, off)
             eventually(partial(_have_arrived, mails, LETTERS))
             _set_clock(tmp_path, -5 * HOUR)
-            for number in (1, 2):  # APScheduler, left alone, would be silent for five hours
+            for number in (1, 2):  # APScheduler, left alone, would not scan for five hours
                 post_letter(server.base)
                 eventually(partial(_have_arrived, mails, LETTERS + number))
             assert "recovered by another worker" not in server.log + other.log

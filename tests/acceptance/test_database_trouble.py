@@ -1,4 +1,4 @@
-"""The database goes away, fills up or refuses to write while letters fly. Real servers, real processes.
+"""The database goes away, fills up or refuses to write while letters are sent. Real servers, real processes.
 
 What the mail server has accepted is settled when the database is back, and is not sent again.
 """
@@ -24,7 +24,7 @@ Trouble = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 def _send_through(trouble: Trouble, program: Program, mails: MailServer, moments: int = 2) -> None:
-    """Let trouble come in the middle of a scan, a few times, and see every letter arrive once."""
+    """Cause trouble during a scan, a few times, and check that every letter arrives once."""
     with program.serve() as server:
         for moment in range(1, moments + 1):
             before = LETTERS * moment // (moments + 2)

@@ -41,14 +41,14 @@ def _leaders(log: str) -> list[int]:
     return [int(event["worker"].rpartition(":")[2]) for event in events if event["event"] == STARTED]
 
 
-async def _pulses(database_url: str) -> list[int]:
+async def _heartbeat_counters(database_url: str) -> list[int]:
     async with connected(database_url):
         return [worker.beat for worker in await Worker.all()]
 
 
-def _all_have_looked(database_url: str, workers: int) -> bool:
+def _all_have_ticked(database_url: str, workers: int) -> bool:
     """Whether every process has had the chance to lead, twice."""
-    beats = asyncio.run(_pulses(database_url))
+    beats = asyncio.run(_heartbeat_counters(database_url))
     return len(beats) == workers and min(beats) >= 2
 
 
@@ -66,7 +66,7 @@ def _has_started(server: Server, times: int) -> bool:
 
 def test_reload_never_runs_two_and_hands_over_at_once(tmp_path: Path) -> None:
     source = copy_of_the_source(tmp_path / "source")
-    program = Program(source, source, LEASE="PT1H")  # an hour: only a lease given back lets the next one start
+    program = Program(source, source, LEASE="PT1H")  # an hour: only a freed lease lets the next one start
     assert program.run("migrate").returncode == 0
     with program.uvicorn("--reload", "--reload-dir", str(source / "app")) as server:
         for _ in range(3):
@@ -83,7 +83,7 @@ def test_reload_never_runs_two_and_hands_over_at_once(tmp_path: Path) -> None:
 def test_four_workers_run_one_scheduler_and_replace_it(tmp_path: Path, database_url: str) -> None:
     program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT6S")
     with program.serve("--workers", "4") as server:
-        eventually(lambda: _all_have_looked(database_url, 4))
+        eventually(lambda: _all_have_ticked(database_url, 4))
         (leader,) = _leaders(server.log)
         assert asyncio.run(_lease(database_url)) == (1, str(leader))
         os.kill(leader, signal.SIGKILL)
@@ -96,7 +96,7 @@ def test_four_workers_run_one_scheduler_and_replace_it(tmp_path: Path, database_
 def test_two_servers_on_one_database_run_one(tmp_path: Path, database_url: str) -> None:
     program = Program(tmp_path, DATABASE_URL=database_url, LEASE="PT6S")
     with program.serve() as one, program.serve() as other:
-        eventually(lambda: _all_have_looked(database_url, 2))
+        eventually(lambda: _all_have_ticked(database_url, 2))
         assert _running(one.log, other.log) == 1
         leader, follower = (one, other) if STARTED in one.log else (other, one)
         leader.kill()

@@ -1,4 +1,4 @@
-"""A sending process is killed at each commit point of a delivery; another takes over from what it left."""
+"""A sending process is killed at each commit point of a delivery; another recovers its deliveries."""
 
 import asyncio
 import signal
@@ -33,7 +33,7 @@ KEY = "k" * 32
 
 @dataclass(frozen=True)
 class Left:
-    """What a killed process leaves: the state, whether the hand-over is on record, what had arrived."""
+    """What a killed process leaves: the state, whether the hand-over is recorded, and how many mails arrived."""
 
     status: Status
     handed_over: bool
@@ -51,13 +51,13 @@ LEFT = {
     "after the settle": Left(Status.SENT, handed_over=False, arrived=1),
     "before the claim": Left(Status.SCHEDULED, handed_over=False, arrived=0),
 }
-DOUBTFUL = ("before the first byte", "after the final dot")
-"""Where the answer was not read; the outcome of the rest stands in the process's own file or in the ledger."""
+UNCERTAIN = ("before the first byte", "after the final dot")
+"""Where no reply was read; the outcome of the others is in the journal or the database."""
 
 
 @asynccontextmanager
 async def _victim(program: Program) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start what scans and dies at the points it is told."""
+    """Start a process that scans and is killed at given points."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -84,10 +84,10 @@ async def _killed_at(victim: asyncio.subprocess.Process, point: str) -> None:
 
 
 async def _leave_one_at_each_point(program: Program, letters: Letters, server: MailServer) -> dict[str, Delivery]:
-    """Post a letter for each point, and kill whoever sends it there; return where each was left."""
+    """Post a letter for each point, and kill the process that sends it there; return where each was left."""
     left: dict[str, Delivery] = {}
     async with _victim(program) as victim:
-        for point in POINTS:  # the last one is left due: nobody else's victim may find it
+        for point in POINTS:  # the last one stays due: no other victim may claim it
             written_at = datetime.now(UTC) - timedelta(days=8)
             await letters.post(Draft(recipient_email=f"reader@{len(left)}.test", body="Hello."), written_at)
             await _killed_at(victim, point)
@@ -105,7 +105,7 @@ def _arrivals(server: MailServer) -> Counter[str]:
 
 
 async def _at_rest(policy: Literal["resend", "hold"]) -> None:
-    """Wait until nothing is on its way any more: another process does it, so there is nothing but asking."""
+    """Wait until nothing is claimed or due; another process sends, so the database is polled."""
     moving = [Status.SCHEDULED, Status.CLAIMED, *([Status.UNCERTAIN] if policy == "resend" else [])]
     async with asyncio.timeout(PATIENCE):
         while await Delivery.filter(occasion=Occasion.FIRST, status__in=moving).exists():  # noqa: ASYNC110
@@ -144,7 +144,7 @@ async def _check(left: dict[str, Delivery], server: MailServer, policy: Literal[
     arrivals = _arrivals(server)
     for point, before in left.items():
         after = await Delivery.get(id=before.id)
-        uncertain = point in DOUBTFUL
+        uncertain = point in UNCERTAIN
         held = uncertain and policy == "hold"
         assert after.status is (Status.UNCERTAIN if held else Status.SENT), point
         assert after.unanswered == int(uncertain), point

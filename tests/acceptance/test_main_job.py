@@ -38,7 +38,7 @@ def test_one_letter_arrives_twice_over_smtp(postgres_url: str, tmp_path: Path) -
     with mail_server(tmp_path) as mails:
         program = Program(tmp_path, DATABASE_URL=postgres_url, SMTP_URL=mails.url, SECRET_KEY=KEY, **SOON)
         with program.serve() as server:
-            # The receipt's mail server never answers: nobody waits for it, neither this request nor the letters.
+            # The receipt's mail server never answers: neither this request nor the letters wait for it.
             answer = post_letter(server.base, recipient_email="kim@example.org", sender_email="rcpt-stall@example.org")
             assert answer.status_code == 303
             eventually(lambda: len(mails.arrived()) == 2)

@@ -14,7 +14,7 @@ from tests.postgres import free_port
 
 pytestmark = pytest.mark.slow
 
-LETTERS, SEATS = 200, 5
+LETTERS, SLOTS = 200, 5
 PASSWORD = "correct horse battery staple"
 
 
@@ -24,7 +24,7 @@ def test_an_outage_is_reported_charges_nothing_and_ends_by_itself(postgres_url: 
         tmp_path,
         DATABASE_URL=postgres_url,
         SMTP_URL=f"smtp://127.0.0.1:{port}",
-        SMTP_CONNECTIONS=str(SEATS),
+        SMTP_CONNECTIONS=str(SLOTS),
         SECRET_KEY=KEY,
         SCAN_INTERVAL="PT1S",
         ADMIN_PASSWORD=PASSWORD,
@@ -43,7 +43,7 @@ def test_an_outage_is_reported_charges_nothing_and_ends_by_itself(postgres_url: 
         eventually(lambda: "cannot use the mail server" not in operator.get("/admin").text)
     written = [f"reader{number}@d{number % 20}.test" for number in range(LETTERS)]
     overtaken = [abs(place - written.index(reader)) for place, reader in enumerate(readers)]
-    assert sum(overtaken) <= SEATS * LETTERS  # in order, but for those that are on their way side by side
+    assert sum(overtaken) <= SLOTS * LETTERS  # in order, except those in flight at once
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A storm of kills: nothing is lost, and whatever came twice is known to the ledger.
+"""Random kills: nothing is lost, and every letter that arrived twice is known to the ledger.
 
 The short storm runs with the suite. The long one of the README:
 
@@ -98,7 +98,7 @@ def _report(how: str, url: str, arrived: Counter[str], ledger: dict[str, tuple[s
     doubles = sum(times - 1 for times in arrived.values())
     doubtful = sum(1 for _, unanswered in ledger.values() if unanswered)
     lost = len(set(ledger) - set(arrived))
-    print(  # noqa: T201 - the figure is what the storm is for
+    print(  # noqa: T201 - the figure is the purpose of this test
         f"\n{url.partition(':')[0]}, {how}: {LETTERS} letters, {KILLS} kills; not arrived {lost}, "
         f"arrived twice {doubles} ({doubles / KILLS:.2f} a kill), in doubt {doubtful}"
     )

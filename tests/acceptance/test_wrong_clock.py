@@ -39,39 +39,39 @@ def program(sqlite_url: str, tmp_path: Path, mails: MailServer) -> Program:
 
 
 def _set_clock(program: Program, clock: str) -> None:
-    """Let the wall clock be set in the way of faketime(1), and time pass as it does."""
+    """Set the wall clock as faketime(1) does, and let time pass at its real pace."""
     real_intervals = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
     program.environment |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME": clock, **real_intervals}
 
 
-def _set_right(program: Program) -> None:
+def _reset_clock(program: Program) -> None:
     del program.environment["LD_PRELOAD"]
 
 
-async def _has_looked(url: str) -> bool:
+async def _has_scanned(url: str) -> bool:
     async with connected(url):
         return await JobRun.exists()
 
 
-async def _beats(url: str) -> int:
+async def _heartbeat_counter(url: str) -> int:
     async with connected(url):
         return max([worker.beat for worker in await Worker.all()], default=0)
 
 
 def _post_and_stop(program: Program) -> None:
-    """Take a letter that is due in two days, look for due deliveries once, and stop."""
+    """Take a letter that is due in two days, scan once, and stop."""
     url = program.environment["MAILBOX_DATABASE_URL"]
     with program.serve() as server:
         assert post_letter(server.base).status_code == 303
-        eventually(lambda: asyncio.run(_has_looked(url)))
+        eventually(lambda: asyncio.run(_has_scanned(url)))
         server.terminate()
 
 
 def _serves_and_sends_nothing(program: Program, server: Server, mails: MailServer) -> None:
     url = program.environment["MAILBOX_DATABASE_URL"]
     eventually(lambda: AHEAD in server.log)
-    beats = asyncio.run(_beats(url))
-    eventually(lambda: asyncio.run(_beats(url)) >= beats + 4)  # longer than a scan interval
+    beats = asyncio.run(_heartbeat_counter(url))
+    eventually(lambda: asyncio.run(_heartbeat_counter(url)) >= beats + 4)  # longer than a scan interval
     assert httpx.get(f"{server.base}/", **PLAIN).is_success
     assert post_letter(server.base).status_code == 303
     assert not mails.arrived()
@@ -82,11 +82,11 @@ def test_ten_days_ahead_nothing_is_sent_early_and_sending_resumes_when_it_is_set
 ) -> None:
     _post_and_stop(program)
     _set_clock(program, "+10d")
-    with program.serve("--workers", "2") as server:  # what one of them writes meanwhile makes the other no wiser
+    with program.serve("--workers", "2") as server:  # the clock of one is no evidence for the other
         _serves_and_sends_nothing(program, server, mails)
     with program.serve() as server:  # not at the next start either
         _serves_and_sends_nothing(program, server, mails)
-    _set_right(program)
+    _reset_clock(program)
     with program.serve() as server:
         eventually(lambda: "scheduler started" in server.log)
         assert AHEAD not in server.log
@@ -98,7 +98,7 @@ def test_after_three_days_of_downtime_due_letters_are_sent_once_the_clock_is_syn
 ) -> None:
     _set_clock(program, "-3d")
     _post_and_stop(program)
-    _set_right(program)
+    _reset_clock(program)
     with program.serve() as server:
         _serves_and_sends_nothing(program, server, mails)
         (tmp_path / SYNCHRONISED).touch()
@@ -111,7 +111,7 @@ def test_an_unsynchronised_clock_delays_sending_by_the_longest_wait_at_most(
 ) -> None:
     _set_clock(program, "-3d")
     _post_and_stop(program)
-    _set_right(program)
+    _reset_clock(program)
     program.environment["LONGEST_WAIT"] = "3"
     if command == "scan":
         ended = program.run("scan")
@@ -128,7 +128,7 @@ def test_after_three_days_of_downtime_a_synchronised_clock_passes_at_once(
 ) -> None:
     _set_clock(program, "-3d")
     _post_and_stop(program)
-    _set_right(program)
+    _reset_clock(program)
     (tmp_path / SYNCHRONISED).touch()
     with program.serve() as server:
         eventually(lambda: len(mails.arrived()) == 1)
@@ -140,7 +140,7 @@ def test_a_clock_at_1970_is_reported_and_breaks_no_page(program: Program) -> Non
     _set_clock(program, "@1970-01-01 00:00:10")
     with program.serve() as server:
         eventually(lambda: BEHIND in server.log)
-        eventually(partial(_told, server))
+        eventually(partial(_alert_fires, server))
         answer = post_letter(server.base, sender_email="mina@example.org")
         assert answer.status_code == 303, server.log
         for page in (answer.headers["location"], "/", "/readyz", "/metrics", "/admin/login"):
@@ -148,5 +148,5 @@ def test_a_clock_at_1970_is_reported_and_breaks_no_page(program: Program) -> Non
         assert "Traceback" not in server.log
 
 
-def _told(server: Server) -> bool:
+def _alert_fires(server: Server) -> bool:
     return '"alert": "clock"' in server.log

@@ -1,4 +1,4 @@
-"""Every alert rings and is over, once each, whoever looks; a real receiver hears it, on both databases."""
+"""Every alert is sent once when it fires and once when it is over, to a real receiver, on both databases."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +19,7 @@ from app.store.database import connected
 from app.store.job_runs import SCAN, record_job_start
 from app.store.models import Attempt, Delivery, Worker
 from app.store.operator_models import RaisedAlert
-from app.store.workers import SCHEDULER, heartbeat, register, take
+from app.store.workers import SCHEDULER, acquire_lease, heartbeat, register
 from tests.clock import FrozenClock
 from tests.ledger import Ledger
 from tests.unit.test_alerts import WELL
@@ -36,7 +36,7 @@ async def ledger(database_url: str, clock: FrozenClock) -> AsyncIterator[Ledger]
     """A ledger with a living leader, and nothing to do."""
     async with connected(database_url):
         await register(LEADER, "one", clock.now())
-        await take(SCHEDULER, LEADER, clock.now())
+        await acquire_lease(SCHEDULER, LEADER, clock.now())
         yield Ledger(await open_cipher(Cipher(["k" * 32])))
 
 
@@ -138,7 +138,7 @@ async def test_an_alert_fires_once_and_is_over_once(
     assert told["text"].startswith(says)
     assert told["text"].endswith("https://letters.test/admin")
     await _well(clock)
-    clock.advance(70 * MINUTE)  # what is counted by the hour is over then, too
+    clock.advance(70 * MINUTE)  # alerts on counts of the last hour are over then, too
     await heartbeat(LEADER, clock.now())
     for each in [*monitor, *monitor]:
         await each.check()
@@ -232,7 +232,7 @@ async def test_a_good_scan_of_ours_pings_once_a_minute(clock: FrozenClock, hook:
 async def test_it_looks_by_itself_and_stops(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:
     await _trouble(ledger, clock)
     async with asyncio.timeout(60), alert_monitor(clock, WebhookChannel(hook.url)):
-        while not hook.received:  # noqa: ASYNC110 - the receiver says nothing when it hears
+        while not hook.received:  # noqa: ASYNC110 - the receiver has no event
             await asyncio.sleep(0.01)
 
 

@@ -51,7 +51,7 @@ class End:
 NOTHING_CHARGED = End(Status.SCHEDULED, server_rests=True)
 PUT_OFF = End(Status.SCHEDULED, AttemptResult.TRANSIENT, put_off=True, connections=2)  # it tries anew at once
 CLOSED = End(Status.SCHEDULED, AttemptResult.TRANSIENT, 421, put_off=True, server_rests=True)
-DOUBTFUL = End(Status.UNCERTAIN, AttemptResult.UNANSWERED, handed_over=True, unanswered=1, put_off=True)
+UNCERTAIN = End(Status.UNCERTAIN, AttemptResult.UNANSWERED, handed_over=True, unanswered=1, put_off=True)
 SENT = End(Status.SENT, AttemptResult.ACCEPTED, 250, handed_over=True)
 
 # Before MAIL it is an outage, after it the letter's own trouble (S2), after the final dot nobody knows (S7).
@@ -61,7 +61,7 @@ BROKEN_OFF = {
     "MAIL": PUT_OFF,
     "RCPT": PUT_OFF,
     "DATA": PUT_OFF,
-    ".": DOUBTFUL,
+    ".": UNCERTAIN,
 }
 # 421 closes the connection, and is an answer all the same, after the final dot too (S3).
 TOLD_TO_GO = BROKEN_OFF | {
@@ -99,7 +99,9 @@ async def _drop(wire: Wire) -> None:
     wire.drop()
 
 
-async def _end_of(harness: Harness, script: Script, while_it_flies: Callable[[], Awaitable[None]] | None = None) -> End:
+async def _end_of(
+    harness: Harness, script: Script, while_in_flight: Callable[[], Awaitable[None]] | None = None
+) -> End:
     """Deliver one letter to such a server, and return what became of it."""
     await harness.post_and_wait("minji@x.test")
     async with (
@@ -107,8 +109,8 @@ async def _end_of(harness: Harness, script: Script, while_it_flies: Callable[[],
         harness.process(server.port, HOLD, timeouts=DEFAULT_TIMEOUTS) as process,
     ):
         delivering = asyncio.create_task(process.deliver())
-        if while_it_flies:
-            await while_it_flies()
+        if while_in_flight:
+            await while_in_flight()
         await delivering
         end = await _end(harness, process, len(server.wires))
     await cancel([delivery.id for delivery in await Delivery.all()], harness.clock.now())  # out of the next one's way
@@ -162,7 +164,7 @@ async def test_a_server_that_falls_silent_at_each_command(harness: Harness, monk
                 await silent.get()
                 await _statements_ended()
                 hours.pass_by(LIMITS[step] - A_MOMENT)
-                for _ in range(100):  # whoever had given up by now would put that on record
+                for _ in range(100):  # an outcome after a time-out would be recorded by now
                     await asyncio.sleep(0)
                 await _statements_ended()
                 assert (await firsts())[-1].status is Status.CLAIMED
@@ -176,7 +178,7 @@ async def test_a_server_that_falls_silent_at_each_command(harness: Harness, monk
 
 
 async def _statements_ended() -> None:
-    """Wait until the database has answered everybody else: its time limits go by the same clock."""
+    """Wait until no statement runs: their time limits go by the same clock."""
     while any(_waits_for_the_store(task) for task in asyncio.all_tasks() - {asyncio.current_task()}):  # noqa: ASYNC110
         await asyncio.sleep(0)
 
@@ -193,7 +195,7 @@ def _waits_for_the_store(task: "asyncio.Task[object]") -> bool:
 async def test_a_connection_that_is_dropped_in_the_middle_of_the_text(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The final dot had not left us, so nobody took it over. Once it has, see the drop at `.` above."""
+    """The final dot was not written, so nothing was handed over. For a drop after it see `.` above."""
     dropped, hand_over = asyncio.Queue[None](), claims.hand_over
 
     async def begin_to_read(wire: Wire) -> None:

@@ -1,4 +1,4 @@
-"""How long a mail server is left alone, and who tries it first."""
+"""How long the breaker stays open, and the probe after it."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What the courier does beside sending: letters it holds, claims it lost, and being called back."""
+"""The courier beside sending: held letters, lost claims and cancellation."""
 
 import asyncio
 from datetime import timedelta
@@ -99,7 +99,7 @@ async def test_a_refused_tag_does_not_block_the_address_without_it(harness: Harn
 
 
 async def _relieved(claimed: Claimed) -> None:
-    """Take the claims of all workers back, as somebody does who takes them for dead."""
+    """Reclaim the claims of all workers, as one does that finds them stalled."""
     for worker, beat in (await heartbeats()).items():
         await reclaim(worker, beat, claimed.claimed_at)
 
@@ -118,7 +118,7 @@ async def test_a_claim_lost_before_the_hand_over_is_not_sent(harness: Harness, s
 
 
 async def test_a_claim_lost_after_the_hand_over_settles_nothing(harness: Harness, server: MailServer) -> None:
-    """The slow courier's answer comes when another has called the delivery uncertain already."""
+    """The slow courier's reply comes when another worker has settled the delivery as uncertain."""
     await harness.post_and_wait("minji@x.test")
     async with harness.process(server.port, Choices(on_uncertain="hold")) as process:
         (claimed,) = await process.claim()

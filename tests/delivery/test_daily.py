@@ -49,7 +49,7 @@ class Work:
 
 
 class _NoScans:
-    """Stands for the scans, which are another matter."""
+    """Replaces the scans."""
 
     def start(self) -> None:
         pass

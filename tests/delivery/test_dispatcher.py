@@ -118,13 +118,13 @@ async def test_a_stuck_letter_holds_up_neither_this_scan_nor_the_next(harness: H
 async def test_a_slow_domain_takes_a_quarter_of_the_connections_and_starves_no_other(
     harness: Harness, server: MailServer
 ) -> None:
-    """Fifty letters to it are due before anybody else's; two of eight seats are all it gets."""
+    """Fifty letters to it are due before all others; it gets two of eight connections."""
     server.policy = policy = Stalling("slow.test")
     await harness.post_and_wait(
         *(f"r{number}@slow.test" for number in range(50)), *(f"r{number}@x.test" for number in range(30))
     )
     async with harness.process(server.port, Choices(slots=8)) as process:
-        process.dispatcher.start()  # it waits for the slow ones to land, and for nothing else
+        process.dispatcher.start()  # it waits for the slow ones to end, and for nothing else
         await server.has_accepted(30)
         assert policy.letters == 2
         # What falls due meanwhile is found by the next minute's call.

@@ -1,4 +1,4 @@
-"""A worker's file: what it tells of a process that was killed, and what it must not tell."""
+"""What a worker's journal tells after a kill, and what it must not tell."""
 
 import os
 from pathlib import Path

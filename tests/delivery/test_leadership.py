@@ -1,4 +1,4 @@
-"""One process leads: it is relieved when it dies, hands over when it stops, and stops in time."""
+"""One process leads: it is replaced when it dies, frees the lease when it stops, and stops in time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ BEAT = LEASE / 15
 
 @asynccontextmanager
 async def two_processes(harness: Harness, port: int) -> AsyncIterator[tuple[Process, Process]]:
-    """Open two on one database, whose pulses a test gives by hand."""
+    """Two on one database, whose ticks a test calls."""
     async with harness.process(port, name="one") as one, harness.process(port, name="two") as two:
         yield one, two
 
@@ -48,14 +48,14 @@ async def test_after_a_resignation_another_leads_at_once(harness: Harness, serve
 async def test_a_resignation_during_an_acquisition_frees_the_lease(
     harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, taking, go_on = workers.take, asyncio.Event(), asyncio.Event()
+    take, taking, go_on = workers.acquire_lease, asyncio.Event(), asyncio.Event()
 
     async def slow(*args: object) -> bool:
         taking.set()
         await go_on.wait()
         return await take(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(workers, "take", slow)
+    monkeypatch.setattr(workers, "acquire_lease", slow)
     async with two_processes(harness, server.port) as (one, _):
         tick = asyncio.create_task(one.worker.tick())
         await taking.wait()
@@ -102,7 +102,7 @@ async def test_a_leader_without_a_database_stops_before_others_may_take_over(
 async def test_a_leader_whose_database_hangs_stops_all_the_same(
     harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pulse that never comes back does not keep the station from looking at the clock."""
+    """A tick that never returns does not keep the worker from checking its lease."""
     async with harness.unregistered(server.port, Choices(lease=timedelta(seconds=0.3))) as process, process.worker:
         assert process.scheduler.running
         hangs = asyncio.Event()

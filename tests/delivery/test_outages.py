@@ -90,7 +90,7 @@ async def test_only_one_tries_a_server_that_was_away(sqlite_harness: Harness) ->
 
 
 async def test_a_server_that_goes_away_during_a_scan_charges_no_letter(harness: Harness) -> None:
-    """It accepts four, and while it hears the fifth reader it is gone."""
+    """It accepts four, and goes away at the fifth RCPT."""
     readers = [f"reader{number}@x.test" for number in range(10)]
     await harness.post_and_wait(*readers)
     server = MailServer()

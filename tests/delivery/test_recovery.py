@@ -43,7 +43,7 @@ async def _recover(harness: Harness, process: Process) -> None:
 
 
 async def test_replies_are_settled_and_what_was_never_begun_is_sent_again(harness: Harness, server: MailServer) -> None:
-    """Only where the message was on its way and no answer was read, nobody can know."""
+    """Only what was begun and has no reply is uncertain."""
     gone = Reply(550, "5.1.1", "no such user", "body")
     full = Reply(452, "4.2.2", "mailbox full", "body")
     async with _killed(harness, server, 5) as (process, claimed):
@@ -97,7 +97,7 @@ async def test_on_another_machine_handed_over_deliveries_are_uncertain_until_the
 async def test_a_worker_killed_while_it_recovers_another_does_no_harm(
     harness: Harness, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has settled what is known, and not yet taken back the rest."""
+    """It has settled by the journal, and not yet reclaimed the rest."""
     async with _killed(harness, server, 3) as (dead, claimed):
         for one in claimed[:2]:
             dead.journal.begin((one.id, one.token))

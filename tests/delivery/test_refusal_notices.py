@@ -1,4 +1,4 @@
-"""Who wrote a letter is told of its refusal: once for each address, and with the way to correct it."""
+"""Notices of a refusal to the letter's writer: one for each address, with a link to correct it."""
 
 from datetime import timedelta
 from email import message_from_bytes, policy

@@ -23,7 +23,7 @@ FIVE_MINUTES = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Row:
-    """A reader's address that says what the server answers, and what comes of it."""
+    """A reader's address that names the server's reply, and the outcome."""
 
     reader: str
     status: Status
@@ -116,7 +116,7 @@ async def test_refused_for_good(sqlite_harness: Harness, server: MailServer, row
     second = await Delivery.get(occasion=Occasion.SECOND)
     assert (second.status, second.held_reason) == (Status.HELD, HeldReason.FIRST_REFUSED)
     assert (await last_attempt(delivery)).outcome is AttemptResult.PERMANENT
-    # The writer was told, at once and once.
+    # The writer was notified, at once and once.
     assert [accepted.recipients for accepted in server.accepted] == [("jun@writer.test",)]
     assert server.accepted[0].sender == "<>"
     assert await by_status() == {"failed": 1, "held": 1, "sent": 1, "scheduled": 1}

@@ -25,7 +25,7 @@ async def _connected(database_url: str) -> AsyncIterator[None]:
 
 
 class Scans:
-    """A scan that runs until it is told how many it started."""
+    """A scan that runs until a test sets how many it started."""
 
     def __init__(self) -> None:
         self.result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -48,7 +48,7 @@ async def _run_of_now() -> JobRun:
 
 
 async def _written(scan_recorder: ScanRecorder) -> None:
-    """Wait until what was begun is on record; the scan still runs."""
+    """Wait until the start is recorded; the scan still runs."""
     while not scan_recorder._lock.locked():  # noqa: ASYNC110 - nothing says when it begins to write
         await asyncio.sleep(0)
     async with scan_recorder._lock:

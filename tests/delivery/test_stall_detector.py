@@ -1,4 +1,4 @@
-"""Who is taken for dead: whoever's beat has stood still for a lease while we looked."""
+"""Workers whose heartbeat counter has not changed for a lease while we checked are stalled."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -16,18 +16,18 @@ BEAT = timedelta(seconds=2)
 
 
 class Watcher:
-    """Looks every other second, as a station does."""
+    """Checks every other second, as a worker does."""
 
     def __init__(self, clock: FrozenClock) -> None:
         self._clock = clock
         self._detector = StallDetector(LEASE)
 
-    def look(self, beats: Mapping[UUID, int]) -> list[tuple[UUID, int]]:
+    def check(self, beats: Mapping[UUID, int]) -> list[tuple[UUID, int]]:
         return self._detector.stalled(beats, self._clock.monotonic())
 
     def look_until_found(self, beats: Mapping[UUID, int]) -> float:
         began = self._clock.monotonic()
-        while not self.look(beats):
+        while not self.check(beats):
             self._clock.advance(BEAT)
             assert self._clock.monotonic() - began < 100
         return self._clock.monotonic() - began
@@ -41,14 +41,14 @@ def watcher(clock: FrozenClock) -> Watcher:
 def test_a_counter_that_stops_for_a_lease_is_a_stall(watcher: Watcher) -> None:
     worker = uuid4()
     assert watcher.look_until_found({worker: 7}) == 30
-    assert watcher.look({worker: 7}) == [(worker, 7)]
+    assert watcher.check({worker: 7}) == [(worker, 7)]
 
 
 def test_a_beat_that_moves_is_a_life(clock: FrozenClock, watcher: Watcher) -> None:
     alive, dead = uuid4(), uuid4()
     found = []
     for number in range(100):
-        found += watcher.look({alive: number // 14, dead: 1})  # moves every 28 seconds
+        found += watcher.check({alive: number // 14, dead: 1})  # moves every 28 seconds
         clock.advance(BEAT)
     assert {worker for worker, _ in found} == {dead}
 
@@ -56,7 +56,7 @@ def test_a_beat_that_moves_is_a_life(clock: FrozenClock, watcher: Watcher) -> No
 def test_after_a_gap_every_worker_gets_the_whole_lease_again(clock: FrozenClock, watcher: Watcher) -> None:
     worker = uuid4()
     for _ in range(14):
-        assert watcher.look({worker: 1}) == []
+        assert watcher.check({worker: 1}) == []
         clock.advance(BEAT)
     clock.advance(timedelta(minutes=10))
     assert watcher.look_until_found({worker: 1}) == 30
@@ -64,18 +64,18 @@ def test_after_a_gap_every_worker_gets_the_whole_lease_again(clock: FrozenClock,
 
 def test_a_wall_clock_jump_is_no_stall(clock: FrozenClock, watcher: Watcher) -> None:
     worker = uuid4()
-    watcher.look({worker: 1})
+    watcher.check({worker: 1})
     clock.jump(timedelta(hours=12))
-    assert watcher.look({worker: 1}) == []
+    assert watcher.check({worker: 1}) == []
     clock.jump(timedelta(hours=-24))
     assert watcher.look_until_found({worker: 1}) == 30
 
 
 def test_a_worker_that_left_is_forgotten(clock: FrozenClock, watcher: Watcher) -> None:
     worker = uuid4()
-    watcher.look({worker: 1})
+    watcher.check({worker: 1})
     clock.advance(BEAT)
-    watcher.look({})
+    watcher.check({})
     assert watcher.look_until_found({worker: 1}) == 30
 
 
@@ -85,7 +85,7 @@ def test_a_heartbeat_within_the_lease_is_never_a_stall(pauses: list[float]) -> N
     watcher = Watcher(clock)
     worker, beat, since = uuid4(), 0, 0.0
     for pause in pauses:
-        assert watcher.look({worker: beat}) == []
+        assert watcher.check({worker: beat}) == []
         clock.advance(timedelta(seconds=pause))
         since += pause
         if since > 14:

@@ -45,7 +45,7 @@ def _asked(offer: str, answer: str) -> Script:
 
 @dataclass(frozen=True)
 class Row:
-    """A server that cannot be used, our way to it, and what the operator is told."""
+    """A server that cannot be used, the connection settings, and the trouble shown to the operator."""
 
     script: Script
     trouble: str
@@ -77,7 +77,7 @@ async def test_a_fault_of_ours_charges_nothing_and_is_reported(
         await process.deliver()
         assert process.breaker.is_open
         await process.heartbeat.beat(process.dispatcher.trouble)
-    trouble = (await Worker.get()).trouble  # the desk shows it
+    trouble = (await Worker.get()).trouble  # the admin pages show it
     assert row.trouble in trouble
     assert LOGIN[1] not in trouble
     delivery = await only()

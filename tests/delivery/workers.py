@@ -1,4 +1,4 @@
-"""The parts of one delivering process, put together as `app.wiring` does, with a clock that stands still."""
+"""The parts of one delivering process, put together as `app.wiring` does, with a frozen clock."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -61,7 +61,7 @@ class Choices:
 
 
 class Process:
-    """One process: its parts are there for a test to look at."""
+    """One process, whose parts a test can inspect."""
 
     def __init__(
         self, cipher: LetterCipher, transport: Transport, clock: FrozenClock, choices: Choices, name: str
@@ -123,7 +123,7 @@ class Process:
         await self.heartbeat.recover_stalled()
 
     async def deliver(self) -> None:
-        """Scan until nothing is due, and wait until everything has landed."""
+        """Scan until nothing is due, and wait until everything has ended."""
         await self.dispatcher.drain()
 
     async def landed(self) -> None:
@@ -132,17 +132,17 @@ class Process:
         await self.completer.completed()
 
     async def deliver_one(self, claimed: Claimed) -> None:
-        """Carry one claim, and wait until its end is on record."""
+        """Deliver one claim, and wait until its outcome is recorded."""
         await self.courier.deliver(claimed)
         await self.completer.completed()
 
     async def claim(self, limit: int = 1) -> list[Claimed]:
-        """Claim letters without starting them, as a scan does in its middle."""
+        """Claim letters without starting them, as a scan does."""
         return await claims.claim(self.heartbeat.id, uuid4(), self.clock.now(), limit, notices=False)
 
 
 class Harness:
-    """A connected database, with letters to post and offices to open."""
+    """A connected database, with letters to post and processes to start."""
 
     def __init__(self, cipher: LetterCipher, clock: FrozenClock) -> None:
         self.cipher = cipher
@@ -165,7 +165,7 @@ class Harness:
     async def unregistered(
         self, port: int, choices: Choices | None = None, *, name: str = "one", **way: Any
     ) -> AsyncIterator[Process]:
-        """Open an office beside a mail server, for a test to enter its station; `way`: see `transport_to`."""
+        """Build a process that uses a mail server, for a test to enter its worker; `way`: see `transport_to`."""
         choices = choices or Choices()
         async with transport_to(port, connections=choices.slots, clock=self.clock, **way) as transport:
             yield Process(self.cipher, transport, self.clock, choices, name)
@@ -174,7 +174,7 @@ class Harness:
     async def process(
         self, port: int, choices: Choices | None = None, *, name: str = "one", **way: Any
     ) -> AsyncIterator[Process]:
-        """Open one that is a worker, and neither beats nor scans by itself."""
+        """Build one that is registered, and sends heartbeats and scans only when a test calls it."""
         async with self.unregistered(port, choices, name=name, **way) as process:
             await process.heartbeat.join()
             try:
