@@ -798,11 +798,11 @@ class Migration(migrations.Migration):
             [
                 ("name", fields.CharField(primary_key=True, unique=True, db_index=True, max_length=32)),
                 ("since", fields.DatetimeField()),
-                ("rang_at", fields.DatetimeField()),
-                ("over_at", fields.DatetimeField(null=True)),
-                ("told_at", fields.DatetimeField(null=True)),
-                ("tried_at", fields.DatetimeField(null=True)),
-                ("tries", fields.IntField(default=0)),
+                ("fired_at", fields.DatetimeField()),
+                ("ended_at", fields.DatetimeField(null=True)),
+                ("notified_at", fields.DatetimeField(null=True)),
+                ("attempted_at", fields.DatetimeField(null=True)),
+                ("attempts", fields.IntField(default=0)),
             ],
             table="raised_alerts",
             sql=[
@@ -810,12 +810,12 @@ class Migration(migrations.Migration):
                 CREATE TABLE raised_alerts (
                     name VARCHAR(32) NOT NULL PRIMARY KEY,
                     since {moment} NOT NULL,
-                    rang_at {moment} NOT NULL,
-                    over_at {moment},
-                    told_at {moment},
-                    tried_at {moment},
-                    tries INT NOT NULL DEFAULT 0,
-                    CONSTRAINT raised_alerts_tries CHECK (tries >= 0)
+                    fired_at {moment} NOT NULL,
+                    ended_at {moment},
+                    notified_at {moment},
+                    attempted_at {moment},
+                    attempts INT NOT NULL DEFAULT 0,
+                    CONSTRAINT raised_alerts_attempts CHECK (attempts >= 0)
                 )
                 """,
             ],

@@ -17,8 +17,7 @@ from app.store.workers import SCHEDULER
 
 _HOUR = timedelta(hours=1)
 _WORKER_ALIVE = timedelta(minutes=1)
-_MIN_RETRY_DELAY = timedelta(minutes=1)
-_MAX_RETRY_DELAY = timedelta(hours=1)
+_MAX_RETRY_MINUTES = 60
 
 
 async def take_snapshot(
@@ -57,7 +56,7 @@ async def record(firing: Iterable[Alert], now: datetime) -> None:
     await RaisedAlert.filter(name__in=names).update(fired_at=now)
     # One that fires again before its end was sent has not ended.
     await RaisedAlert.filter(name__in=names).exclude(ended_at=None).update(ended_at=None, notified_at=now)
-    quiet = RaisedAlert.filter(rang_at__lte=now - GRACE, ended_at=None)
+    quiet = RaisedAlert.filter(fired_at__lte=now - GRACE, ended_at=None)
     await quiet.filter(notified_at=None).delete()
     await quiet.update(ended_at=now, notified_at=None, attempted_at=None, attempts=0)
 
@@ -66,9 +65,8 @@ async def claim_unsent(now: datetime) -> list[RaisedAlert]:
     """Return the alerts to send now. Each is claimed: no other process gets it until its retry delay has passed."""
     claimed = []
     for alert in await RaisedAlert.filter(notified_at=None).order_by("name"):
-        if alert.attempted_at and now - alert.attempted_at < min(
-            _MIN_RETRY_DELAY * 2 ** (alert.attempts - 1), _MAX_RETRY_DELAY
-        ):
+        delay = timedelta(minutes=min(2 ** (alert.attempts - 1), _MAX_RETRY_MINUTES))
+        if alert.attempted_at and now - alert.attempted_at < delay:
             continue
         unclaimed = RaisedAlert.filter(
             name=alert.name, notified_at=None, attempts=alert.attempts, ended_at=alert.ended_at

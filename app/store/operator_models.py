@@ -1,4 +1,4 @@
-"""The tables behind the postmaster's desk: what operators did, ask for and have stopped."""
+"""The tables of the admin pages: actions, pauses, second factors and alerts."""
 
 from tortoise import fields
 from tortoise.models import Model
@@ -7,7 +7,7 @@ from app.store.models import Account
 
 
 class OperatorAction(Model):
-    """What an operator did, and how many deliveries it changed. Triggers refuse to change or delete it."""
+    """Triggers refuse to change or delete a row."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     at = fields.DatetimeField()
@@ -23,10 +23,7 @@ class OperatorAction(Model):
 
 
 class DeliveryAction(Model):
-    """What an operator did to one delivery. Triggers refuse to change or delete it.
-
-    No foreign key: what is told for good binds nobody else.
-    """
+    """Triggers refuse to change or delete a row; without a foreign key it binds no delivery."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     delivery_id = fields.BigIntField()
@@ -39,11 +36,7 @@ class DeliveryAction(Model):
 
 
 class BulkAction(Model):
-    """Something to be done to many deliveries, a batch at a time; its id comes with the form that asks for it.
-
-    Either `chosen` names their ids, as JSON, or `selection` is the query that finds them. `place`
-    is how far it has come, `seen` how many that were; none with an id above `newest_id` is meant.
-    """
+    """An action on the deliveries in `chosen` (ids, JSON) or `selection` (a query), up to id `newest_id`."""
 
     id = fields.UUIDField(primary_key=True)
     action = fields.CharField(32)
@@ -64,7 +57,7 @@ class BulkAction(Model):
 
 
 class Pause(Model):
-    """Something that operators have stopped for a while; the row is gone when it goes on."""
+    """A row exists while sending is paused."""
 
     name = fields.CharField(16, primary_key=True)
     since = fields.DatetimeField()
@@ -75,11 +68,7 @@ class Pause(Model):
 
 
 class SecondFactor(Model):
-    """What an account's authenticator knows (RFC 6238); the row exists once a code has confirmed it.
-
-    `last_step` is the time step of the newest code that was used: none is used twice. `enrolment`
-    tells this secret from those that the account had before.
-    """
+    """A TOTP secret (RFC 6238), once confirmed; codes up to time step `last_step` are not accepted again."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     account: fields.OneToOneRelation[Account] = fields.OneToOneField(
@@ -96,7 +85,7 @@ class SecondFactor(Model):
 
 
 class RecoveryCode(Model):
-    """A code that stands in for the second factor, once."""
+    """Replaces the second factor, once."""
 
     code_hash = fields.CharField(64, primary_key=True)
     account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
@@ -109,11 +98,7 @@ class RecoveryCode(Model):
 
 
 class RaisedAlert(Model):
-    """An alert that fires, or has ended and the operator is not yet told.
-
-    `fired_at` is when it last fired, `ended_at` since when it is over. `notified_at` is when the mail about
-    the present state was sent; `attempts` counts the tries to send it, the last at `attempted_at`.
-    """
+    """`rang_at`: last seen firing; `over_at`: resolved; `told_at`: notified of the present state."""
 
     name = fields.CharField(32, primary_key=True)
     since = fields.DatetimeField()
