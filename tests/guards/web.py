@@ -62,8 +62,8 @@ WEB = (
     Guard(
         "P2",
         "app/wiring.py",
-        "completer = Completer(heartbeat, answers, clock, quotas_of(settings))",
-        "completer = Completer(heartbeat, answers, clock)",
+        "completer = Completer(heartbeat, journal, clock, quotas_of(settings))",
+        "completer = Completer(heartbeat, journal, clock)",
         "tests/web/test_mail_bombing.py::test_letters_in_somebodys_name_that_are_refused_bring_them_ten_mails_a_day",
     ),
     Guard(
