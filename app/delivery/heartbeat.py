@@ -29,7 +29,6 @@ class StallDetector:
         self._checked_at = float("-inf")
 
     def stalled(self, beats: Mapping[UUID, int], now: float) -> list[tuple[UUID, int]]:
-        """Return the workers whose counter has not changed for a lease, with that counter."""
         unbroken = now - self._checked_at < self._lease / 2
         self._checked_at = now
         known = self._seen if unbroken else {}
@@ -62,7 +61,6 @@ class Heartbeat:
 
     @property
     def silent_for(self) -> timedelta:
-        """How long ago our last heartbeat was written."""
         return timedelta(seconds=self._clock.monotonic() - self._written_at)
 
     @property
@@ -108,4 +106,4 @@ class Heartbeat:
 
     async def leave(self) -> None:
         """Deregister if everything is settled; otherwise other workers recover our claims after the lease."""
-        self._journal.close(delete=await workers.retire(self.id))
+        self._journal.close(delete=await workers.unregister(self.id))

@@ -42,8 +42,8 @@ class Leadership:
 
     async def _acquire(self) -> bool:
         worker = self._heartbeat.id
-        held = await workers.holds(workers.SCHEDULER, worker)
-        return held or await workers.take(workers.SCHEDULER, worker, self._clock.now())
+        held = await workers.holds_lease(workers.SCHEDULER, worker)
+        return held or await workers.acquire_lease(workers.SCHEDULER, worker, self._clock.now())
 
     def check(self) -> None:
         """Start or stop the scheduler by what is known without the database.
@@ -62,5 +62,5 @@ class Leadership:
         self._resigned = True
         self.check()
         async with self._lock:  # a tick that is just taking the lease would take it after us
-            await workers.free(workers.SCHEDULER, self._heartbeat.id)
+            await workers.release_lease(workers.SCHEDULER, self._heartbeat.id)
         await self._scheduler.ended()

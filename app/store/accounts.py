@@ -23,6 +23,7 @@ MIN_LENGTH = 12
 MAX_LENGTH = 128
 _MAX_INPUT = 4 * MAX_LENGTH  # a Korean syllable in NFD is three code points
 _NAME_LIMIT = 64
+_NAME_TAKEN = "account {!r} already exists"
 _SEEN_INTERVAL = timedelta(minutes=1)
 _MIN_SCORE = 3  # of zxcvbn's 0 to 4: more than 10^8 guesses are needed
 _SCORED_LENGTH = 64  # characters that zxcvbn reads: on longer ones it takes seconds
@@ -50,10 +51,7 @@ class SessionView:
 
 
 async def ensure_first_account(username: str, password: str, now: datetime) -> str | None:
-    """Create an account if none exists. Returns the generated password where none was given.
-
-    Raises AccountError for an invalid name or password.
-    """
+    """Create an account if none exists. Returns the generated password where none was given. Raises AccountError."""
     if await Account.exists():
         return None
     chosen = password or new_password()
@@ -67,40 +65,31 @@ async def ensure_first_account(username: str, password: str, now: datetime) -> s
 
 
 async def create_account(username: str, password: str, now: datetime) -> None:
-    """Raises AccountError where the name is taken or invalid, or the password is rejected."""
     await _check_password(password, username)
     account = await _new_account(username, password, now)
     try:
         await account.save()
     except IntegrityError:
-        raise _name_taken(username) from None
+        raise AccountError(_NAME_TAKEN.format(username)) from None
 
 
 async def check_new_name(username: str) -> None:
-    """Raises AccountError where the name is taken or invalid."""
     _check_name(username)
     if await Account.exists(username=username):
-        raise _name_taken(username)
+        raise AccountError(_NAME_TAKEN.format(username))
 
 
 async def check_exists(username: str) -> None:
-    """Raises AccountError where the account does not exist."""
     await _existing(username)
 
 
 async def reset_password(username: str, password: str) -> None:
-    """Set a password and end all sessions of the account.
-
-    Raises AccountError where the account does not exist, or the password is rejected.
-    """
+    """Also ends all sessions of the account. Raises AccountError."""
     await _set_password(await _existing(username), password)
 
 
 async def remove_account(username: str, *, force: bool = False) -> None:
-    """Remove an account; the activity log keeps its name.
-
-    Raises AccountError where the account does not exist, or is the only one and `force` is not set.
-    """
+    """Raises AccountError where the account does not exist, or is the only one and `force` is not set."""
     account = await _existing(username)
     if not force and not await Account.exclude(id=account.id).exists():
         raise AccountError(
@@ -112,12 +101,6 @@ async def remove_account(username: str, *, force: bool = False) -> None:
 
 async def list_accounts() -> list[AccountView]:
     return [_view(account) for account in await Account.all().order_by("username")]
-
-
-async def sign_in(username: str, password: str, now: datetime) -> str | None:
-    """Return a new session's token; None where the name or the password is wrong."""
-    proof = await verify_password(username, password)
-    return await open_session(username, proof, now) if proof else None
 
 
 async def verify_password(username: str, password: str) -> str | None:
@@ -175,7 +158,6 @@ async def change_password(username: str, password: str, now: datetime) -> str | 
 
 
 async def list_sessions(username: str, token: str, now: datetime) -> list[SessionView]:
-    """Return the active sessions of an account, newest first; `token` is that of the current one."""
     active = Session.filter(
         account__username=username, created_at__gt=now - ABSOLUTE_TIMEOUT, seen_at__gt=now - IDLE_TIMEOUT
     )
@@ -196,7 +178,6 @@ async def sign_out(token: str) -> None:
 
 
 async def drop_ended_sessions(now: datetime) -> int:
-    """Return how many were dropped."""
     return await Session.filter(Q(created_at__lte=now - ABSOLUTE_TIMEOUT) | Q(seen_at__lte=now - IDLE_TIMEOUT)).delete()
 
 
@@ -235,10 +216,6 @@ async def _rehash(account: Account, password: str) -> None:
 async def _new_account(username: str, password: str, now: datetime) -> Account:
     _check_name(username)
     return Account(username=username, password_hash=await _hash(password), created_at=now)
-
-
-def _name_taken(username: str) -> AccountError:
-    return AccountError(f"account {username!r} already exists")
 
 
 async def _existing(username: str) -> Account:

@@ -35,14 +35,8 @@ class Corrections:
     """Whether the reader must confirm a letter whose writer gave no address."""
 
     async def correct_by_token(
-        self,
-        token: str,
-        recipient_email: str,
-        recipient_name: str | None,
-        now: datetime,
-        clients: Sequence[str] = (),
+        self, token: str, recipient_email: str, recipient_name: str | None, now: datetime, clients: Sequence[str] = ()
     ) -> None:
-        """Correct the address of the letter with this writer's token; see `correct`."""
         letter = await letter_by_token(token)
         await self.correct(letter.id, recipient_email, recipient_name, now, clients)
 
@@ -105,7 +99,6 @@ class Corrections:
 
 
 async def _unsent_deliveries(letter_id: UUID) -> list[Delivery]:
-    """Lock a letter's deliveries against claims and return those that are neither sent nor cancelled."""
     deliveries = [each for each in await lock_deliveries(Delivery.filter(letter_id=letter_id)) if not each.notice]
     letter = await letter_by(id=letter_id, purged_at=None)
     if any(delivery.status is Status.CLAIMED for delivery in deliveries):

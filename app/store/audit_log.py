@@ -69,14 +69,12 @@ async def record_delivery_events(operator: Operator, action: str, ids: Sequence[
 
 
 async def audit_entries(before: int | None = None, limit: int = PAGE) -> list[AuditEntry]:
-    """Return entries with ids below `before`, newest first."""
     entries = OperatorAction.filter(id__lt=before) if before else OperatorAction.all()
     rows = await entries.order_by("-id").limit(limit).values()
     return [AuditEntry(**row) for row in rows]
 
 
 async def delivery_events(delivery_id: int) -> list[DeliveryEvent]:
-    """Return operators' actions on a delivery, oldest first."""
     rows = await DeliveryAction.filter(delivery_id=delivery_id).order_by("id").values("at", "who", "action")
     return [DeliveryEvent(**row) for row in rows]
 

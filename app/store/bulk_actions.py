@@ -54,7 +54,6 @@ class BulkProgress:
 
 
 async def count_matching(action: Action, target: BulkTarget) -> int:
-    """Return how many deliveries an action would change now; above COUNT_LIMIT, one more than that."""
     if target.selection is not None:
         narrowed = _narrowed(target.selection, action)
         return await count(narrowed, COUNT_LIMIT) if narrowed.states else 0
@@ -112,17 +111,14 @@ async def progress(bulk_id: UUID) -> BulkProgress | None:
 
 
 async def unfinished() -> list[UUID]:
-    """Return the ids of actions that have not ended, oldest first."""
     return [bulk.id for bulk in await BulkAction.filter(ended_at=None).order_by("begun_at").only("id", "begun_at")]
 
 
 async def drop_ended(now: datetime, keep: timedelta) -> int:
-    """Drop actions that ended `keep` ago, and return how many; the audit log keeps them."""
     return await BulkAction.filter(ended_at__lte=now - keep).delete()
 
 
 async def _next(bulk: BulkAction, action: Action, limit: int) -> tuple[Sequence[int], str]:
-    """Return the next ids and the cursor after them."""
     target = _target(bulk)
     if target.selection is None:
         done = int(bulk.place or 0)

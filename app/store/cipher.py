@@ -51,12 +51,10 @@ class LetterCipher:
         return self._base_cipher.open(bytes(sealed), table="letters", column=column, row=row).decode()
 
     def reseal_letter(self, letter: Mapping[str, Any]) -> dict[str, bytes]:
-        """Seal again those columns of a letter that are not under the first key. Raises KeyMissing."""
         old = [name for name in LETTER_COLUMNS if not self._base_cipher.is_current(bytes(letter[f"{name}_sealed"]))]
         return self.seal_letter(letter["id"], letter["revision"], self.open_letter(letter, old))
 
     def revise_letter(self, letter: Mapping[str, Any], changed: Mapping[str, str]) -> dict[str, Any]:
-        """Return the next revision of a letter's sealed columns, with `changed` values. Raises KeyMissing."""
         revision = letter["revision"] + 1
         return {
             "revision": revision,
@@ -64,16 +62,13 @@ class LetterCipher:
         }
 
     def seal_secret(self, account_id: int, enrolment: UUID | None, secret: str) -> bytes:
-        """Seal the secret of an account's second factor; it opens for this enrolment alone."""
         return self._base_cipher.seal(secret.encode(), **_second_factor(account_id, enrolment))
 
     def open_secret(self, factor: SecondFactor) -> str:
-        """Raises KeyMissing."""
         place = _second_factor(factor.account_id, factor.enrolment)
         return self._base_cipher.open(bytes(factor.secret_sealed), **place).decode()
 
     def address_hmac(self, address: str) -> str:
-        """Return the HMAC under which an address is stored."""
         return self._blind_index.address(normalised(address))
 
     def domain_hmac(self, address: str) -> str:
@@ -91,14 +86,12 @@ class LetterCipher:
         return self._blind_index.mailbox_token(address_hmac)
 
     def mailbox_of(self, token: str) -> str:
-        """Return the HMAC of the address that a mailbox token belongs to. Raises LetterNotFound."""
         address_hmac = self._blind_index.mailbox_of(token)
         if address_hmac is None:
             raise LetterNotFound("there is no mailbox under this link")
         return address_hmac
 
     def confirmation_token(self, message_id: str) -> str:
-        """Return the token of the link in the confirmation mail with this Message-ID."""
         return self._blind_index.confirmation_token(message_id)
 
 
@@ -108,7 +101,6 @@ def _row(letter_id: UUID | str, revision: int) -> str:
 
 
 def _hex(letter_id: UUID | str) -> str:
-    """Return an id, UUID or text as the database gives it, as 32 hex digits."""
     return str(letter_id).replace("-", "")
 
 
@@ -127,7 +119,6 @@ async def reseal_second_factors(cipher: LetterCipher, base_cipher: Cipher) -> No
 
 
 async def reseal_blind_index(base_cipher: Cipher) -> bool:
-    """Seal the blind index's key with the first key; False if it was already."""
     stored = await Secret.get(name=_BLIND_INDEX)
     if base_cipher.is_current(bytes(stored.sealed)):
         return False

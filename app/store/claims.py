@@ -75,7 +75,6 @@ async def claim(
 
 
 async def handed_over_by(worker: UUID) -> list[Claimed]:
-    """Return a worker's claims whose hand-over is recorded."""
     claims = Delivery.filter(claimed_by_id=worker, status=Status.CLAIMED, handed_over_at__isnull=False)
     ids = await claims.values_list("id", flat=True)
     return await _open(list(ids)) if ids else []
@@ -211,7 +210,6 @@ async def find_due_work(now: datetime) -> DueWork:
 
 
 async def oldest_due(now: datetime) -> datetime | None:
-    """Return the `due_at` of the oldest due delivery."""
     (row,) = await connection().execute_query_dict(numbered(f"SELECT {_OLDEST}"), [as_parameter(now)])
     return _earliest(row)
 

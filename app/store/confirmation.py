@@ -127,7 +127,6 @@ async def _next_request_at(address_hmac: str, now: datetime) -> datetime | None:
 
 
 async def link_state(token: str, now: datetime) -> ConfirmationLink:
-    """Raises LetterNotFound."""
     return _state(await _by_token(token), now)
 
 
@@ -159,7 +158,6 @@ async def confirm(token: str, now: datetime) -> ConfirmationLink:
 
 
 async def cancel_unconfirmed(now: datetime) -> list[int]:
-    """Cancel deliveries whose link has expired, one batch at most. Returns their ids."""
     client = connection()
     sql = numbered(_CANCEL[client.capabilities.dialect].format(limit=_BATCH))
     cancelled = await client.execute_query_dict(sql, [as_parameter(now), as_parameter(now - LINK_LIFETIME)])

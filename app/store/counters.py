@@ -105,17 +105,14 @@ class CounterValue:
 
 
 def quarter_of(moment: datetime) -> int:
-    """Return the number of quarter-hours since 1970."""
     return int(moment.timestamp() // QUARTER.total_seconds())
 
 
 async def count_all() -> list[CounterValue]:
-    """Return the counts of all present deliveries, and of all attempts ever."""
     return await _counts(_ALL_COUNTS, [])
 
 
 async def count_kinds(*kinds: Status | AttemptResult) -> list[CounterValue]:
-    """Return the counts of some kinds other than `waiting`."""
     return await _counts(_COUNTS.format(kinds=", ".join(f"'{kind}'" for kind in kinds)), [])
 
 

@@ -50,7 +50,6 @@ _FAULTS = (IntegrityError, asyncpg.DataError, asyncpg.SyntaxOrAccessError)
 
 
 def driver_error(error: BaseException) -> BaseException:
-    """Return the driver's error, which Tortoise wraps in its own."""
     inner = error.args[0] if isinstance(error, BaseORMException) and error.args else None
     return inner if isinstance(inner, BaseException) else error
 
@@ -144,7 +143,6 @@ def _make_folder(folder: Path) -> None:
 
 
 def connection() -> BaseDBAsyncClient:
-    """Return the database's connection, or the open transaction's."""
     return get_connection("default")
 
 
@@ -225,7 +223,6 @@ async def missing_migrations() -> list[str]:
 
 
 async def unknown_migrations() -> list[str]:
-    """Return the applied migrations that this program does not have."""
     return sorted(await _applied_migrations() - _known_migrations())
 
 
@@ -283,6 +280,5 @@ def as_parameter(moment: datetime) -> Any:
 
 
 def as_moment(value: Any) -> datetime:
-    """Return a result of raw SQL as an aware moment in UTC."""
     moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)

@@ -54,7 +54,6 @@ class ListRow:
 
     @property
     def moment(self) -> datetime:
-        """The sort key: when it is due, or when it ended."""
         return self.status_at if self.status in ENDED else self.due_at
 
 
@@ -96,7 +95,6 @@ def _read(text: str) -> tuple[bool, Cursor | None]:
 
 
 async def rows_of(cipher: LetterCipher, ids: Sequence[int]) -> tuple[ListRow, ...]:
-    """Return rows in the order of `ids`."""
     if not ids:
         return ()
     sql = _ROWS_OF.format(said=REPLY_OR_RESULT, among=_AMONG[connection().capabilities.dialect])

@@ -99,7 +99,6 @@ class LetterEditor:
         await renewed.save(force_create=True)
 
     def _second(self, first: Delivery, arrives: datetime, now: datetime) -> Delivery:
-        """Return a second delivery with the status and held reason of the first."""
         second = new_delivery(
             first.letter_id,
             Occasion.SECOND,

@@ -89,7 +89,6 @@ class Keepsake:
 
 
 async def keepsake(cipher: LetterCipher, token: str) -> Keepsake:
-    """Raises LetterNotFound, also where the letter has been purged, and KeyMissing."""
     letter = await letter_by_token(token)
     deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("promised_at")
     unsent = [delivery.due_at for delivery in deliveries if delivery.status in _UNSENT]

@@ -1,4 +1,4 @@
-"""Posting a letter, looking it up by its link, calling it back."""
+"""The writer's operations: posting a letter, finding it by its link, withdrawing it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +28,7 @@ from app.store.sql import lock_deliveries
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What the writer gets back. `token` is known to nobody else, and not stored in clear.
-
-    `notice`: a notice about it is due at once.
-    """
+    """`token` is not stored in clear. `notice`: a notice about the letter is due at once."""
 
     token: str
     send_at: datetime
@@ -42,11 +39,7 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:
-    """Where one delivery stands; `last_reply` is what the mail server said last, if anything.
-
-    `reason` is what was judged of the last try, if that was refused.
-    `stopped`: it was cancelled by its reader.
-    """
+    """`reason` classifies the last attempt, if that was refused. `stopped`: cancelled by its reader."""
 
     occasion: Occasion
     status: Status
@@ -63,7 +56,7 @@ class DeliveryState:
 
 @dataclass(frozen=True, slots=True)
 class StoredLetter:
-    """A letter as its own page shows it. `deliveries` are those to its reader, first and second."""
+    """A letter as its own page shows it; `deliveries` without notices."""
 
     draft: Draft
     written_at: datetime
@@ -75,7 +68,6 @@ class StoredLetter:
 
     @property
     def is_unconfirmed(self) -> bool:
-        """Whether it waits for somebody to confirm it."""
         return any(delivery.held_reason is HeldReason.UNCONFIRMED for delivery in self.deliveries)
 
     @property
@@ -84,21 +76,19 @@ class StoredLetter:
         return letter_status(states[Occasion.FIRST], states.get(Occasion.SECOND))
 
     def is_open(self, now: datetime) -> bool:
-        """Return whether its writer may still read and change it."""
         return is_open(self.sealed_at, [delivery.status for delivery in self.deliveries], now)
 
     def is_readable(self, now: datetime) -> bool:
-        """Return whether its writer may read it."""
         return is_readable(self.sealed_at, [delivery.status for delivery in self.deliveries], now)
 
 
 async def letter_by_token(token: str) -> Letter:
-    """Return the letter of its writer's link. Raises LetterNotFound where it was purged, too."""
+    """Raises LetterNotFound, for a purged letter too."""
     return await letter_by(token_hash=token_hash(token), purged_at=None)
 
 
 async def letter_by(**filters: Any) -> Letter:
-    """Return the letter that matches. Raises LetterNotFound."""
+    """Raises LetterNotFound."""
     letter = await Letter.get_or_none(**filters)
     if letter is None:
         raise LetterNotFound("there is no such letter, or not any more")
@@ -106,8 +96,6 @@ async def letter_by(**filters: Any) -> Letter:
 
 
 class Letters:
-    """The writer's side of the ledger."""
-
     def __init__(
         self,
         cipher: LetterCipher,
@@ -119,53 +107,53 @@ class Letters:
         quotas: Quotas | None = None,
         confirmations: Confirmations | None = None,
     ) -> None:
-        """Take when letters arrive, and the domain of our Message-IDs (that of our sender).
+        """`message_domain`: the domain of our Message-IDs, that of our sender.
 
-        `quotas` say how many letters we take; with `confirmations` nothing leaves before its address confirms.
-        A letter may be changed for `edit_window` after it was written.
+        With `confirmations` no letter is sent before its address confirms. A letter may be changed for
+        `edit_window` after it was written.
         """
         self._cipher = cipher
         self._first_delay = first_delay
         self._second_delay = second_delay
         self._message_domain = message_domain
-        self._sealing_period = edit_window
+        self._edit_window = edit_window
         self._quotas = quotas
         self._confirmations = confirmations
 
     async def post(
         self, draft: Draft, now: datetime, promise: Promise | None = None, clients: Sequence[str] = ()
     ) -> Posted:
-        """Store a letter together with its deliveries, all or nothing; without a promise it arrives as usual.
+        """Store a letter with its deliveries, all or nothing; without a promise it arrives after the default delays.
 
         `clients` are the client's network and wider ones around it, as quotas count them. Raises
-        LimitExceeded where a quota is used up; one beyond an address's quota is held, and answered the same.
+        LimitExceeded; a letter over an address's quota is held instead, with the same answer.
         """
-        promise = promise or self._usual(now, ZoneInfo(draft.timezone))
+        promise = promise or self._default_promise(now, ZoneInfo(draft.timezone))
         token = new_token()
         letter = self._letter(draft, token, now)
         letter.send_at, letter.second_send_at = promise.first, promise.second
-        letter.sealed_at = min(now + self._sealing_period, promise.first)
+        letter.sealed_at = min(now + self._edit_window, promise.first)
         deliveries = self._deliveries(letter, draft, now)
-        follows = self._quotas or self._confirmations
-        await store(letter, deliveries, partial(self._follow, letter, clients, now) if follows else None)
+        has_checks = self._quotas or self._confirmations
+        await store(letter, deliveries, partial(self._check_limits, letter, clients, now) if has_checks else None)
         notice = any(delivery.notice for delivery in deliveries) or self._confirmations is not None
         status = Status.HELD if self._confirmations else Status.SCHEDULED
         return Posted(token, letter.send_at, letter.second_send_at, status, notice)
 
-    async def _follow(self, letter: Letter, clients: Sequence[str], now: datetime) -> None:
+    async def _check_limits(self, letter: Letter, clients: Sequence[str], now: datetime) -> None:
         hmacs = [self._cipher.client_hmac(client) for client in clients]
-        over = self._quotas is not None and await self._quotas.take(letter, hmacs, now)
+        over_quota = self._quotas is not None and await self._quotas.take(letter, hmacs, now)
         if self._confirmations:
             await self._confirmations.require(letter, now)
         elif self._quotas and letter.sender_hmac:
-            (told,) = await self._quotas.take_notices([letter.sender_hmac], now, important=False)
-            if not told:
+            (allowed,) = await self._quotas.take_notices([letter.sender_hmac], now, important=False)
+            if not allowed:
                 receipts = Delivery.filter(letter_id=letter.id, occasion=Occasion.RECEIPT)
                 await receipts.update(status=Status.CANCELLED, status_at=now)
-        if over:
+        if over_quota:
             await hold_over_quota(letter.id, now)
 
-    def _usual(self, now: datetime, zone: ZoneInfo) -> Promise:
+    def _default_promise(self, now: datetime, zone: ZoneInfo) -> Promise:
         return Promise(arrival(now, self._first_delay, zone), arrival(now, self._second_delay, zone))
 
     def _letter(self, draft: Draft, token: str, now: datetime) -> Letter:
@@ -199,11 +187,11 @@ class Letters:
         )
 
     def _deliveries(self, letter: Letter, draft: Draft, now: datetime) -> list[Delivery]:
-        wanted = [(Occasion.FIRST, letter.send_at, draft.recipient_email)]
+        planned = [(Occasion.FIRST, letter.send_at, draft.recipient_email)]
         if letter.second_send_at:
-            wanted.append((Occasion.SECOND, letter.second_send_at, draft.recipient_email))
+            planned.append((Occasion.SECOND, letter.second_send_at, draft.recipient_email))
         if draft.sender_email:
-            wanted.append((Occasion.RECEIPT, now, draft.sender_email))
+            planned.append((Occasion.RECEIPT, now, draft.sender_email))
         return [
             new_delivery(
                 letter.id,
@@ -213,20 +201,20 @@ class Letters:
                 domain_hmac=self._cipher.domain_hmac(address),
                 message_domain=self._message_domain,
             )
-            for occasion, due_at, address in wanted
+            for occasion, due_at, address in planned
         ]
 
     async def find(self, token: str, now: datetime | None = None) -> StoredLetter:
-        """Return the letter of a link; with `now` it tells that it is held for a quota once it is due.
+        """With `now` the result shows a hold for a quota only once the letter is due.
 
-        Raises LetterNotFound where there is none, KeyMissing where it cannot be opened.
+        Raises LetterNotFound, and KeyMissing where the letter cannot be opened.
         """
         letter = await letter_by_token(token)
         deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("promised_at")
         ids = [delivery.id for delivery in deliveries]
-        tries = await Attempt.filter(delivery_id__in=ids).order_by("id")
-        replies = {each.delivery_id: _reply(each) for each in tries if each.code}
-        reasons = {each.delivery_id: each.reason for each in tries}
+        attempts = await Attempt.filter(delivery_id__in=ids).order_by("id")
+        replies = {each.delivery_id: _reply(each) for each in attempts if each.code}
+        reasons = {each.delivery_id: each.reason for each in attempts}
         values = self._cipher.open_letter(vars(letter))
         values.pop("token")
         return StoredLetter(
@@ -243,27 +231,26 @@ class Letters:
 
     @retried
     async def withdraw(self, token: str, now: datetime) -> None:
-        """Cancel all of a letter that has not left yet, or nothing. Twice is the same as once.
+        """Cancel all unsent deliveries of a letter, or none. It is idempotent.
 
-        Raises LetterNotFound where there is no such letter, and NotWithdrawable where all of it
-        has left, or part of it is being handed over at this moment: were that refused, it would
-        be tried again.
+        Raises LetterNotFound, and NotWithdrawable where all were sent or one is claimed: if that one
+        were refused, it would be tried again.
         """
         letter = await letter_by_token(token)
         of_letter = Delivery.filter(letter_id=letter.id)
         promised = of_letter.filter(notice=False)
         waiting = [Status.SCHEDULED, Status.HELD, Status.FAILED]
-        # What its reader stopped is withdrawn too: from now on the reader cannot take that back.
+        # Deliveries that the reader stopped are withdrawn too, so that the stop cannot be taken back.
         stopped = Q(status=Status.CANCELLED, status_at=letter.stopped_at)
         async with transaction():
             await lock_deliveries(Delivery.filter(letter_id=letter.id))
-            gone = {"status": Status.CANCELLED, "status_at": now, "held_reason": None}
-            await promised.filter(stopped | Q(status__in=waiting)).update(**gone)
-            # A receipt that still waits would speak of a letter that is not to come.
+            cancelled = {"status": Status.CANCELLED, "status_at": now, "held_reason": None}
+            await promised.filter(stopped | Q(status__in=waiting)).update(**cancelled)
+            # A receipt not sent yet would announce a letter that will not arrive.
             unsent = Q(occasion=Occasion.RECEIPT, status=Status.SCHEDULED) | Q(held_reason=HeldReason.UNCONFIRMED)
-            await of_letter.filter(unsent).update(**gone)
-            leaving = await promised.filter(status__in=[*waiting, Status.CLAIMED]).exists()
-            if leaving or not await promised.filter(status=Status.CANCELLED).exists():
+            await of_letter.filter(unsent).update(**cancelled)
+            blocking = await promised.filter(status__in=[*waiting, Status.CLAIMED]).exists()
+            if blocking or not await promised.filter(status=Status.CANCELLED).exists():
                 raise NotWithdrawable("this letter has left already, or is leaving at this moment")
 
 

@@ -1,4 +1,4 @@
-"""Mailing a writer the links of their letters: to the address they gave, and only what was written under it."""
+"""Mailing a writer the links of the letters written from their address."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -15,17 +15,17 @@ from app.store.sql import numbered
 LetterRow = Mapping[str, Any]
 
 MOST = 50
-"""How many letters one such mail names, the newest."""
+"""The number of letters that one mail lists, the newest."""
 
 _DAY = timedelta(days=1)
-# What still waits for a confirmation is not told about: nobody knows yet who wrote it.
-_LIVING = """
+# An unconfirmed letter is left out: its writer's address is not proven.
+_LISTED = """
     purged_at IS NULL AND NOT EXISTS (
         SELECT 1 FROM deliveries WHERE letter_id = letters.id AND held_reason = 'unconfirmed'
     )
 """
-_OF_WRITER = f"SELECT * FROM letters WHERE sender_hmac = @1 AND {_LIVING} ORDER BY id DESC LIMIT {MOST}"  # noqa: S608
-_ASK = f"""
+_LETTERS = f"SELECT * FROM letters WHERE sender_hmac = @1 AND {_LISTED} ORDER BY id DESC LIMIT {MOST}"  # noqa: S608
+_INSERT_NOTICE = f"""
     INSERT INTO deliveries (
         letter_id, occasion, edition, notice, status, status_at, promised_at, due_at, message_id, domain_hmac,
         attempts, unanswered
@@ -33,9 +33,9 @@ _ASK = f"""
     SELECT id, 'links', 1 + (SELECT COUNT(*) FROM deliveries WHERE letter_id = letters.id AND occasion = 'links'),
         true, 'scheduled', @1, @1, @1, @2, @3, 0, 0
     FROM letters
-    WHERE id = @4 AND {_LIVING} AND NOT EXISTS (
-        SELECT 1 FROM deliveries JOIN letters AS theirs ON theirs.id = letter_id
-        WHERE theirs.sender_hmac = @5 AND occasion = 'links' AND promised_at > @6
+    WHERE id = @4 AND {_LISTED} AND NOT EXISTS (
+        SELECT 1 FROM deliveries JOIN letters AS own ON own.id = letter_id
+        WHERE own.sender_hmac = @5 AND occasion = 'links' AND promised_at > @6
     )
 """  # noqa: S608 - of constants
 
@@ -44,7 +44,7 @@ _ASK = f"""
 async def send_links(
     cipher: LetterCipher, address: str, message_domain: str, now: datetime, quotas: Quotas | None = None
 ) -> None:
-    """Have the links of all living letters that were written from an address mailed to it, once a day at most."""
+    """Schedule a mail with the links of all letters written from an address, at most once a day."""
     address_hmac = cipher.address_hmac(address)
     letter = next((each for each in await letters_of(address_hmac) if written_by(cipher, address, each)), None)
     if letter is None:
@@ -53,21 +53,21 @@ async def send_links(
     values = [as_parameter(now), message_id, cipher.domain_hmac(address), letter["id"], address_hmac]
     async with transaction() as whole:
         await lock_addresses(address_hmac)
-        await whole.execute_query(numbered(_ASK), [*values, as_parameter(now - _DAY)])
+        await whole.execute_query(numbered(_INSERT_NOTICE), [*values, as_parameter(now - _DAY)])
         asked = Delivery.filter(message_id=message_id)
         if quotas and await asked.exists():
             await asked.update(due_at=await quotas.notice_at(address_hmac, now))
 
 
 async def letters_of(sender_hmac: str) -> Sequence[LetterRow]:
-    """Return the living letters of a writer, sealed, the newest first."""
-    rows: Sequence[LetterRow] = await connection().execute_query_dict(numbered(_OF_WRITER), [sender_hmac])
+    """Return the letters of a writer, sealed, the newest first, without purged and unconfirmed ones."""
+    rows: Sequence[LetterRow] = await connection().execute_query_dict(numbered(_LETTERS), [sender_hmac])
     return rows
 
 
 def written_by(cipher: LetterCipher, address: str, letter: LetterRow) -> bool:
-    """Return whether a letter gives this very address as its writer's.
+    """Return whether a letter's sender is exactly this address.
 
-    A address_hmac folds `+tag`s together; but there are mail servers on which those are somebody else's.
+    `address_hmac` ignores `+tag`s, which on some mail servers belong to different people.
     """
     return cipher.open_letter(letter, ["sender_email"])["sender_email"].casefold() == address.casefold()

@@ -1,4 +1,4 @@
-"""The tables. Their CHECK constraints and partial indexes stand in `migrations/`."""
+"""The tables. Their CHECK constraints and partial indexes are in `migrations/`."""
 
 from uuid import UUID
 
@@ -10,14 +10,7 @@ from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 
 
 class Letter(Model):
-    """What the writer wrote, and the promise. `*_sealed` opens with `Vault`, bound to `id` and `revision`.
-
-    A purged letter keeps its dates and its hashes, and has lost what was sealed. `reader_token_hash`
-    finds it by the link in its mail (a letter from before there were such links has none), and
-    `stopped_at` is since when its reader wants no more of it. Until `sealed_at` its writer may read
-    and change it (a letter from before there was such a time has none). `over_quota`: one of its
-    addresses had had its quota, so it is held once it is confirmed.
-    """
+    """After a purge the `*_sealed` columns are empty; `cipher.LetterCipher` opens them with `id` and `revision`."""
 
     id = fields.UUIDField(primary_key=True)
     token_hash = fields.CharField(64, unique=True)
@@ -41,6 +34,7 @@ class Letter(Model):
     reader_token_hash = fields.CharField(64, null=True)
     stopped_at = fields.DatetimeField(null=True)
     confirmed_at = fields.DatetimeField(null=True)
+    # The end of the edit window.
     sealed_at = fields.DatetimeField(null=True)
     over_quota = fields.BooleanField(default=False)
 
@@ -49,18 +43,7 @@ class Letter(Model):
 
 
 class Delivery(Model):
-    """One promised sending of a letter, or of a notice about it. See `domain.status.Status`.
-
-    `promised_at` changes only until the letter is sealed; `due_at` starts there and moves with each
-    retry. `domain_hmac` is that of the domain it goes to. `attempts` counts the tries that were charged to it,
-    `unanswered` those whose answer was lost. `status_at` is when it entered its state. `edition`
-    counts the notices of one occasion about one letter. `awaited_hmac` is the address that must
-    confirm before this may leave; until then it is held, or has been cancelled.
-
-    `handed_over_at` stands here and not with the attempt while a claim lasts: a reclaimer and a
-    courier that race for this row then see one another, and a row in another table would be read
-    from an older snapshot (PostgreSQL, READ COMMITTED).
-    """
+    """One promised sending of a letter or of a notice; `edition` counts the notices of one occasion."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     letter: fields.ForeignKeyRelation[Letter] = fields.ForeignKeyField(
@@ -86,7 +69,10 @@ class Delivery(Model):
         "mailbox.Worker", related_name="claims", on_delete=fields.RESTRICT, null=True
     )
     claimed_by_id: UUID | None
+    # In this row while claimed, so that a reclaimer and a courier see each other's writes: rows of another table
+    # would be read from an older snapshot (PostgreSQL, READ COMMITTED).
     handed_over_at = fields.DatetimeField(null=True)
+    # The address that must confirm first.
     awaited_hmac = fields.CharField(32, null=True)
 
     class Meta:
@@ -95,10 +81,7 @@ class Delivery(Model):
 
 
 class Confirmation(Model):
-    """That an address was asked to confirm what was written under it, and when its link was used.
-
-    The link is found by its hash; it is made anew from the notice's Message-ID when that is mailed.
-    """
+    """A request to confirm an address; its link's token is derived from the notice's Message-ID."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     address_hmac = fields.CharField(32)
@@ -115,11 +98,7 @@ class Confirmation(Model):
 
 
 class Attempt(Model):
-    """One try at a delivery, written when it has ended, in one transaction with what came of it.
-
-    `handed_over_at` is set where the message's text may have reached the server. `answer` is what
-    the server said, with addresses and tokens taken out; `reason` is what was judged of a refusal.
-    """
+    """Stored when it has ended, with its outcome; `answer` is the reply without addresses and tokens."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     delivery: fields.ForeignKeyRelation[Delivery] = fields.ForeignKeyField(
@@ -143,7 +122,7 @@ class Attempt(Model):
 
 
 class Correction(Model):
-    """A letter was given another address; its id tells when, and quotas count it (see `row_ids`)."""
+    """A change of a letter's address; its id holds the time (see `posting.new_row_id`), and quotas count it."""
 
     id = fields.UUIDField(primary_key=True)
     letter: fields.ForeignKeyRelation[Letter] = fields.ForeignKeyField(
@@ -158,7 +137,7 @@ class Correction(Model):
 
 
 class QuotaCount(Model):
-    """How much was counted for a quota in one minute (since 1970, UTC); kept for a day, see `store.quotas`."""
+    """The count of one minute (since 1970, UTC) for a quota; kept for a day."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     scope = fields.CharField(80)
@@ -171,7 +150,7 @@ class QuotaCount(Model):
 
 
 class UndeliverableAddress(Model):
-    """An address that is not written to again, known by its HMAC alone."""
+    """An address to which deliveries are held, because it was refused."""
 
     address_hmac = fields.CharField(32, primary_key=True)
     since = fields.DatetimeField()
@@ -181,7 +160,7 @@ class UndeliverableAddress(Model):
 
 
 class BlockedAddress(Model):
-    """An address whose owner wants no mail of ours, known by its HMAC alone."""
+    """An address whose owner wants no mail from us."""
 
     address_hmac = fields.CharField(32, primary_key=True)
     since = fields.DatetimeField()
@@ -191,11 +170,7 @@ class BlockedAddress(Model):
 
 
 class Worker(Model):
-    """A process that may claim. It is alive while `beat` moves; `seen_at` is for people to read.
-
-    `trouble` is why it cannot use the mail server just now, or empty. `key_ids` are those of the keys
-    that it can open letters with.
-    """
+    """A process that may claim; alive while `beat` rises. `trouble`: why the mail server cannot be used, or empty."""
 
     id = fields.UUIDField(primary_key=True)
     name = fields.CharField(128)
@@ -210,7 +185,7 @@ class Worker(Model):
 
 
 class Lease(Model):
-    """Something only one worker may hold, such as the scheduler's leadership."""
+    """Exclusive ownership of a role, such as the scheduler's leadership."""
 
     name = fields.CharField(32, primary_key=True)
     worker: fields.ForeignKeyNullableRelation[Worker] = fields.ForeignKeyField(
@@ -225,11 +200,7 @@ class Lease(Model):
 
 
 class LedgerCounter(Model):
-    """A part of a count that triggers keep of deliveries and attempts; see `store.counters`.
-
-    `quarter` is that of an hour, in UTC, since 1970; `milliseconds` are those of all that was counted.
-    `part` tells apart what was not folded yet.
-    """
+    """See `store.counters`. `quarter`: quarters of an hour since 1970 (UTC); `part` separates rows not compacted yet."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     kind = fields.CharField(16)
@@ -246,10 +217,7 @@ class LedgerCounter(Model):
 
 
 class JobRun(Model):
-    """When one of the scheduler's jobs ran last: `ended_at` is None while it runs, `number` what came of it.
-
-    `runs` and `milliseconds` are of all its runs that have ended.
-    """
+    """The last run of a job; `runs` and `milliseconds` count all runs that ended."""
 
     name = fields.CharField(32, primary_key=True)
     worker_name = fields.CharField(128)
@@ -265,7 +233,7 @@ class JobRun(Model):
 
 
 class Secret(Model):
-    """A key of ours, sealed by the operator's: the finder's stays the same when that one rotates."""
+    """A generated key, sealed by the operator's key, so that it survives a rotation."""
 
     name = fields.CharField(32, primary_key=True)
     sealed = fields.BinaryField()
@@ -275,8 +243,6 @@ class Secret(Model):
 
 
 class Account(Model):
-    """Somebody who may enter the admin page."""
-
     id = fields.BigIntField(primary_key=True, generated=True)
     username = fields.CharField(64, unique=True)
     password_hash = fields.CharField(255)
@@ -287,7 +253,7 @@ class Account(Model):
 
 
 class Session(Model):
-    """A login. The cookie holds a token, this its hash; logging out deletes the row."""
+    """A login; the cookie holds the token."""
 
     token_hash = fields.CharField(64, primary_key=True)
     account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(

@@ -23,7 +23,7 @@ class OperatorAction(Model):
 
 
 class DeliveryAction(Model):
-    """Triggers refuse to change or delete a row; without a foreign key it binds no delivery."""
+    """Triggers refuse to change or delete a row. No foreign key, so that deliveries may be deleted."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     delivery_id = fields.BigIntField()

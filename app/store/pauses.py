@@ -1,4 +1,4 @@
-"""Pausing all sending, for every process at once: while there is a row, nothing is claimed (statements.py)."""
+"""Pausing all sending, for every process at once: while there is a row, nothing is claimed (sql.py)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,21 +16,18 @@ _SENDING = "sending"
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """Since when, and by whom, nothing is sent."""
-
     since: datetime
     who: str
 
 
 async def paused() -> Paused | None:
-    """Return who has paused all sending; None: nobody."""
     row = await Pause.get_or_none(name=_SENDING)
     return Paused(row.since, row.who) if row else None
 
 
 @retried
 async def pause(operator: Operator, now: datetime) -> bool:
-    """Have nothing claimed any more, letters and notices alike; what is under way lands. False: it was so already."""
+    """Stop claiming letters and notices; claimed ones are still sent. False: sending was paused already."""
     try:
         async with transaction():
             await Pause.create(name=_SENDING, since=now, who=operator.name)
@@ -42,7 +39,7 @@ async def pause(operator: Operator, now: datetime) -> bool:
 
 @retried
 async def resume(operator: Operator, now: datetime) -> bool:
-    """Go on sending. False: it was not paused."""
+    """False: sending was not paused."""
     async with transaction():
         if not await Pause.filter(name=_SENDING).delete():
             return False

@@ -1,4 +1,4 @@
-"""Tortoise's PostgreSQL, but that it works behind a connection pooler, too."""
+"""Tortoise's PostgreSQL client, made to work behind a connection pooler."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import structlog
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionContext, TransactionContextPooled
 
-_POOLER = "a connection pooler stands before the database: statements are not prepared"
-_OF_A_POOL = {"max_queries", "max_inactive_connection_lifetime", "setup", "init", "reset"}
+_POOLER = "connection pooler detected, prepared statements are off"
+_POOL_OPTIONS = {"max_queries", "max_inactive_connection_lifetime", "setup", "init", "reset"}
 log = structlog.get_logger()
 
 
 class Client(AsyncpgDBClient):
     async def create_connection(self, with_db: bool) -> None:
-        """Connect, and ask for what our statements are written for as far as a pooler lets us.
+        """Turn prepared statements off behind a pooler, and set the isolation level elsewhere.
 
-        In PgBouncer's transaction mode a prepared statement may be gone at its next use, or stand in the
-        way of another client's, and a connection's settings are refused.
+        In PgBouncer's transaction mode a prepared statement may be missing at its next use, or collide
+        with another client's, and a connection's settings are refused.
         """
         if await self._is_pooled():
             log.info(_POOLER)
@@ -30,8 +30,8 @@ class Client(AsyncpgDBClient):
         return TransactionContextPooled(_Transaction(self), self._pool_init_lock)
 
     async def _is_pooled(self) -> bool:
-        """Whether the process that answers is another than the one that let us in."""
-        options: dict[str, Any] = {name: value for name, value in self.extra.items() if name not in _OF_A_POOL}
+        """Whether the backend that answers differs from the one that accepted the connection."""
+        options: dict[str, Any] = {name: value for name, value in self.extra.items() if name not in _POOL_OPTIONS}
         probe = await asyncpg.connect(
             host=self.host,
             port=self.port,
@@ -48,10 +48,10 @@ class Client(AsyncpgDBClient):
 
 class _Transaction(TransactionWrapper):
     async def begin(self) -> None:
-        """Begin at the isolation that our locks are meant for, behind a pooler, too."""
+        """Set the isolation level that our locks need; behind a pooler there is no other place for it."""
         self.transaction = self._connection.transaction(isolation="read_committed")
         await self.transaction.start()
 
 
 client_class = Client
-"""What Tortoise looks for in the module of a connection's `engine`."""
+"""The name that Tortoise imports from a connection's `engine`."""

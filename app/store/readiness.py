@@ -1,4 +1,4 @@
-"""Whether letters can be taken, as /readyz tells it; a letter is refused where they cannot."""
+"""Whether letters can be accepted: for /readyz, and before each letter is stored."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from app.store.cipher import LetterCipher
 from app.store.database import is_unavailable, missing_migrations, probe_writing, reason_of, unknown_migrations
 from app.store.key_rotation import missing_keys
 
-_KEPT = 2.0  # seconds
+_CACHE_TIME = 2.0  # seconds
 
 
 class NotReady(OSError):
-    """Letters cannot be taken just now, for a reason that only an operator can mend."""
+    """Letters cannot be accepted until an operator fixes the cause."""
 
 
 class Fault(NamedTuple):
-    """What is wrong, in words that anybody may read."""
+    """`text` is shown to everyone."""
 
     part: Literal["database", "migrations", "keys"]
     state: str
@@ -25,28 +25,28 @@ class Fault(NamedTuple):
 
 
 class Readiness:
-    """Looks for what is wrong; of many who ask at once one looks, and what it found is kept for two seconds."""
+    """Caches the result for two seconds; concurrent callers share one check."""
 
     def __init__(self, cipher: LetterCipher, clock: Clock) -> None:
         self._cipher = cipher
         self._clock = clock
-        self._looking = asyncio.Lock()
-        self._looked_at = float("-inf")
+        self._lock = asyncio.Lock()
+        self._checked_at = float("-inf")
         self._faults: Sequence[Fault] = ()
 
     async def check(self) -> None:
-        """Raise NotReady where letters cannot be taken."""
+        """Raise NotReady where letters cannot be accepted."""
         if faults := await self.faults():
             raise NotReady("; ".join(fault.text for fault in faults))
 
     async def faults(self) -> Sequence[Fault]:
-        async with self._looking:
-            if self._clock.monotonic() - self._looked_at > _KEPT:
-                self._faults = await self._look()
-                self._looked_at = self._clock.monotonic()
+        async with self._lock:
+            if self._clock.monotonic() - self._checked_at > _CACHE_TIME:
+                self._faults = await self._check_all()
+                self._checked_at = self._clock.monotonic()
             return self._faults
 
-    async def _look(self) -> Sequence[Fault]:
+    async def _check_all(self) -> Sequence[Fault]:
         try:
             await probe_writing()
             return [*await _schema_faults(), *await self._key_faults()]

@@ -1,7 +1,7 @@
-"""The second factor of accounts: codes of an authenticator (TOTP, RFC 6238), and codes for when it is lost.
+"""The second factor of accounts: codes of an authenticator (TOTP, RFC 6238), and recovery codes.
 
-A code counts once (RFC 6238 §5.2): its time step is written down in the statement that accepts it,
-so of two who use one at the same moment only one gets in.
+A code is accepted once (RFC 6238 §5.2): the statement that accepts it stores its time step, so of
+two concurrent logins with one code only one succeeds.
 """
 
 import secrets
@@ -20,26 +20,24 @@ from app.store.models import Account, Session
 from app.store.operator_models import RecoveryCode, SecondFactor
 
 _STEP = 30  # seconds
-_DRIFT = 1  # steps by which a telephone's clock may be off
+_DRIFT = 1  # steps, by which the phone's clock may be wrong
 _RECOVERY_CODES = 10
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another when copied from paper
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without look-alikes
 
 
 async def is_on(username: str) -> bool:
-    """Return whether this account needs a second factor to sign in."""
     return await SecondFactor.filter(account__username=username).exists()
 
 
 def new_secret() -> str:
-    """Return a secret for an authenticator, in base32."""
     return pyotp.random_base32()
 
 
 @retried
 async def switch_on(cipher: LetterCipher, username: str, secret: str, code: str, now: datetime) -> list[str]:
-    """Switch the second factor on by its first code, end all sessions, and return the recovery codes.
+    """Enable the second factor with its first code, end all sessions, and return the recovery codes.
 
-    An empty list: the code is wrong. Raises AccountError where there is a second factor already.
+    An empty list: the code is wrong. Raises AccountError where it is enabled already.
     """
     account = await Account.get(username=username)
     step = _step_of(secret, code, now)
@@ -62,7 +60,7 @@ async def switch_on(cipher: LetterCipher, username: str, secret: str, code: str,
 
 
 async def accept(cipher: LetterCipher, username: str, code: str, now: datetime) -> bool:
-    """Return whether this code of the authenticator is right, and use it up."""
+    """Return whether the code is right; it is not accepted again."""
     factor = await SecondFactor.get_or_none(account__username=username)
     step = _step_of(cipher.open_secret(factor), code, now) if factor else None
     if factor is None or step is None:
@@ -71,12 +69,12 @@ async def accept(cipher: LetterCipher, username: str, code: str, now: datetime) 
 
 
 async def accept_recovery(username: str, code: str) -> bool:
-    """Return whether this is a recovery code that was not used yet, and use it up."""
+    """Return whether this is an unused recovery code; it is not accepted again."""
     account = await Account.get_or_none(username=username)
     if account is None:
         return False
-    written = token_hash(code.strip().lower())
-    return bool(await RecoveryCode.filter(code_hash=written, account_id=account.id).delete())
+    code_hash = token_hash(code.strip().lower())
+    return bool(await RecoveryCode.filter(code_hash=code_hash, account_id=account.id).delete())
 
 
 async def recovery_codes_left(username: str) -> int:
@@ -85,7 +83,7 @@ async def recovery_codes_left(username: str) -> int:
 
 @retried
 async def remove(username: str) -> None:
-    """Switch the second factor off and end all sessions. Twice is once."""
+    """Disable the second factor and end all sessions."""
     account = await Account.get(username=username)
     async with transaction():
         await SecondFactor.filter(account_id=account.id).delete()
@@ -94,19 +92,19 @@ async def remove(username: str) -> None:
 
 
 def enrolment_uri(username: str, secret: str, issuer: str) -> str:
-    """Return what an authenticator reads from the picture (Google's Key URI format)."""
+    """Return the content of the QR code (Google's Key URI format)."""
     return pyotp.TOTP(secret).provisioning_uri(name=username, issuer_name=issuer)
 
 
 def _step_of(secret: str, code: str, now: datetime) -> int | None:
-    """Return the time step of which this is the code, of those that are near enough."""
-    typed = "".join(code.split())
-    if not (typed.isascii() and typed.isdecimal()):
+    """Return the time step of this code, within the allowed drift."""
+    digits = "".join(code.split())
+    if not (digits.isascii() and digits.isdecimal()):
         return None
     totp = pyotp.TOTP(secret)
-    this = int(now.timestamp()) // _STEP
-    near = range(this - _DRIFT, this + _DRIFT + 1)
-    return next((step for step in near if secrets.compare_digest(totp.at(step * _STEP), typed)), None)
+    current = int(now.timestamp()) // _STEP
+    near = range(current - _DRIFT, current + _DRIFT + 1)
+    return next((step for step in near if secrets.compare_digest(totp.at(step * _STEP), digits)), None)
 
 
 def _random(length: int) -> str:

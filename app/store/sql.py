@@ -1,7 +1,7 @@
-"""The ledger's own SQL: what a queryset cannot say, for each database side by side.
+"""SQL that a queryset cannot express, for each database side by side.
 
 States are literals, not parameters: with a parameter PostgreSQL's generic plan does not use the
-partial indexes. How a group of rows is written stands in `groups.py`.
+partial indexes.
 """
 
 import json
@@ -18,14 +18,12 @@ from app.store.models import Delivery
 REPLY_TEXT = """
     TRIM(COALESCE(code || ' ', '') || CASE WHEN enhanced <> '' THEN enhanced || ' ' ELSE '' END || answer)
 """
-"""Of a row of `attempts`; empty where nothing was said."""
+"""Of a row of `attempts`; empty where the server sent no reply."""
 REPLY_OR_RESULT = f"COALESCE(NULLIF({REPLY_TEXT}, ''), outcome)"
 
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """One database's wording. See `deliveries.py` for what each one is for."""
-
     claim: str
     open_claims: str
     unclaim: str
@@ -40,8 +38,8 @@ _ATTEMPT = (
     "reason"
 )
 _ADDRESSEE = "CASE WHEN notice THEN COALESCE(sender_hmac, recipient_hmac) ELSE recipient_hmac END"
-# All that is known of claimed deliveries, with their letters; `{ours}` are their ids. The id of a row is its letter's.
-# In no order: SQLite would carry whole letters through its sorter, which costs as much as finding them.
+# Claimed deliveries with their letters; `id` is the letter's. Without an order: SQLite would sort whole letters,
+# which costs as much as finding them.
 _CLAIMED = """
         SELECT letters.*, deliveries.id AS delivery_id, deliveries.occasion, deliveries.edition, deliveries.message_id,
             deliveries.due_at, deliveries.attempts, deliveries.first_refused_at, deliveries.domain_hmac,
@@ -56,7 +54,7 @@ _CLAIMED = """
                 ) THEN 'undeliverable'
             END AS hold_reason,
             CASE WHEN deliveries.occasion = 'refusal' THEN (
-                SELECT {said} FROM attempts JOIN deliveries AS first ON first.id = delivery_id
+                SELECT {reply} FROM attempts JOIN deliveries AS first ON first.id = delivery_id
                 WHERE first.letter_id = letters.id AND first.occasion = 'first'
                 ORDER BY attempts.id DESC LIMIT 1
             ) END AS refusal,
@@ -70,40 +68,41 @@ _CLAIMED = """
                 WHERE first.letter_id = letters.id AND first.occasion = 'first' AND first.held_reason = 'undeliverable'
             ) AS untried
         FROM deliveries JOIN letters ON letters.id = deliveries.letter_id
-        WHERE deliveries.id {ours}
+        WHERE deliveries.id {ids}
 """
 
-# What is written of an ending, in this order.
+# The values of an outcome, in this order; see `settlements.settle`.
 _OUTCOME_COLUMNS = """
     id, token, status, at, due_at, held_reason, outcome,
     worker_name, started_at, handed_over_at, code, enhanced, answer, reason
 """
-# The claim is over, if it was still ours.
 _SETTLE = """
         UPDATE deliveries
-        SET status = ended.status, status_at = ended.at, due_at = COALESCE(ended.due_at, deliveries.due_at),
-            sent_at = CASE WHEN ended.status = 'sent' THEN ended.at END, held_reason = ended.held_reason,
-            attempts = attempts + CASE WHEN ended.outcome IS NOT NULL THEN 1 ELSE 0 END,
-            unanswered = unanswered + CASE WHEN ended.outcome = 'unanswered' THEN 1 ELSE 0 END,
-            first_refused_at = COALESCE(first_refused_at, CASE WHEN ended.outcome = 'transient' THEN ended.at END),
+        SET status = outcomes.status, status_at = outcomes.at, due_at = COALESCE(outcomes.due_at, deliveries.due_at),
+            sent_at = CASE WHEN outcomes.status = 'sent' THEN outcomes.at END, held_reason = outcomes.held_reason,
+            attempts = attempts + CASE WHEN outcomes.outcome IS NOT NULL THEN 1 ELSE 0 END,
+            unanswered = unanswered + CASE WHEN outcomes.outcome = 'unanswered' THEN 1 ELSE 0 END,
+            first_refused_at = COALESCE(
+                first_refused_at, CASE WHEN outcomes.outcome = 'transient' THEN outcomes.at END
+            ),
             claim_token = NULL, claimed_by_id = NULL, handed_over_at = NULL
-        FROM ended
-        WHERE deliveries.id = ended.id AND deliveries.status = 'claimed' AND claim_token = ended.token
+        FROM outcomes
+        WHERE deliveries.id = outcomes.id AND deliveries.status = 'claimed' AND claim_token = outcomes.token
         RETURNING deliveries.id
 """
 _INSERT_ATTEMPTS = f"""
         INSERT INTO attempts ({_ATTEMPT})
-        SELECT ended.id, token, worker_name, started_at, ended.handed_over_at, at, outcome, code, enhanced, answer,
-            reason
-        FROM ended
+        SELECT outcomes.id, token, worker_name, started_at, outcomes.handed_over_at, at, outcome, code, enhanced,
+            answer, reason
+        FROM outcomes
 """
-# A row is an array in an array of JSON, and each is taken apart once.
+# The rows are an array of arrays in JSON; MATERIALIZED parses each once.
 _OUTCOMES_ON_SQLITE = f"""
-        WITH ended ({_OUTCOME_COLUMNS}) AS MATERIALIZED (
+        WITH outcomes ({_OUTCOME_COLUMNS}) AS MATERIALIZED (
             SELECT {", ".join(f"value ->> {at}" for at in range(_OUTCOME_COLUMNS.count(",") + 1))} FROM json_each(?)
         )
 """
-# `{kind}` is `notice` or `NOT notice`, each with a partial index of its own.
+# `{kind}` is `notice` or `NOT notice`; each has its own partial index.
 SQLITE = Statements(
     claim="""
         UPDATE deliveries
@@ -117,7 +116,7 @@ SQLITE = Statements(
         )
         RETURNING id
     """,
-    open_claims=_CLAIMED.format(addressee=_ADDRESSEE, said=REPLY_TEXT, ours="IN (SELECT value FROM json_each(?))"),
+    open_claims=_CLAIMED.format(addressee=_ADDRESSEE, reply=REPLY_TEXT, ids="IN (SELECT value FROM json_each(?))"),
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = ?, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = ? AND handed_over_at IS NULL
@@ -127,15 +126,15 @@ SQLITE = Statements(
         WHERE id IN (SELECT value FROM json_each(?)) AND status = 'claimed' AND claim_token = ?
         RETURNING id
     """,
-    # The attempts first, while it can be seen which claims are still ours.
+    # The attempts first, while the claims' tokens can still be compared.
     settle=(
         f"""
-        {_OUTCOMES_ON_SQLITE} {_INSERT_ATTEMPTS} CROSS JOIN deliveries ON deliveries.id = ended.id
+        {_OUTCOMES_ON_SQLITE} {_INSERT_ATTEMPTS} CROSS JOIN deliveries ON deliveries.id = outcomes.id
         WHERE deliveries.status = 'claimed' AND deliveries.claim_token = token AND outcome IS NOT NULL
         """,
         f"{_OUTCOMES_ON_SQLITE} {_SETTLE}",
     ),
-    # A write, so that this transaction owns the database before it reads (SQLite begins deferred).
+    # A write, so that the transaction holds the write lock before it reads (SQLite begins deferred).
     lock_worker="UPDATE workers SET beat = beat WHERE id = ? AND beat = ? RETURNING name",
     resend="""
         UPDATE deliveries SET status = 'scheduled', status_at = ?
@@ -149,8 +148,8 @@ SQLITE = Statements(
 )
 
 POSTGRES = Statements(
-    # An array, not a join: a generic plan takes the LIMIT for a tenth of the table and would join
-    # it with a scan of all deliveries; of an array it expects a few ids.
+    # An array, not a join: a generic plan estimates the LIMIT at a tenth of the table and would
+    # scan all deliveries for a join; of an array it expects a few ids.
     claim="""
         UPDATE deliveries
         SET status = 'claimed', status_at = $1, claim_token = $2, claimed_by_id = $3
@@ -164,7 +163,7 @@ POSTGRES = Statements(
         ))
         RETURNING id
     """,
-    open_claims=_CLAIMED.format(addressee=_ADDRESSEE, said=REPLY_TEXT, ours="= ANY ($1::bigint[])"),
+    open_claims=_CLAIMED.format(addressee=_ADDRESSEE, reply=REPLY_TEXT, ids="= ANY ($1::bigint[])"),
     unclaim="""
         UPDATE deliveries SET status = 'scheduled', status_at = $1, claim_token = NULL, claimed_by_id = NULL
         WHERE claimed_by_id IS NOT NULL AND claim_token = $2 AND handed_over_at IS NULL
@@ -176,21 +175,21 @@ POSTGRES = Statements(
     """,
     settle=(
         f"""
-        WITH ended AS (
+        WITH outcomes AS (
             SELECT * FROM unnest(
                 $1::bigint[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[],
                 $8::text[], $9::timestamptz[], $10::timestamptz[], $11::smallint[], $12::text[], $13::text[],
                 $14::text[]
-            ) AS ended ({_OUTCOME_COLUMNS})
+            ) AS outcomes ({_OUTCOME_COLUMNS})
         ), settled AS (
             {_SETTLE}, token
-        ), tried AS (
+        ), inserted AS (
             {_INSERT_ATTEMPTS} JOIN settled USING (id, token) WHERE outcome IS NOT NULL
         )
         SELECT id FROM settled
         """,
     ),
-    # FOR UPDATE also stops the worker's own claims: their foreign key needs a share of this row.
+    # FOR UPDATE also blocks the worker's own claims: their foreign key takes a share lock on this row.
     lock_worker="SELECT name FROM workers WHERE id = $1 AND beat = $2 FOR UPDATE",
     resend="""
         UPDATE deliveries SET status = 'scheduled', status_at = $1
@@ -205,36 +204,35 @@ POSTGRES = Statements(
 
 
 def statements() -> Statements:
-    """Return the wording of the connected database."""
     return SQLITE if connection().capabilities.dialect == "sqlite" else POSTGRES
 
 
 def numbered(sql: str) -> str:
-    """Write `@1` as the connected database does."""
+    """Replace `@1` by the connected database's placeholder."""
     return sql.replace("@", "?" if connection().capabilities.dialect == "sqlite" else "$")
 
 
 def as_uuid(value: UUID) -> Any:
-    """Return a UUID as raw SQL takes it."""
+    """Return a UUID as a parameter of raw SQL."""
     return str(value) if connection().capabilities.dialect == "sqlite" else value
 
 
 def as_ids(values: Sequence[int]) -> Any:
-    """Return ids of deliveries as raw SQL takes them together."""
+    """Return delivery ids as one parameter of raw SQL."""
     return json.dumps(values) if connection().capabilities.dialect == "sqlite" else values
 
 
-# Changes nothing; but the transaction owns the database before it reads (SQLite begins deferred).
-_FIRST_WRITE = "UPDATE leases SET term = term WHERE name = ''"
+# Changes nothing, but takes the write lock before the transaction reads (SQLite begins deferred).
+_TAKE_WRITE_LOCK = "UPDATE leases SET term = term WHERE name = ''"
 
 
 async def lock_deliveries(deliveries: QuerySet[Delivery]) -> list[Delivery]:
-    """Lock deliveries until the transaction ends, and return them as they are now.
+    """Lock deliveries until the transaction ends, and return their current rows.
 
     Always in the order of their ids, and before the letter's own row: two transactions that lock in
-    different orders would wait for each other, until PostgreSQL ends one of them. A statement that
-    follows also sees what the transaction waited for changed in other tables.
+    different orders would deadlock. Later statements also see what the transactions that this one
+    waited for changed in other tables.
     """
     if connection().capabilities.dialect == "sqlite":
-        await connection().execute_query(_FIRST_WRITE)
+        await connection().execute_query(_TAKE_WRITE_LOCK)
     return await deliveries.order_by("id").select_for_update()

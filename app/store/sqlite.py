@@ -1,8 +1,7 @@
-"""Tortoise's SQLite, but that it opens a new file beside others, and that an UPDATE counts its own rows.
+"""Tortoise's SQLite client: safe creation of a new file by several processes, right row counts, and group writes.
 
-And groups of rows, for which each row's own way to the connection's thread and back would be too long.
-One connection writes; reads outside of a transaction have connections of their own, since in WAL mode
-no reader waits for a writer, in this process or another.
+One connection writes; reads outside of a transaction have their own connections, because in WAL mode
+readers do not wait for writers, in this process or another.
 """
 
 import asyncio
@@ -25,59 +24,62 @@ from tortoise.backends.sqlite.client import (
     translate_exceptions,
 )
 
-_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds
+_BUSY_DELAYS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds
 _READERS = 4
-_LONGEST_WAIT = 2.0  # seconds that a reader waits where another process owns the whole file
-_LONGEST_READ = 20.0  # seconds
+_BUSY_TIMEOUT = 2.0  # seconds that a reader waits where another process has locked the whole file
+_READ_TIMEOUT = 20.0  # seconds
 
 
-Found = tuple[int, Sequence[dict[str, Any]]]
-"""How many rows a statement found or changed, and those that it returned."""
+QueryResult = tuple[int, Sequence[dict[str, Any]]]
+"""The number of rows found or changed, and the rows returned."""
 
 
 class FileReplaced(OSError):
-    """The database file is no longer at its path: what is written to it is lost at the next start."""
+    """The database file is no longer at its path: writes to it would be lost at the next start."""
 
 
 class PatchedSqlite(SqliteClient):
-    """Tortoise 1.1 adds the rows that the triggers of an UPDATE changed."""
+    """Tortoise 1.1 counts the rows changed by triggers, too."""
 
     @translate_exceptions
-    async def execute_query(self, query: str, values: list[Any] | None = None) -> Found:
+    async def execute_query(self, query: str, values: list[Any] | None = None) -> QueryResult:
         query = query.replace("\x00", "'||CHAR(0)||'")
         async with self.acquire_connection() as connection:
             self.log.debug("%s: %s", query, values)
-            found: Found = await connection._execute(_run, connection._conn, query, values or ())
-            return found
+            result: QueryResult = await connection._execute(_run, connection._conn, query, values or ())
+            return result
 
     @translate_exceptions
     async def write_group(self, statements: Sequence[str], values: Sequence[Any]) -> set[int]:
-        """Run statements with the same values in one hop, all or nothing; return the ids that the last one returns."""
+        """Run statements with the same values in one call to the connection's thread, all or nothing.
+
+        Returns the ids that the last one returns.
+        """
         async with self.acquire_connection() as connection:
             for statement in statements:
                 self.log.debug("%s: %s", statement, values)
-            found: set[int] = await connection._execute(_write, connection._conn, statements, values)
-            return found
+            ids: set[int] = await connection._execute(_write, connection._conn, statements, values)
+            return ids
 
 
 def _run(driver: Connection, query: str, values: Sequence[Any]) -> tuple[int, Sequence[Any]]:
-    """Run in the connection's own thread, in one hop."""
+    """Run in the connection's thread."""
     cursor = driver.execute(query, values)
     rows = cursor.fetchall()
     return max(cursor.rowcount, len(rows)), rows
 
 
 def as_text(moment: datetime) -> str:
-    """Return a moment as SQLite keeps it, and as Tortoise writes it: in UTC, so that texts sort as the moments do."""
+    """Return a time as Tortoise stores it in SQLite: in UTC, so that texts sort by time."""
     return (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat(" ")
 
 
-_KEPT_AS: Mapping[type, Callable[[Any], str]] = {datetime: as_text, UUID: str}
+_JSON_TYPES: Mapping[type, Callable[[Any], str]] = {datetime: as_text, UUID: str}
 
 
 def json_default(value: Any) -> str:
-    """Return what SQLite keeps of a value that JSON has no word for."""
-    return _KEPT_AS[type(value)](value)
+    """Return a value as SQLite stores it; for `json.JSONEncoder`."""
+    return _JSON_TYPES[type(value)](value)
 
 
 def _write(driver: Connection, statements: Sequence[str], values: Sequence[Any]) -> set[int]:
@@ -97,11 +99,11 @@ def _write_group(driver: Connection, statements: Sequence[str], values: Sequence
     *others, last = statements
     for statement in others:
         driver.execute(statement, values)
-    return {found for (found,) in driver.execute(last, values).fetchall()}
+    return {row_id for (row_id,) in driver.execute(last, values).fetchall()}
 
 
 class _WriteLock(asyncio.Lock):
-    """The turn on the writing connection. It is refused at once where the file was moved, deleted or replaced."""
+    """The lock of the writing connection. Raises FileReplaced where the file was moved, deleted or replaced."""
 
     def __init__(self, client: "Client") -> None:
         super().__init__()
@@ -121,16 +123,16 @@ class Client(PatchedSqlite):
         self._idle_readers: list[aiosqlite.Connection] = []
 
     async def create_connection(self, with_db: bool) -> None:
-        """Connect. Of several who turn a new file to WAL at once, SQLite fails some instead of letting them wait."""
-        for pause in (*_PAUSES, None):
+        """Retry: where several processes turn a new file to WAL at once, SQLite fails some instead of waiting."""
+        for delay in (*_BUSY_DELAYS, None):
             try:
                 await super().create_connection(with_db)
                 break
             except sqlite3.OperationalError as error:
-                await self.close()  # it would be used without the pragmas that are missing
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or pause is None:
+                await self.close()  # otherwise it would be used without its pragmas
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or delay is None:
                     raise
-            await asyncio.sleep(pause)
+            await asyncio.sleep(delay)
         self._file = _file_at(self.filename)
 
     async def close(self) -> None:
@@ -139,48 +141,48 @@ class Client(PatchedSqlite):
         await super().close()
 
     def check_file(self) -> None:
-        """Raise FileReplaced where the path no longer names the file that is open."""
+        """Raise FileReplaced where the path no longer leads to the open file."""
         if self._file and self._file != _file_at(self.filename):
             raise FileReplaced("the database file was moved, deleted or replaced while it was open")
 
-    async def execute_query(self, query: str, values: list[Any] | None = None) -> Found:
+    async def execute_query(self, query: str, values: list[Any] | None = None) -> QueryResult:
         if _only_reads(query):
-            found: Found = await self._read(query, values)
+            result: QueryResult = await self._read(query, values)
         else:
-            found = await super().execute_query(query, values)
-        return found
+            result = await super().execute_query(query, values)
+        return result
 
     async def execute_query_dict(self, query: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
         _, rows = await self.execute_query(query, values)
         return list(map(dict, rows))
 
     @translate_exceptions
-    async def _read(self, query: str, values: list[Any] | None = None) -> Found:
+    async def _read(self, query: str, values: list[Any] | None = None) -> QueryResult:
         async with self._reader() as reader:
             self.log.debug("%s: %s", query, values)
-            found: Found = await reader._execute(_run, reader._conn, query, values or ())  # type: ignore[no-untyped-call]
-            return found
+            result: QueryResult = await reader._execute(_run, reader._conn, query, values or ())  # type: ignore[no-untyped-call]
+            return result
 
     @contextlib.asynccontextmanager
     async def _reader(self) -> AsyncIterator[aiosqlite.Connection]:
         async with self._free_readers:
             reader = self._idle_readers.pop() if self._idle_readers else await self._new_reader()
             try:
-                async with asyncio.timeout(_LONGEST_READ):
+                async with asyncio.timeout(_READ_TIMEOUT):
                     yield reader
             except BaseException:
-                reader._conn.interrupt()  # its thread may still be at work for a caller that is gone
+                reader._conn.interrupt()  # its thread may still run the query of a cancelled caller
                 raise
             finally:
                 self._idle_readers.append(reader)
 
     async def _new_reader(self) -> aiosqlite.Connection:
         if not self._connection:
-            async with self.acquire_connection():  # connects: only that makes the file, and turns it to WAL
+            async with self.acquire_connection():  # connects, which creates the file and turns it to WAL
                 pass
         self.check_file()
         uri = f"file:{quote(self.filename)}?mode=ro"
-        reader = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_LONGEST_WAIT)
+        reader = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT)
         reader._conn.row_factory = sqlite3.Row
         return reader
 
@@ -194,10 +196,10 @@ def _only_reads(query: str) -> bool:
 
 def _file_at(path: str) -> tuple[int, int]:
     try:
-        found = Path(path).stat()
+        stat = Path(path).stat()
     except OSError:
         return (0, 0)
-    return (found.st_dev, found.st_ino)
+    return (stat.st_dev, stat.st_ino)
 
 
 class _Transaction(PatchedSqlite, SqliteTransactionWrapper):
@@ -206,4 +208,4 @@ class _Transaction(PatchedSqlite, SqliteTransactionWrapper):
 
 
 client_class = Client
-"""What Tortoise looks for in the module of a connection's `engine`."""
+"""The name that Tortoise imports from a connection's `engine`."""

@@ -1,4 +1,4 @@
-"""The edges of what is uncertain that no person decides, and who claims; operators' are in `edges.py`."""
+"""Automatic transitions of uncertain deliveries; the operator's are in `operator_actions`."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,15 +18,13 @@ from app.store.models import Attempt, Delivery
 from app.store.sql import statements
 
 RESEND_LIMIT = 5
-"""How often an unanswered delivery is sent again before it waits for the operator."""
+"""How often an uncertain delivery is sent again before the operator must decide."""
 
 
 async def resend_uncertain(now: datetime) -> list[int]:
-    """Schedule again what was handed over without an answer, under its own Message-ID.
+    """Schedule uncertain deliveries again under the same Message-ID, unless the letter was withdrawn; return their ids.
 
-    What its writer has called back meanwhile is not sent again. Each of these may double a
-    letter, so after RESEND_LIMIT the delivery stays uncertain until
-    the operator decides. Returns which.
+    Each may arrive twice, so after RESEND_LIMIT the delivery stays uncertain until the operator decides.
     """
     moment = as_parameter(now)
     resent = await connection().execute_query_dict(statements().resend, [moment, moment, RESEND_LIMIT])
@@ -35,11 +33,11 @@ async def resend_uncertain(now: datetime) -> list[int]:
 
 @retried
 async def settle_late_reply(delivery: int, token: UUID, at: datetime, reply: Reply) -> bool:
-    """Settle as sent what is uncertain about one claim, once its answer was found. False: it is not, or no more."""
+    """Settle an uncertain delivery as sent by a reply that arrived late. False: it is no longer uncertain."""
     tries = Attempt.filter(delivery_id=delivery, claim_token=token, outcome=AttemptResult.UNANSWERED)
     async with transaction():
-        doubtful = Delivery.filter(id__in=Subquery(tries.values("delivery_id")), status=Status.UNCERTAIN)
-        if not await doubtful.update(status=Status.SENT, status_at=at, sent_at=at):
+        uncertain = Delivery.filter(id__in=Subquery(tries.values("delivery_id")), status=Status.UNCERTAIN)
+        if not await uncertain.update(status=Status.SENT, status_at=at, sent_at=at):
             return False
         lost = await tries.get()
         await Attempt.create(
@@ -58,7 +56,6 @@ async def settle_late_reply(delivery: int, token: UUID, at: datetime, reply: Rep
 
 
 async def workers_with_claims() -> list[str]:
-    """Return the names of the workers that have deliveries claimed at this moment."""
     claims = Delivery.filter(status=Status.CLAIMED).distinct()
     return sorted(str(name) for name in await claims.values_list("claimed_by__name", flat=True))
 

@@ -1,4 +1,4 @@
-"""The reader's side of the ledger: stopping a letter, blocking an address, and taking either back."""
+"""The reader's operations: stopping a letter, blocking mail to an address, and undoing either."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,14 +17,14 @@ from app.store.letters import letter_by
 from app.store.models import BlockedAddress, Delivery, Letter
 from app.store.sql import lock_deliveries
 
-# What the operator holds stays theirs: taking a stop back must not release it.
+# Not those held by the operator: undoing a stop must not release them.
 _WAITING = Q(status=Status.SCHEDULED) | Q(
     status=Status.HELD, held_reason__in=[reason for reason in HeldReason if reason is not HeldReason.OPERATOR]
 )
 
 
 class SecondArrival(StrEnum):
-    """Whether a letter comes to its reader again."""
+    """Whether a letter will be sent to its reader again."""
 
     WAITS = "waits"
     LEAVES = "leaves"
@@ -34,11 +34,10 @@ class SecondArrival(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReceivedLetter:
-    """A letter as its reader's page shows it, and nothing of what it says.
+    """A letter as its reader's page shows it, without its text.
 
-    `address` is the reader's, masked; empty where the letter has been purged. `again_at` is when it
-    comes, or would come, once more. `stopped`: its reader asked for that; `resumable`: and may still
-    take it back.
+    `address` is the reader's, masked; empty where the letter was purged. `again_at` is when the next
+    delivery is due, or would be. `resumable`: the reader may still undo the stop.
     """
 
     address: str
@@ -52,10 +51,7 @@ class ReceivedLetter:
 
 
 async def received(cipher: LetterCipher, token: str, now: datetime) -> ReceivedLetter:
-    """Return the letter of a reader's link.
-
-    Raises LetterNotFound where there is none, KeyMissing where its address cannot be opened.
-    """
+    """Raises LetterNotFound, and KeyMissing where the address cannot be opened."""
     letter = await _by_token(token)
     address = cipher.open_column(letter.id, letter.revision, "recipient_email", letter.recipient_email_sealed)
     deliveries = await Delivery.filter(letter_id=letter.id, notice=False).order_by("due_at")
@@ -74,10 +70,7 @@ async def received(cipher: LetterCipher, token: str, now: datetime) -> ReceivedL
 
 @retried
 async def stop(token: str, now: datetime) -> None:
-    """Cancel what is still to come of a letter; what is under way now is not tried again. Twice is once.
-
-    Raises LetterNotFound.
-    """
+    """Cancel a letter's unsent deliveries; a claimed one is not tried again. Idempotent. Raises LetterNotFound."""
     letter = await _by_token(token)
     async with transaction():
         await lock_deliveries(Delivery.filter(letter_id=letter.id))
@@ -88,29 +81,29 @@ async def stop(token: str, now: datetime) -> None:
 
 @retried
 async def resume(token: str, now: datetime) -> None:
-    """Take a stop back, as long as what it cancelled is not overdue; what others cancelled stays so.
+    """Schedule again the deliveries that `stop` cancelled and that are not overdue.
 
-    Raises LetterNotFound, where the letter has been purged too: there is nothing left to bring.
+    Raises LetterNotFound, for a purged letter too.
     """
     letter = await _by_token(token)
     async with transaction():
         await lock_deliveries(Delivery.filter(letter_id=letter.id))
         stopped = Delivery.filter(letter_id=letter.id, status=Status.CANCELLED, status_at=letter.stopped_at)
         coming = stopped.filter(notice=False, due_at__gt=now)
-        revived = await coming.filter(awaited_hmac=None).update(status=Status.SCHEDULED, status_at=now)
+        restored = await coming.filter(awaited_hmac=None).update(status=Status.SCHEDULED, status_at=now)
         unconfirmed = {"status": Status.HELD, "status_at": now, "held_reason": HeldReason.UNCONFIRMED}
-        revived += await coming.exclude(awaited_hmac=None).update(**unconfirmed)
-        if revived and not await Letter.filter(id=letter.id, purged_at=None).update(stopped_at=None):
+        restored += await coming.exclude(awaited_hmac=None).update(**unconfirmed)
+        if restored and not await Letter.filter(id=letter.id, purged_at=None).update(stopped_at=None):
             raise LetterNotFound("this letter has been purged")
 
 
 async def block(token: str, now: datetime) -> None:
-    """Have nothing sent any more to the address a letter went to. Twice is once. Raises LetterNotFound."""
+    """Block the address of a letter's reader. Idempotent. Raises LetterNotFound."""
     await block_address((await _by_token(token)).recipient_hmac, now)
 
 
 async def unblock(token: str, now: datetime) -> None:
-    """Take a block back. Raises LetterNotFound."""
+    """Raises LetterNotFound."""
     await unblock_address((await _by_token(token)).recipient_hmac, now)
 
 
@@ -119,7 +112,6 @@ async def _by_token(token: str) -> Letter:
 
 
 def _coming(letter: Letter, deliveries: list[Delivery]) -> tuple[SecondArrival, Delivery | None]:
-    """Return whether a letter comes again, and which delivery says so."""
     for delivery in deliveries:
         if delivery.status in (Status.SCHEDULED, Status.HELD):
             return (SecondArrival.STOPPED if letter.stopped_at else SecondArrival.WAITS), delivery
@@ -135,28 +127,26 @@ def _resumable(letter: Letter, delivery: Delivery, now: datetime) -> bool:
 
 
 async def is_blocked(address_hmac: str) -> bool:
-    """Return whether nothing may be sent to an address."""
     return await BlockedAddress.exists(address_hmac=address_hmac)
 
 
 async def block_address(address_hmac: str, now: datetime) -> None:
-    """Have nothing sent any more to an address. Twice is once.
+    """Block all mail to an address. Idempotent.
 
-    It shows only when a letter or a notice is due, and is held then: nobody learns of it by
-    writing to that address (P3).
+    Deliveries are held only when they are due, so writing a letter does not reveal a block (P3).
     """
     await BlockedAddress.bulk_create([BlockedAddress(address_hmac=address_hmac, since=now)], ignore_conflicts=True)
 
 
 @retried
 async def unblock_address(address_hmac: str, now: datetime) -> None:
-    """Take that back: what it held is due now, but for letters that were stopped."""
+    """Make the held deliveries due now, except those of stopped letters."""
     async with transaction():
         await BlockedAddress.filter(address_hmac=address_hmac).delete()
         letters = Subquery(Letter.filter(recipient_hmac=address_hmac, stopped_at=None).values("id"))
-        ours = Q(sender_hmac=address_hmac) | Q(sender_hmac=None, recipient_hmac=address_hmac)
-        notices = Subquery(Letter.filter(ours).values("id"))
-        theirs = Q(letter_id__in=letters, notice=False) | Q(letter_id__in=notices, notice=True)
-        held = Delivery.filter(theirs, status=Status.HELD, held_reason=HeldReason.BLOCKED)
-        ids = [found.id for found in await lock_deliveries(held.only("id"))]
+        notified = Q(sender_hmac=address_hmac) | Q(sender_hmac=None, recipient_hmac=address_hmac)
+        notices = Subquery(Letter.filter(notified).values("id"))
+        to_address = Q(letter_id__in=letters, notice=False) | Q(letter_id__in=notices, notice=True)
+        held = Delivery.filter(to_address, status=Status.HELD, held_reason=HeldReason.BLOCKED)
+        ids = [each.id for each in await lock_deliveries(held.only("id"))]
         await Delivery.filter(id__in=ids).update(status=Status.SCHEDULED, status_at=now, due_at=now, held_reason=None)

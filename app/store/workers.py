@@ -1,4 +1,4 @@
-"""Workers, their beats, and the leases they hold."""
+"""Workers, their heartbeats, and the leases they hold."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,35 +13,29 @@ _TROUBLE_LIMIT = _KEY_IDS_LIMIT = 255
 
 
 async def register(worker: UUID, name: str, now: datetime, key_ids: str = "") -> None:
-    """Enter a process among the workers, with the keys that it knows; only then may it claim."""
+    """A worker may claim only after this. `key_ids`: the keys that it has loaded."""
     await Worker.create(id=worker, name=name, started_at=now, seen_at=now, key_ids=key_ids[:_KEY_IDS_LIMIT])
 
 
 async def heartbeat(worker: UUID, now: datetime, trouble: str = "") -> bool:
-    """Show that a worker is alive, and what keeps it from the mail server if anything does.
-
-    False: it was taken for dead and struck off.
-    """
+    """Write a heartbeat, and why the mail server cannot be used. False: another worker removed this one as dead."""
     alive = Worker.filter(id=worker)
     return bool(await alive.update(beat=F("beat") + 1, seen_at=now, trouble=trouble[:_TROUBLE_LIMIT]))
 
 
 async def heartbeats() -> Mapping[UUID, int]:
-    """Return every worker's beat."""
+    """Return the heartbeat counter of each worker."""
     return dict(await Worker.all().values_list("id", "beat"))
 
 
 async def name_of(worker: UUID) -> str:
-    """Return what people know a worker by, or nothing where it was struck off."""
+    """Return a worker's name, or "" where it was removed."""
     names = await Worker.filter(id=worker).values_list("name", flat=True)
     return str(names[0]) if names else ""
 
 
-async def retire(worker: UUID) -> bool:
-    """Strike off a worker that stops, and free its leases.
-
-    False: it still has claims, and is left for the others to find dead.
-    """
+async def unregister(worker: UUID) -> bool:
+    """Remove a worker that stops, and release its leases. False: it still has claims, so others must recover it."""
     await Lease.filter(worker_id=worker).update(worker_id=None)
     if await Delivery.filter(claimed_by_id=worker, status="claimed").exists():
         return False
@@ -49,17 +43,15 @@ async def retire(worker: UUID) -> bool:
     return True
 
 
-async def take(name: str, worker: UUID, now: datetime) -> bool:
-    """Take a lease that nobody holds. Of several who try at once, one gets it."""
+async def acquire_lease(name: str, worker: UUID, now: datetime) -> bool:
+    """Acquire a lease that is free. Of several workers that try at once, one succeeds."""
     free = Lease.filter(name=name, worker_id=None)
     return bool(await free.update(worker_id=worker, term=F("term") + 1, taken_at=now))
 
 
-async def holds(name: str, worker: UUID) -> bool:
-    """Return whether a worker holds a lease."""
+async def holds_lease(name: str, worker: UUID) -> bool:
     return await Lease.filter(name=name, worker_id=worker).exists()
 
 
-async def free(name: str, worker: UUID) -> None:
-    """Give a lease up, if it is ours."""
+async def release_lease(name: str, worker: UUID) -> None:
     await Lease.filter(name=name, worker_id=worker).update(worker_id=None)

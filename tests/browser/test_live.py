@@ -15,7 +15,7 @@ from app.store.cipher import open_cipher
 from app.store.database import connected
 from app.store.job_runs import SCAN, record_job_end, record_job_start
 from app.store.models import Delivery
-from app.store.workers import SCHEDULER, register, take
+from app.store.workers import SCHEDULER, register, acquire_lease
 from tests.acceptance.servers import Program
 from tests.browser.pages import Opener, findings
 from tests.browser.test_admin import KEY, PASSWORD, sign_in
@@ -36,7 +36,7 @@ async def desk(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[str]:
     async with connected(url):
         ledger, now, elsewhere = Ledger(await open_cipher(Cipher([KEY]))), datetime.now(UTC), uuid4()
         await register(elsewhere, "elsewhere", now)
-        assert await take(SCHEDULER, elsewhere, now)
+        assert await acquire_lease(SCHEDULER, elsewhere, now)
         for second in range(3):
             await ledger.add(Status.SCHEDULED, now - timedelta(seconds=9 - second))
         await record_job_start(SCAN, "elsewhere", now, now + timedelta(minutes=5))

@@ -201,7 +201,7 @@ DELIVERY = (
     Guard(
         "L1",
         "app/store/sql.py",
-        "status = 'claimed' AND claim_token = ended.token",
+        "status = 'claimed' AND claim_token = outcomes.token",
         "status = 'claimed'",
         "tests/store/test_settlements.py::test_a_slow_courier_whose_lease_has_run_out_cannot_settle_another_s_claim",
     ),

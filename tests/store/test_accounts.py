@@ -20,13 +20,13 @@ from app.store.accounts import (
     remove_account,
     reset_password,
     session_account,
-    sign_in,
     sign_out,
 )
 from app.store.database import connected
 from app.store.models import Account, Session
 from app.store.operator_models import RecoveryCode, SecondFactor
 from tests.clock import NEW_YEAR as NOW
+from tests.store.login import sign_in
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from app.store.cipher import LetterCipher
 from app.store.claims import claim, hand_over, unclaim
 from app.store.letters import Letters
 from app.store.models import Delivery, UndeliverableAddress
-from app.store.workers import retire
+from app.store.workers import unregister
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import READER, WRITER, Ledger, claim_due, new_worker
 
@@ -116,7 +116,7 @@ async def test_a_claim_says_whether_the_address_is_known_not_to_exist(
 async def test_a_retired_worker_claims_nothing(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     worker = await new_worker()
-    assert await retire(worker)
+    assert await unregister(worker)
     for stranger in (worker, uuid4()):
         with pytest.raises(IntegrityError):
             await claim_due(stranger)

@@ -27,7 +27,7 @@ from app.store.models import Delivery, Worker
 from app.store.settlements import AttemptRecord, permanent_failure, settle, unanswered
 from app.store.statistics import monitor_view, month_statistics, status_summary
 from app.store.uncertain import resend_uncertain
-from app.store.workers import retire
+from app.store.workers import unregister
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import claim_due, new_worker
 
@@ -187,7 +187,7 @@ async def _assert_settling(watched: Watched, first: Claimed, second: Claimed) ->
 async def _assert_reclaiming(watched: Watched, dead: UUID) -> None:
     (claimed,) = await claim_due(dead, limit=1)
     await hand_over([claimed], NOW)
-    assert not await watched.by_index(retire(dead))
+    assert not await watched.by_index(unregister(dead))
     assert len(await watched.by_index(reclaim(dead, 0, NOW))) == 1
     await _assert_deleting_a_worker()
 

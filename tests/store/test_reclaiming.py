@@ -15,7 +15,7 @@ from app.store.claims import claim, hand_over, reclaim
 from app.store.models import Attempt, Delivery, Worker
 from app.store.settlements import AttemptRecord, given_back, sent, settle
 from app.store.sql import POSTGRES
-from app.store.workers import SCHEDULER, heartbeat, heartbeats, holds, take
+from app.store.workers import SCHEDULER, acquire_lease, heartbeat, heartbeats, holds_lease
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, claim_due, new_worker
 from tests.store.locks import in_the_way, waiting
@@ -53,13 +53,13 @@ async def test_what_was_not_handed_over_is_scheduled_uncharged_and_the_rest_is_u
 async def test_a_reclaimed_worker_is_struck_off_and_its_leases_are_free(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     dead, other = await new_worker(), await new_worker()
-    await take(SCHEDULER, dead, NOW)
+    await acquire_lease(SCHEDULER, dead, NOW)
     await claim_due(dead)
     await reclaim(dead, 0, LATER)
     assert await heartbeats() == {other: 0}
     assert not await heartbeat(dead, LATER)
-    assert not await holds(SCHEDULER, dead)
-    assert await take(SCHEDULER, other, LATER)
+    assert not await holds_lease(SCHEDULER, dead)
+    assert await acquire_lease(SCHEDULER, other, LATER)
     with pytest.raises(IntegrityError):
         await claim_due(dead)
 
@@ -151,7 +151,7 @@ async def test_a_hand_over_that_comes_first_makes_it_uncertain(outsider: asyncpg
 async def test_a_reclaim_that_comes_first_stops_the_hand_over(outsider: asyncpg.Connection, bare: Ledger) -> None:
     delivery = await bare.add(Status.SCHEDULED, NOW)
     dead = await new_worker()
-    await take(SCHEDULER, dead, NOW)
+    await acquire_lease(SCHEDULER, dead, NOW)
     claimed = await claim_due(dead)
     async with in_the_way(outsider, "SELECT 1 FROM leases FOR UPDATE"):
         reclaiming = asyncio.create_task(reclaim(dead, 0, LATER))
@@ -183,7 +183,7 @@ async def test_a_settle_that_comes_first_is_not_undone(outsider: asyncpg.Connect
 async def test_who_claims_during_its_own_reclaim_claims_nothing(outsider: asyncpg.Connection, bare: Ledger) -> None:
     await bare.add(Status.SCHEDULED, NOW)
     zombie = await new_worker()
-    await take(SCHEDULER, zombie, NOW)
+    await acquire_lease(SCHEDULER, zombie, NOW)
     async with in_the_way(outsider, "SELECT 1 FROM leases FOR UPDATE"):
         reclaiming = asyncio.create_task(reclaim(zombie, 0, LATER))
         await waiting(outsider, 1)

@@ -8,7 +8,7 @@ import pytest
 
 from app.crypto import Cipher
 from app.errors import AccountError
-from app.store.accounts import create_account, session_account, sign_in
+from app.store.accounts import create_account, session_account
 from app.store.cipher import LetterCipher, open_cipher, reseal_blind_index, reseal_second_factors
 from app.store.operator_models import SecondFactor
 from app.store.second_factor import (
@@ -22,6 +22,7 @@ from app.store.second_factor import (
     switch_on,
 )
 from tests.clock import NEW_YEAR as NOW
+from tests.store.login import sign_in
 
 pytestmark = pytest.mark.anyio
 

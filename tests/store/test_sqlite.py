@@ -87,7 +87,7 @@ async def test_a_database_that_is_locked_at_the_start_is_said_in_one_line(
         other.execute("CREATE TABLE first (id INTEGER)")
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
-        monkeypatch.setattr("app.store.sqlite._PAUSES", (0.01,))
+        monkeypatch.setattr("app.store.sqlite._BUSY_DELAYS", (0.01,))
         with pytest.raises(DatabaseError, match="cannot be reached"):
             async with connected(empty_sqlite_url):
                 pass

@@ -10,7 +10,7 @@ from app.domain.status import AttemptResult, HeldReason, Occasion, Status
 from app.store.job_runs import SCAN, record_job_start
 from app.store.models import Attempt, Delivery
 from app.store.statistics import MONTH, Backlog, SentCount, backlog, month_statistics, refusals, status_summary
-from app.store.workers import SCHEDULER, heartbeat, register, retire, take
+from app.store.workers import SCHEDULER, acquire_lease, heartbeat, register, unregister
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, claim_due, new_worker
 
@@ -26,7 +26,7 @@ async def test_it_names_who_holds_the_lease_and_the_last_scan() -> None:
     assert (empty.scheduler, empty.last_scan) == (None, None)
     worker = uuid4()
     await register(worker, "mailhost", NOW)
-    await take(SCHEDULER, worker, NOW)
+    await acquire_lease(SCHEDULER, worker, NOW)
     await heartbeat(worker, NOW + MINUTE, "535 5.7.8 wrong password")
     await record_job_start(SCAN, "mailhost", NOW, NOW + MINUTE)
     found = await status_summary(NOW)
@@ -34,7 +34,7 @@ async def test_it_names_who_holds_the_lease_and_the_last_scan() -> None:
     assert found.troubles == (("mailhost", "535 5.7.8 wrong password"),)
     assert found.last_scan
     assert found.last_scan.next_at == NOW + MINUTE
-    await retire(worker)
+    await unregister(worker)
     assert (await status_summary(NOW)).seen_at is None
 
 

@@ -9,7 +9,16 @@ from tortoise.exceptions import IntegrityError
 
 from app.domain.status import Status
 from app.store.models import Delivery, Lease, Worker
-from app.store.workers import SCHEDULER, free, heartbeat, heartbeats, holds, register, retire, take
+from app.store.workers import (
+    SCHEDULER,
+    acquire_lease,
+    heartbeat,
+    heartbeats,
+    holds_lease,
+    register,
+    release_lease,
+    unregister,
+)
 from tests.clock import NEW_YEAR as NOW
 from tests.ledger import Ledger, claim_due, new_worker
 
@@ -29,7 +38,7 @@ async def test_a_beat_moves_by_one_and_says_when() -> None:
 
 async def test_who_was_struck_off_beats_in_vain() -> None:
     worker = await new_worker()
-    await retire(worker)
+    await unregister(worker)
     assert not await heartbeat(worker, NOW)
     assert await heartbeats() == {}
 
@@ -42,55 +51,55 @@ async def test_a_worker_enters_once() -> None:
 
 async def test_a_lease_is_held_by_one_until_it_is_free() -> None:
     one, other = await new_worker(), await new_worker()
-    assert await take(SCHEDULER, one, NOW)
-    assert not await take(SCHEDULER, other, NOW)
-    assert not await take(SCHEDULER, one, NOW), "who holds it does not take it again"
-    assert (await holds(SCHEDULER, one), await holds(SCHEDULER, other)) == (True, False)
-    await free(SCHEDULER, other)
-    assert await holds(SCHEDULER, one), "nobody frees another's lease"
-    await free(SCHEDULER, one)
-    assert not await holds(SCHEDULER, one)
-    assert await take(SCHEDULER, other, NOW + MINUTE)
+    assert await acquire_lease(SCHEDULER, one, NOW)
+    assert not await acquire_lease(SCHEDULER, other, NOW)
+    assert not await acquire_lease(SCHEDULER, one, NOW), "who holds it does not take it again"
+    assert (await holds_lease(SCHEDULER, one), await holds_lease(SCHEDULER, other)) == (True, False)
+    await release_lease(SCHEDULER, other)
+    assert await holds_lease(SCHEDULER, one), "nobody frees another's lease"
+    await release_lease(SCHEDULER, one)
+    assert not await holds_lease(SCHEDULER, one)
+    assert await acquire_lease(SCHEDULER, other, NOW + MINUTE)
     lease = await Lease.get(name=SCHEDULER)
     assert (lease.worker_id, lease.term, lease.taken_at) == (other, 2, NOW + MINUTE)
 
 
 async def test_there_is_no_lease_of_another_name() -> None:
     worker = await new_worker()
-    assert not await take("treasure", worker, NOW)
-    assert not await holds("treasure", worker)
+    assert not await acquire_lease("treasure", worker, NOW)
+    assert not await holds_lease("treasure", worker)
 
 
 async def test_who_is_no_worker_leads_nobody() -> None:
     with pytest.raises(IntegrityError):
-        await take(SCHEDULER, uuid4(), NOW)
+        await acquire_lease(SCHEDULER, uuid4(), NOW)
 
 
 async def test_of_ten_who_try_at_once_one_gets_it() -> None:
     workers = [await new_worker() for _ in range(10)]
     for round_ in range(5):
-        taken = await asyncio.gather(*(take(SCHEDULER, worker, NOW) for worker in workers))
+        taken = await asyncio.gather(*(acquire_lease(SCHEDULER, worker, NOW) for worker in workers))
         assert sum(taken) == 1
         lease = await Lease.get(name=SCHEDULER)
         assert (lease.worker_id, lease.term) == (workers[taken.index(True)], round_ + 1)
-        await free(SCHEDULER, workers[taken.index(True)])
+        await release_lease(SCHEDULER, workers[taken.index(True)])
 
 
 async def test_a_worker_that_retires_leaves_nothing_behind() -> None:
     worker = await new_worker()
-    await take(SCHEDULER, worker, NOW)
-    assert await retire(worker)
+    await acquire_lease(SCHEDULER, worker, NOW)
+    assert await unregister(worker)
     assert not await Worker.exists()
-    assert await take(SCHEDULER, await new_worker(), NOW)
-    assert await retire(worker), "twice is the same as once"
+    assert await acquire_lease(SCHEDULER, await new_worker(), NOW)
+    assert await unregister(worker), "twice is the same as once"
 
 
 async def test_a_worker_with_claims_is_left_for_the_others_to_find_dead(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     worker = await new_worker()
-    await take(SCHEDULER, worker, NOW)
+    await acquire_lease(SCHEDULER, worker, NOW)
     await claim_due(worker)
-    assert not await retire(worker)
+    assert not await unregister(worker)
     assert await Worker.exists(id=worker)
-    assert not await holds(SCHEDULER, worker), "another leads at once"
+    assert not await holds_lease(SCHEDULER, worker), "another leads at once"
     assert await Delivery.filter(status=Status.CLAIMED).count() == 1

@@ -16,7 +16,7 @@ from app.domain.status import AttemptResult, HeldReason, Status
 from app.settings import Settings
 from app.store.job_runs import SCAN, record_job_end, record_job_start
 from app.store.models import Delivery
-from app.store.workers import SCHEDULER, heartbeat, register, retire, take
+from app.store.workers import SCHEDULER, heartbeat, register, unregister, acquire_lease
 from app.web.app import create_app
 from app.wiring import open_services
 from tests.clock import NEW_YEAR as NOW
@@ -132,7 +132,7 @@ async def test_the_office_is_told_as_it_stands(office: Office, clock: FrozenCloc
     empty = await _metrics(client)
     assert (empty["leader_alive"], empty["workers"], empty["paused"], empty["breakers_open"]) == (0, 0, 0, 0)
     worker = await new_worker()
-    await take(SCHEDULER, worker, NOW)
+    await acquire_lease(SCHEDULER, worker, NOW)
     await record_job_start(SCAN, "post", NOW, NOW + MINUTE)
     await record_job_end(SCAN, NOW, timedelta(seconds=3), 7)
     await heartbeat(worker, NOW, "no route to host")
@@ -165,18 +165,18 @@ async def test_ready_means_that_somebody_leads(office: Office, clock: FrozenCloc
 
     assert await asked() == (200, "ok")  # nobody has begun yet
     worker = await new_worker()
-    await take(SCHEDULER, worker, NOW)
+    await acquire_lease(SCHEDULER, worker, NOW)
     await record_job_start(SCAN, "post", NOW, NOW + MINUTE)
     clock.advance(2 * LEASE)
     assert await asked() == (200, "ok")
     clock.advance(timedelta(seconds=1))
     assert await asked() == (503, "stale")
-    await retire(worker)
+    await unregister(worker)
     assert await asked() == (200, "ok")  # it left, and the next scan is not late yet
     clock.advance(2 * LEASE)
     assert await asked() == (503, "stale")
     await register(worker, "post", clock.now())
-    await take(SCHEDULER, worker, clock.now())
+    await acquire_lease(SCHEDULER, worker, clock.now())
     assert await asked() == (200, "ok")
 
 
