@@ -67,7 +67,7 @@ class _LanguageEnvironment(Environment):
 @cache
 def environment(language: str) -> Environment:
     """Return the environment of a language. Everything but `.txt` is escaped."""
-    environment = _LanguageEnvironment(
+    env = _LanguageEnvironment(
         language,
         loader=FileSystemLoader(folder("templates")),
         autoescape=select_autoescape(disabled_extensions=("txt",), default=True, default_for_string=True),
@@ -76,10 +76,10 @@ def environment(language: str) -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
-    environment.globals["language"] = language
-    environment.filters["date"] = lambda moment, zone: long_date(moment, zone, language)
-    return environment
+    env.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    env.globals["language"] = language
+    env.filters["date"] = lambda moment, zone: long_date(moment, zone, language)
+    return env
 
 
 def refusal_text(reason: Reason, language: str) -> str:
