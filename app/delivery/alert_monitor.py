@@ -115,7 +115,6 @@ class AlertMonitor:
                 await alerts.mark_sent(alert, now)
 
     async def _notify(self, notification: Notification, now: datetime) -> bool:
-        """Return whether any channel accepted it; without a channel the log is enough."""
         accepted = await asyncio.gather(*(self._notify_by(channel, notification, now) for channel in self._channels))
         return any(accepted) or not self._channels
 
@@ -131,7 +130,6 @@ class AlertMonitor:
         return False
 
     async def _ping(self) -> None:
-        """Ping after a scan of our own; where another process leads, that one pings."""
         if not self._ping_url or self._clock.monotonic() - self._pinged_at < _PING_INTERVAL:
             return
         run = await last_run(SCAN)

@@ -31,7 +31,6 @@ class Breaker:
         return bool(self.trouble) and self._clock.monotonic() < self._open_until
 
     def allowed(self, free: int) -> int:
-        """Return how many of `free` slots may be used now."""
         if not self.trouble:
             return free
         return 0 if self.is_open or self._probing else min(free, 1)

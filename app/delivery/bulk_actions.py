@@ -32,7 +32,6 @@ class BulkActions:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Start no further batch, and wait until the last one is written."""
         self._stopped.set()
         if self._background:
             await self._background

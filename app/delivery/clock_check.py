@@ -34,7 +34,6 @@ class ClockCheck:
         self._measured_at = self._clock.monotonic()
 
     def passes(self) -> bool:
-        """Return whether deliveries may be claimed by this clock."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         expected = self._last_time + timedelta(seconds=monotonic - self._measured_at)
         deviation = now - expected

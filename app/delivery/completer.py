@@ -47,7 +47,6 @@ class Completer:
         return self._hand_overs.add(claimed)
 
     def begun(self, claimed: Claimed) -> None:
-        """Record in the journal that a message's final dot is about to be written."""
         self._journal.begin((claimed.id, claimed.token))
 
     def answered(self, claimed: Claimed, reply: Reply) -> None:
@@ -55,20 +54,16 @@ class Completer:
         self._journal.answered((claimed.id, claimed.token), self._clock.now(), reply)
 
     def settle(self, outcome: Outcome) -> None:
-        """Queue an outcome to be recorded; it is counted and logged once it is."""
         self._outcomes.put(outcome)
 
     def give_back(self, claimed: Claimed) -> None:
-        """Settle a claim that was never begun."""
         self._outcomes.put(settlements.not_started(claimed, self._clock.now()))
 
     @property
     def complete(self) -> bool:
-        """Whether every outcome is recorded."""
         return self._outcomes.idle
 
     async def completed(self, within: float | None = None) -> None:
-        """Wait until every outcome is recorded, or `within` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._outcomes.drained()
@@ -110,7 +105,6 @@ class Completer:
         return set() if outcome == bare else await self._write_outcomes([bare])
 
     def _log(self, batch: Sequence[Outcome], settled: Collection[int]) -> None:
-        """Count and log outcomes: one event for all that were sent, one for each other."""
         sent = []
         for outcome in batch:
             if outcome.claimed.id not in settled:
@@ -189,7 +183,6 @@ class BatchWriter(Generic[T]):
         return self._writer is None
 
     async def drained(self) -> None:
-        """Wait until everything is written, without a pause."""
         self._skip_pause.set()
         while self._writer:
             await asyncio.wait([self._writer])

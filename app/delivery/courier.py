@@ -36,7 +36,6 @@ class Courier:
     max_lateness: timedelta
 
     async def deliver(self, claimed: Claimed) -> None:
-        """Raises nothing: whatever happens is settled and logged."""
         now = self.clock.now()
         if reason := self._hold_reason(claimed, now):
             self.completer.settle(self.policy.hold(claimed, now, reason))

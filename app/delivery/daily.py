@@ -17,7 +17,7 @@ from app.store.bulk_actions import drop_ended
 from app.store.counters import ATTEMPTS, WAITING, count_all, count_spans
 from app.store.job_runs import claim_job_run, record_job_end
 from app.store.quotas import drop_quota_counts
-from app.store.retention import cancel_hopeless, drop_attempts, purge, vacuum_if_worth_it
+from app.store.retention import cancel_expired_holds, drop_attempts, purge, vacuum_if_worth_it
 from app.templating import long_day
 
 log = structlog.get_logger()
@@ -50,11 +50,9 @@ class Daily:
             self._background = asyncio.create_task(self._run(worker_name))
 
     def stop(self) -> None:
-        """Start no further part; the next leader does the rest."""
         self._stopped = True
 
     async def ended(self) -> None:
-        """Wait until the running part has ended."""
         if self._background:
             await self._background
 
@@ -94,7 +92,7 @@ class Cleanup:
     retention: timedelta
 
     async def __call__(self, now: datetime) -> AsyncIterator[int]:
-        async for cancelled in cancel_hopeless(now, self.retention):
+        async for cancelled in cancel_expired_holds(now, self.retention):
             yield cancelled
         async for purged in purge(now, self.retention):
             yield purged

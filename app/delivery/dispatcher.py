@@ -138,7 +138,6 @@ class Dispatcher:
         return self._started - before
 
     async def drain(self) -> None:
-        """Scan until nothing is due and everything is settled, including the notices that result."""
         while await self.run() or self._slots.running or not self._completer.complete:
             await self._slots.finished()
             await self._completer.completed()
@@ -158,7 +157,6 @@ class Dispatcher:
         return self._breaker.trouble
 
     def stop(self) -> None:
-        """Claim nothing more."""
         self._stopped = True
         self._changed.set()
 
@@ -201,7 +199,6 @@ class Dispatcher:
         return True
 
     async def _claim_due(self) -> int:
-        """Queue due deliveries, notices first. Returns how many."""
         notices = await self._claim_notices(self._queue.wanted_notices())
         wanted = self._breaker.allowed(self._queue.wanted())
         letters = await self._claim(wanted, notices=False)
@@ -260,7 +257,6 @@ class Dispatcher:
             raise
 
     async def _catching(self, scan: Awaitable[int]) -> int:
-        """Return how many deliveries were started; after an error the next scan tries again."""
         with self._errors:
             return await scan
         return 0

@@ -53,7 +53,6 @@ def path_of(folder: Path, worker: UUID) -> Path:
 
 
 def discard(path: Path) -> None:
-    """Delete a journal and its draft."""
     for each in (path, path.with_suffix(DRAFT)):
         with contextlib.suppress(OSError):
             each.unlink()
@@ -97,7 +96,6 @@ def _boot_id() -> str:
 
 
 def read_journal(folder: Path, worker: UUID) -> JournalContents | None:
-    """Return None where there is no readable file."""
     try:
         with path_of(folder, worker).open("rb") as file:
             ended = _unlocked(file.fileno())  # before reading, or the worker might end in between
@@ -148,14 +146,12 @@ class Journal:
             discard(before)
 
     def begin(self, claim: Claim) -> None:
-        """Record that a message's final dot is about to be written."""
         self._append(claim)
 
     def answered(self, claim: Claim, at: datetime, reply: Reply) -> None:
         self._append(claim, f" {at.isoformat()} {reply.code} {reply.enhanced or '-'} {redacted(reply.text)}")
 
     def forget(self, deliveries: Iterable[int]) -> None:
-        """Drop what is settled in the database."""
         for delivery in deliveries:
             self._unsettled.pop(delivery, None)
         if self._size > _MAX_SIZE:
@@ -187,7 +183,6 @@ class Journal:
             self._fail(error)
 
     def _rewrite(self) -> None:
-        """Replace the file atomically by one that holds what is unsettled."""
         if self._path is None:
             return
         text = _header() + "".join(self._unsettled.values())

@@ -27,7 +27,6 @@ class OperatorMails:
     """Composes with the standard library: there are a few a day, not thousands a second."""
 
     def __init__(self, sender: str, origin: str, operator_name: str, to: str, language: str) -> None:
-        """`sender` is `Name <address>`, `origin` that of the pages."""
         name, self._address = parseaddr(sender)
         self._sender = Address(name or "Slow Mailbox", addr_spec=self._address)
         self._values = {
@@ -40,7 +39,6 @@ class OperatorMails:
         self._language = language
 
     def compose(self, name: str, values: Mapping[str, Any], now: datetime) -> Envelope:
-        """Render the templates in `templates/emails/<name>`."""
         folder, context = f"emails/{name}", {**self._values, **values}
         subject = render(f"{folder}/subject.txt", self._language, **context).strip()
         context["title"] = subject

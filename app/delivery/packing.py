@@ -74,7 +74,6 @@ class Packer:
         return f"{self.origin}/confirm/{self.cipher.confirmation_token(message_id)}"
 
     def is_alias(self, claimed: Claimed) -> bool:
-        """Return whether this delivery's address is one of several spellings of a mailbox."""
         column = f"{claimed.addressee}_email"
         return is_alias(self.cipher.open_letter(claimed.letter, (column,))[column])
 
@@ -116,7 +115,6 @@ class BatchPacker:
     """
 
     def __init__(self, packer: Packer, upcoming: Callable[[], Iterable[Claimed]]) -> None:
-        """`upcoming` returns the next claims of the queue."""
         self._packer = packer
         self._upcoming = upcoming
         self._packed: dict[tuple[int, UUID], tuple[datetime, Envelope]] = {}

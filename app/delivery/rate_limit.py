@@ -31,7 +31,6 @@ class TokenBucket:
         return now - self._next >= self._slack
 
     def opens_in(self, now: float) -> float:
-        """Return the seconds until the next token."""
         return max(0.0, self._next + self._gap - now)
 
     def take(self, now: float) -> None:
@@ -72,11 +71,9 @@ class RateLimiter:
         )
 
     def is_open(self) -> bool:
-        """Whether the rate over all permits a letter now."""
         return self._over_all is None or self._over_all.left(self._clock.monotonic()) > 0
 
     def admits(self, domain: str) -> bool:
-        """Whether a letter to this domain may be sent now."""
         now = self._clock.monotonic()
         bucket = self._bucket(domain, now)
         return not (
@@ -96,7 +93,6 @@ class RateLimiter:
         return self._max_slow if self._is_slow(domain, now) else _MAX_DEFERRED
 
     def closed_domains(self) -> list[str]:
-        """Return the domains for which nothing is to be claimed now."""
         now = self._clock.monotonic()
         self._paused_until = {domain: until for domain, until in self._paused_until.items() if until > now}
         limited = {domain for domain, bucket in self._buckets.items() if bucket.left(now) < 1}

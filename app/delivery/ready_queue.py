@@ -42,11 +42,9 @@ class ReadyQueue:
         return self._rate_limiter.available_within(self._min_length - len(self._notices))
 
     def wait(self) -> float | None:
-        """See RateLimiter.wait."""
         return self._rate_limiter.wait()
 
     def closed_domains(self) -> list[str]:
-        """Return the domains for which nothing more is to be claimed now."""
         return sorted({*self._rate_limiter.closed_domains(), *self._deferred})
 
     def add_notices(self, claimed: Sequence[Claimed]) -> None:
@@ -60,7 +58,6 @@ class ReadyQueue:
             self._letters.extend(claimed)
 
     def pop(self) -> Claimed | None:
-        """Return the next delivery that may be sent now, or None."""
         if not self._rate_limiter.is_open():
             return None
         for domain, waiting in self._deferred.items():
@@ -79,7 +76,6 @@ class ReadyQueue:
         return None
 
     def upcoming(self) -> Iterable[Claimed]:
-        """Return the next letters, provided that none is deferred."""
         return self._letters
 
     def take_rejected(self) -> list[Claimed]:

@@ -55,7 +55,6 @@ class Recovery:
             discard(path_of(self.folder, worker))
 
     def _outcome(self, claimed: Claimed, contents: JournalContents) -> Outcome | None:
-        """Return None where the journal cannot tell."""
         claim = (claimed.id, claimed.token)
         if recorded := contents.replies.get(claim):
             attempt = AttemptRecord(claimed.claimed_at, claimed.handed_over_at, recorded.at, recorded.reply)

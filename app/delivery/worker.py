@@ -80,7 +80,6 @@ class Worker:
             self._resigning = asyncio.create_task(self._resign())
 
     async def wait_for_clock(self) -> None:
-        """Wait until the clock passes; see ClockCheck."""
         while not self.heartbeat.clock_check.passes():  # noqa: ASYNC110 - time passes by itself
             await asyncio.sleep(1)
 
