@@ -17,7 +17,7 @@ from app.store.database import as_moment, as_parameter, connection, transaction
 from app.store.execution import retried
 from app.store.link_recovery import letters_of
 from app.store.models import Attempt, Delivery, Lease, Worker
-from app.store.sql import as_ids, as_uuid, lock_deliveries, numbered, statements
+from app.store.sql import UNCLAIM, as_ids, as_uuid, lock_deliveries, numbered, statements
 from app.store.uncertain import RESEND_LIMIT
 
 Row = Mapping[str, Any]
@@ -112,7 +112,7 @@ def _claimed(row: Row) -> Claimed:
 
 async def unclaim(token: UUID, now: datetime) -> int:
     """Undo a claim whose result was lost. Returns how many deliveries it had."""
-    freed, _ = await connection().execute_query(statements().unclaim, [as_parameter(now), as_uuid(token)])
+    freed, _ = await connection().execute_query(numbered(UNCLAIM), [as_parameter(now), as_uuid(token)])
     return freed
 
 
