@@ -1,4 +1,4 @@
-"""A ledger filled by hand: rows in states that the real ways reach only with a mail server's help."""
+"""Stores rows directly in states that are otherwise reached only with a mail server."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -16,14 +16,13 @@ READER, WRITER = "minji@example.org", "jun@example.net"
 
 
 async def new_worker(name: str = "worker") -> UUID:
-    """Enter a process that may claim."""
     worker = uuid4()
     await register(worker, name, NOW)
     return worker
 
 
 class Ledger:
-    """Puts deliveries into any state, a letter each, past the rules of who moves them there."""
+    """Stores deliveries in any state, a letter each."""
 
     def __init__(self, cipher: LetterCipher) -> None:
         self._cipher = cipher
@@ -83,7 +82,7 @@ class Ledger:
         )
 
     async def multiply(self, delivery: Delivery, times: int) -> None:
-        """Add as many deliveries like this one, a letter each."""
+        """Add `times` copies of a delivery, each with its own letter."""
         letter = await Letter.get(deliveries__id=delivery.id)
         letters = [letter.clone(pk=uuid4()) for _ in range(times)]
         for each in letters:
@@ -96,5 +95,5 @@ class Ledger:
 
 
 async def claim_due(worker: UUID, *, notices: bool = False, limit: int = 1000) -> list[Claimed]:
-    """Claim what is due at NOW, under a token of its own."""
+    """Claim the deliveries due at NOW, with a new token."""
     return await claim(worker, uuid4(), NOW, limit, notices=notices)

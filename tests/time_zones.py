@@ -1,4 +1,4 @@
-"""The event loop's own clock, set forward: hours of waiting pass at once."""
+"""Setting the event loop's clock forward, so that hours of waiting pass at once."""
 
 import asyncio
 
@@ -6,8 +6,6 @@ import pytest
 
 
 class Hours:
-    """While it is set forward, every time limit ends sooner."""
-
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ahead = 0.0
         loop = asyncio.get_running_loop()

@@ -94,7 +94,7 @@ async def remove_account(username: str, *, force: bool = False) -> None:
     if not force and not await Account.exclude(id=account.id).exists():
         raise AccountError(
             f"{username!r} is the only account; create another one first, or remove it with --force: "
-            "the next start creates MAILBOX_ADMIN_USERNAME anew"
+            "the next start creates MAILBOX_ADMIN_USERNAME again"
         )
     await account.delete()  # sessions, second factor and recovery codes by cascade
 

@@ -105,7 +105,7 @@ async def _unsent_deliveries(letter_id: UUID) -> list[Delivery]:
         raise BeingSent("this letter is being handed over at this moment")
     unsent = [delivery for delivery in deliveries if delivery.status not in (Status.SENT, Status.CANCELLED)]
     if letter.stopped_at or all(delivery.status is Status.UNCERTAIN for delivery in unsent):
-        raise NotCorrectable("nothing of this letter is still to come")
+        raise NotCorrectable("no delivery of this letter can be changed")
     return unsent
 
 

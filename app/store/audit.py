@@ -8,17 +8,17 @@ from app.store.database import connection, transaction
 
 # Each must count zero. CHECK constraints see single rows; these queries join rows.
 _IMPOSSIBLE = {
-    "letters without exactly the deliveries their dates promise": """
+    "letters whose deliveries do not match their dates": """
         SELECT COUNT(*) AS n FROM letters
         WHERE (SELECT COUNT(*) FROM deliveries WHERE letter_id = letters.id AND NOT notice)
             <> CASE WHEN second_send_at IS NULL THEN 1 ELSE 2 END
     """,
-    "deliveries whose promise is not their letter's": """
+    "deliveries promised for another time than their letter": """
         SELECT COUNT(*) AS n FROM deliveries JOIN letters ON letters.id = letter_id
         WHERE (occasion = 'first' AND promised_at <> send_at)
             OR (occasion = 'second' AND (second_send_at IS NULL OR promised_at <> second_send_at))
     """,
-    "sent deliveries without an accepted attempt, though their letter is kept": """
+    "sent deliveries of kept letters without an accepted attempt": """
         SELECT COUNT(*) AS n FROM deliveries JOIN letters ON letters.id = letter_id
         WHERE status = 'sent' AND purged_at IS NULL
             AND NOT EXISTS (SELECT 1 FROM attempts WHERE delivery_id = deliveries.id AND outcome = 'accepted')
@@ -35,11 +35,11 @@ _IMPOSSIBLE = {
         SELECT COUNT(*) AS n FROM deliveries WHERE status = 'claimed'
             AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = claimed_by_id)
     """,
-    "purged letters that are still to go out": """
+    "purged letters with unsent deliveries": """
         SELECT COUNT(*) AS n FROM deliveries JOIN letters ON letters.id = letter_id
         WHERE purged_at IS NOT NULL AND status IN ('scheduled', 'claimed', 'uncertain')
     """,
-    "counts of deliveries that are not what the ledger holds": """
+    "counters that differ from the deliveries": """
         SELECT COUNT(*) AS n FROM (
             SELECT kind, notice, reason FROM (
                 SELECT CASE WHEN status IN ('scheduled', 'claimed') THEN 'waiting' ELSE status END AS kind,

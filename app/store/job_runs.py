@@ -43,7 +43,6 @@ _COUNT_LIMIT = 10_000
 
 
 async def record_job_start(name: str, worker_name: str, now: datetime, next_at: datetime | None = None) -> None:
-    """`next_at`: when the job is to run again; None: it is not repeated."""
     moments = [as_parameter(now), as_parameter(next_at) if next_at else None]
     await connection().execute_query(numbered(_START), [name, worker_name, *moments])
 
@@ -59,7 +58,6 @@ async def claim_job_run(name: str, worker_name: str, now: datetime, due: datetim
 
 
 async def record_job_end(name: str, now: datetime, took: timedelta, number: int) -> None:
-    """`number`: how many items the job processed."""
     milliseconds = round(took.total_seconds() * 1000)
     await connection().execute_query(numbered(_END), [as_parameter(now), number, milliseconds, name])
 
@@ -98,7 +96,6 @@ class ScanProgress:
 
 
 async def scan_progress(now: datetime) -> ScanProgress | None:
-    """Return the progress of the current or last scan, from counters: its cost does not grow with the ledger."""
     run = await last_run(SCAN)
     if run is None:
         return None
@@ -116,7 +113,6 @@ async def scan_progress(now: datetime) -> ScanProgress | None:
 
 
 async def _scan_counts(since: datetime, now: datetime) -> tuple[int, int]:
-    """Return how many were done since `since`, and how many are due and still wait."""
     end = _EPOCH + (quarter_of(now) + 1) * QUARTER
     waiting = sum(each.number for each in await count_spans([WAITING], [(_EPOCH, end)]))
     done = sum(each.number for each in await count_spans(_DONE, [(since, end)]))

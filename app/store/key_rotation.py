@@ -63,7 +63,6 @@ async def missing_keys(cipher: LetterCipher) -> list[str]:
 
 
 async def record_key(cipher: LetterCipher) -> None:
-    """Record the first key; it may seal from now on."""
     await _record({_first_key(cipher)})
 
 
@@ -77,7 +76,6 @@ async def _recorded() -> list[str]:
 
 
 async def _record_all() -> set[str]:
-    """Record the keys of a database that has no record yet."""
     in_use = await _in_use()
     await _record(in_use)
     return in_use
@@ -109,7 +107,6 @@ class Rotation:
 
     @property
     def complete(self) -> bool:
-        """Whether all keys but the first can be removed from the settings."""
         return not self.left and not self.unreadable
 
 
@@ -169,7 +166,6 @@ def _reseal(cipher: LetterCipher, letter: Mapping[str, Any], rotation: Rotation)
 
 @retried
 async def _write(resealed: Sequence[ResealedRow]) -> int:
-    """Write the columns that have not changed since they were read; return how many letters that were."""
     if not resealed:
         return 0
     async with transaction():

@@ -88,7 +88,6 @@ async def letter_by_token(token: str) -> Letter:
 
 
 async def letter_by(**filters: Any) -> Letter:
-    """Raises LetterNotFound."""
     letter = await Letter.get_or_none(**filters)
     if letter is None:
         raise LetterNotFound("there is no such letter, or not any more")

@@ -44,7 +44,6 @@ _INSERT_NOTICE = f"""
 async def send_links(
     cipher: LetterCipher, address: str, message_domain: str, now: datetime, quotas: Quotas | None = None
 ) -> None:
-    """Schedule a mail with the links of all letters written from an address, at most once a day."""
     address_hmac = cipher.address_hmac(address)
     letter = next((each for each in await letters_of(address_hmac) if written_by(cipher, address, each)), None)
     if letter is None:
@@ -60,7 +59,6 @@ async def send_links(
 
 
 async def letters_of(sender_hmac: str) -> Sequence[LetterRow]:
-    """Return the letters of a writer, sealed, the newest first, without purged and unconfirmed ones."""
     rows: Sequence[LetterRow] = await connection().execute_query_dict(numbered(_LETTERS), [sender_hmac])
     return rows
 

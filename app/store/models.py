@@ -200,7 +200,7 @@ class Lease(Model):
 
 
 class LedgerCounter(Model):
-    """See `store.counters`. `quarter`: quarters of an hour since 1970 (UTC); `part` separates rows not compacted yet."""
+    """See `store.counters`. `quarter`: quarters of an hour since 1970 (UTC); `part`: of rows not compacted yet."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     kind = fields.CharField(16)

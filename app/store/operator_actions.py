@@ -40,7 +40,6 @@ _SCHEDULED = """
 
 
 async def send_now(ids: Sequence[int], now: datetime) -> list[int]:
-    """Make scheduled deliveries due now; those already due keep their place in the queue."""
     return await _move(ids, now, "due_at = @2", "status = 'scheduled' AND due_at > @2")
 
 
@@ -80,7 +79,6 @@ async def requeue(ids: Sequence[int], now: datetime) -> list[int]:
 
 @retried
 async def requeue_undeliverable(ids: Sequence[int], now: datetime) -> list[int]:
-    """Clear the addresses that were recorded as undeliverable, then `requeue`."""
     async with transaction():
         await _lock(ids)
         await _clear_undeliverable(Delivery.filter(id__in=ids, status=Status.FAILED))
@@ -145,7 +143,6 @@ async def _clear_undeliverable(deliveries: QuerySet[Delivery]) -> None:
 
 
 async def _release_seconds(ids: Sequence[int], now: datetime) -> None:
-    """Schedule second deliveries that are held because one of these first ones was refused."""
     letters = await Delivery.filter(id__in=ids, occasion=Occasion.FIRST).values_list("letter_id", flat=True)
     seconds = Delivery.filter(letter_id__in=letters, status=Status.HELD, held_reason=HeldReason.FIRST_REFUSED)
     waiting = [second.id for second in await seconds.order_by("id").only("id")]
@@ -187,7 +184,6 @@ async def release_held(reason: HeldReason, now: datetime, operator: Operator) ->
 async def _move_in_batches(
     action: Action, matching: QuerySet[Delivery], now: datetime, operator: Operator, subject: str
 ) -> int:
-    """Move all that match, in batches, and record it; it may be interrupted and started again."""
     changed, last = 0, 0
     while batch := await matching.filter(id__gt=last).order_by("id").limit(BATCH).only("id"):
         last = batch[-1].id
@@ -198,7 +194,6 @@ async def _move_in_batches(
 
 @retried
 async def move(action: Action, ids: Sequence[int], now: datetime, operator: Operator) -> list[int]:
-    """Move deliveries, and record the action for each; all or nothing."""
     async with transaction():
         moved = await TRANSITIONS[action](ids, now)
         await record_delivery_events(operator, action, moved, now)

@@ -39,7 +39,6 @@ async def pause(operator: Operator, now: datetime) -> bool:
 
 @retried
 async def resume(operator: Operator, now: datetime) -> bool:
-    """False: sending was not paused."""
     async with transaction():
         if not await Pause.filter(name=_SENDING).delete():
             return False

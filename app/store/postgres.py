@@ -30,7 +30,6 @@ class Client(AsyncpgDBClient):
         return TransactionContextPooled(_Transaction(self), self._pool_init_lock)
 
     async def _is_pooled(self) -> bool:
-        """Whether the backend that answers differs from the one that accepted the connection."""
         options: dict[str, Any] = {name: value for name, value in self.extra.items() if name not in _POOL_OPTIONS}
         probe = await asyncpg.connect(
             host=self.host,

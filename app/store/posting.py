@@ -23,7 +23,6 @@ def new_row_id(now: datetime) -> UUID:
 
 
 def lowest_row_id(moment: datetime) -> UUID:
-    """Return a lower bound of the ids made at `moment` or later."""
     return UUID(int=_milliseconds(moment) << 80)
 
 
@@ -35,7 +34,6 @@ def _milliseconds(moment: datetime) -> int:
 def new_delivery(
     letter_id: UUID, occasion: Occasion, due_at: datetime, now: datetime, *, domain_hmac: str, message_domain: str
 ) -> Delivery:
-    """Return a delivery that is not stored yet. Its Message-ID never changes (E3)."""
     return Delivery(
         letter_id=letter_id,
         occasion=occasion,
@@ -95,7 +93,6 @@ def _placeholders(columns: Collection[str], offset: int) -> str:
 
 @cache
 def _columns(model: type[Model]) -> dict[str, str]:
-    """Return the fields by column, without those that the database generates."""
     fields = model._meta.fields_db_projection.items()
     return {column: field for field, column in fields if not model._meta.fields_map[field].generated}
 

@@ -132,14 +132,12 @@ class Quotas:
 
 
 async def hold_over_quota(letter_id: UUID, now: datetime) -> None:
-    """Hold a letter's deliveries, after its confirmation too, until an operator releases them."""
     await Letter.filter(id=letter_id).update(over_quota=True)
     scheduled = Delivery.filter(letter_id=letter_id, notice=False, status=Status.SCHEDULED)
     await scheduled.update(status=Status.HELD, status_at=now, held_reason=HeldReason.QUOTA)
 
 
 async def drop_quota_counts(now: datetime) -> int:
-    """Return how many rows were deleted."""
     return await QuotaCount.filter(minute__lte=_minute(now) - _MINUTES).delete()
 
 
@@ -158,7 +156,6 @@ def _over(quotas: Mapping[str, tuple[Limit, int]], counted: Mapping[str, int]) -
 
 
 async def _add(scopes: Sequence[str], now: datetime, first: str = "") -> Mapping[str, int]:
-    """Add one to each, and return the sums of the last day."""
     await _count(dict.fromkeys(scopes, 1), now, first)
     return await _sums(scopes, now)
 
@@ -178,7 +175,6 @@ async def _sums(scopes: Iterable[str], now: datetime) -> Mapping[str, int]:
 
 
 async def _wait(scope: str, excess: int, now: datetime) -> int:
-    """Return the seconds until `excess` of those counted are a day old."""
     counts = QuotaCount.filter(scope=scope, minute__gt=_minute(now) - _MINUTES).order_by("minute")
     minute = _minute(now)
     for minute, number in await counts.values_list("minute", "number"):  # noqa: B007 - the last one is used below
@@ -189,7 +185,6 @@ async def _wait(scope: str, excess: int, now: datetime) -> int:
 
 
 async def _confirmed(hmacs: Iterable[str]) -> set[str]:
-    """Return which of these addresses have ever confirmed."""
     used = Confirmation.filter(address_hmac__in=sorted(set(hmacs))).exclude(used_at=None)
     return {address_hmac for (address_hmac,) in await used.values_list("address_hmac")}
 

@@ -35,7 +35,6 @@ class Readiness:
         self._faults: Sequence[Fault] = ()
 
     async def check(self) -> None:
-        """Raise NotReady where letters cannot be accepted."""
         if faults := await self.faults():
             raise NotReady("; ".join(fault.text for fault in faults))
 

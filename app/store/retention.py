@@ -100,7 +100,6 @@ async def erase(token: str, now: datetime) -> list[str]:
 
 
 async def _clear_replies(letter_ids: Sequence[UUID]) -> None:
-    """Remove the mail servers' replies: they may quote a letter."""
     ids = [delivery_id for (delivery_id,) in await Delivery.filter(letter_id__in=letter_ids).values_list("id")]
     await Attempt.filter(delivery_id__in=ids).update(answer="")
 
@@ -110,7 +109,7 @@ _ATTEMPT_BATCH = 500
 _EXPIRING = (HeldReason.BLOCKED, HeldReason.FIRST_REFUSED, HeldReason.UNDELIVERABLE, HeldReason.QUOTA)
 
 
-async def cancel_hopeless(now: datetime, keep: timedelta, limit: int = _ATTEMPT_BATCH) -> AsyncIterator[int]:
+async def cancel_expired_holds(now: datetime, keep: timedelta, limit: int = _ATTEMPT_BATCH) -> AsyncIterator[int]:
     """Cancel overdue deliveries that have been held for `keep`: blocked, refused or over quota.
 
     Otherwise their letters could never be purged. Yields how many, a transaction for each `limit`.
@@ -143,7 +142,6 @@ async def drop_attempts(now: datetime, keep: timedelta, limit: int = _ATTEMPT_BA
 
 
 async def vacuum() -> None:
-    """Rewrite SQLite's file, which takes no letters meanwhile; on PostgreSQL run VACUUM (ANALYZE)."""
     client = connection()
     if client.capabilities.dialect == "sqlite":
         await client.execute_query("VACUUM")

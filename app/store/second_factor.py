@@ -60,7 +60,6 @@ async def switch_on(cipher: LetterCipher, username: str, secret: str, code: str,
 
 
 async def accept(cipher: LetterCipher, username: str, code: str, now: datetime) -> bool:
-    """Return whether the code is right; it is not accepted again."""
     factor = await SecondFactor.get_or_none(account__username=username)
     step = _step_of(cipher.open_secret(factor), code, now) if factor else None
     if factor is None or step is None:
@@ -69,7 +68,6 @@ async def accept(cipher: LetterCipher, username: str, code: str, now: datetime) 
 
 
 async def accept_recovery(username: str, code: str) -> bool:
-    """Return whether this is an unused recovery code; it is not accepted again."""
     account = await Account.get_or_none(username=username)
     if account is None:
         return False
@@ -83,7 +81,6 @@ async def recovery_codes_left(username: str) -> int:
 
 @retried
 async def remove(username: str) -> None:
-    """Disable the second factor and end all sessions."""
     account = await Account.get(username=username)
     async with transaction():
         await SecondFactor.filter(account_id=account.id).delete()
@@ -97,7 +94,6 @@ def enrolment_uri(username: str, secret: str, issuer: str) -> str:
 
 
 def _step_of(secret: str, code: str, now: datetime) -> int | None:
-    """Return the time step of this code, within the allowed drift."""
     digits = "".join(code.split())
     if not (digits.isascii() and digits.isdecimal()):
         return None

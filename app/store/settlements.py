@@ -55,7 +55,6 @@ def sent(claimed: Claimed, attempt: AttemptRecord) -> Outcome:
 
 
 def transient_failure(claimed: Claimed, attempt: AttemptRecord, due_at: datetime) -> Outcome:
-    """Refused, or dropped before the hand-over. It counts as an attempt."""
     return Outcome(claimed, Status.SCHEDULED, attempt.ended_at, due_at, result=AttemptResult.TRANSIENT, attempt=attempt)
 
 
@@ -87,12 +86,10 @@ def given_back(claimed: Claimed, now: datetime, due_at: datetime | None = None) 
 
 
 def not_started(claimed: Claimed, now: datetime) -> Outcome:
-    """Claimed while there was no room for it, or while stopping."""
     return Outcome(claimed, Status.SCHEDULED, now, started=False)
 
 
 def held_back(claimed: Claimed, now: datetime, reason: HeldReason, notice: Delivery | None = None) -> Outcome:
-    """Held without an attempt until an operator decides."""
     return Outcome(claimed, Status.HELD, now, held_reason=reason, notice=notice)
 
 
@@ -126,7 +123,6 @@ async def settle(outcomes: Sequence[Outcome], worker_name: str, quotas: Quotas |
 
 
 async def _apply_failures(failed: Sequence[Outcome]) -> None:
-    """Record undeliverable addresses, and hold the second delivery where the first was refused."""
     undeliverable = {_address_hmac(outcome.claimed): outcome.at for outcome in failed if outcome.undeliverable}
     # In order: two processes that write the same addresses in different orders would deadlock.
     addresses = [
@@ -140,7 +136,6 @@ async def _apply_failures(failed: Sequence[Outcome]) -> None:
 
 
 async def _limit_notices(outcomes: Sequence[Outcome], quotas: Quotas) -> None:
-    """Cancel notices beyond a writer's daily quota; the letter's own page shows the refusal, too."""
     noticed = [(outcome.notice, outcome.claimed.letter["sender_hmac"]) for outcome in outcomes if outcome.notice]
     if noticed:
         allowed = await quotas.take_notices([address_hmac for _, address_hmac in noticed], noticed[-1][0].status_at)

@@ -26,11 +26,9 @@ REPLY_OR_RESULT = f"COALESCE(NULLIF({REPLY_TEXT}, ''), outcome)"
 class Statements:
     claim: str
     open_claims: str
-    unclaim: str
     hand_over: str
     settle: Sequence[str]
     lock_worker: str
-    resend: str
 
 
 _ATTEMPT = (
@@ -117,10 +115,6 @@ SQLITE = Statements(
         RETURNING id
     """,
     open_claims=_CLAIMED.format(addressee=_ADDRESSEE, reply=REPLY_TEXT, ids="IN (SELECT value FROM json_each(?))"),
-    unclaim="""
-        UPDATE deliveries SET status = 'scheduled', status_at = ?, claim_token = NULL, claimed_by_id = NULL
-        WHERE claimed_by_id IS NOT NULL AND claim_token = ? AND handed_over_at IS NULL
-    """,
     hand_over="""
         UPDATE deliveries SET handed_over_at = ?
         WHERE id IN (SELECT value FROM json_each(?)) AND status = 'claimed' AND claim_token = ?
@@ -136,15 +130,6 @@ SQLITE = Statements(
     ),
     # A write, so that the transaction holds the write lock before it reads (SQLite begins deferred).
     lock_worker="UPDATE workers SET beat = beat WHERE id = ? AND beat = ? RETURNING name",
-    resend="""
-        UPDATE deliveries SET status = 'scheduled', status_at = ?
-        WHERE status = 'uncertain' AND due_at <= ? AND unanswered <= ?
-            AND NOT EXISTS (
-                SELECT 1 FROM deliveries AS sibling
-                WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled' AND NOT sibling.notice
-            )
-        RETURNING id
-    """,
 )
 
 POSTGRES = Statements(
@@ -164,10 +149,6 @@ POSTGRES = Statements(
         RETURNING id
     """,
     open_claims=_CLAIMED.format(addressee=_ADDRESSEE, reply=REPLY_TEXT, ids="= ANY ($1::bigint[])"),
-    unclaim="""
-        UPDATE deliveries SET status = 'scheduled', status_at = $1, claim_token = NULL, claimed_by_id = NULL
-        WHERE claimed_by_id IS NOT NULL AND claim_token = $2 AND handed_over_at IS NULL
-    """,
     hand_over="""
         UPDATE deliveries SET handed_over_at = $1
         WHERE id = ANY ($2::bigint[]) AND status = 'claimed' AND claim_token = $3
@@ -191,16 +172,21 @@ POSTGRES = Statements(
     ),
     # FOR UPDATE also blocks the worker's own claims: their foreign key takes a share lock on this row.
     lock_worker="SELECT name FROM workers WHERE id = $1 AND beat = $2 FOR UPDATE",
-    resend="""
-        UPDATE deliveries SET status = 'scheduled', status_at = $1
-        WHERE status = 'uncertain' AND due_at <= $2 AND unanswered <= $3
-            AND NOT EXISTS (
-                SELECT 1 FROM deliveries AS sibling
-                WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled' AND NOT sibling.notice
-            )
-        RETURNING id
-    """,
 )
+
+UNCLAIM = """
+    UPDATE deliveries SET status = 'scheduled', status_at = @1, claim_token = NULL, claimed_by_id = NULL
+    WHERE claimed_by_id IS NOT NULL AND claim_token = @2 AND handed_over_at IS NULL
+"""
+RESEND = """
+    UPDATE deliveries SET status = 'scheduled', status_at = @1
+    WHERE status = 'uncertain' AND due_at <= @1 AND unanswered <= @2
+        AND NOT EXISTS (
+            SELECT 1 FROM deliveries AS sibling
+            WHERE sibling.letter_id = deliveries.letter_id AND sibling.status = 'cancelled' AND NOT sibling.notice
+        )
+    RETURNING id
+"""
 
 
 def statements() -> Statements:
@@ -213,12 +199,10 @@ def numbered(sql: str) -> str:
 
 
 def as_uuid(value: UUID) -> Any:
-    """Return a UUID as a parameter of raw SQL."""
     return str(value) if connection().capabilities.dialect == "sqlite" else value
 
 
 def as_ids(values: Sequence[int]) -> Any:
-    """Return delivery ids as one parameter of raw SQL."""
     return json.dumps(values) if connection().capabilities.dialect == "sqlite" else values
 
 

@@ -63,7 +63,6 @@ class PatchedSqlite(SqliteClient):
 
 
 def _run(driver: Connection, query: str, values: Sequence[Any]) -> tuple[int, Sequence[Any]]:
-    """Run in the connection's thread."""
     cursor = driver.execute(query, values)
     rows = cursor.fetchall()
     return max(cursor.rowcount, len(rows)), rows
@@ -78,7 +77,6 @@ _JSON_TYPES: Mapping[type, Callable[[Any], str]] = {datetime: as_text, UUID: str
 
 
 def json_default(value: Any) -> str:
-    """Return a value as SQLite stores it; for `json.JSONEncoder`."""
     return _JSON_TYPES[type(value)](value)
 
 
@@ -141,7 +139,6 @@ class Client(PatchedSqlite):
         await super().close()
 
     def check_file(self) -> None:
-        """Raise FileReplaced where the path no longer leads to the open file."""
         if self._file and self._file != _file_at(self.filename):
             raise FileReplaced("the database file was moved, deleted or replaced while it was open")
 

@@ -174,7 +174,6 @@ def _by_step(counts: list[CounterValue], kind: str) -> dict[float, int]:
 
 
 async def refusals(now: datetime) -> list[Refusal]:
-    """Group the newest refusals of the last day, the most frequent first."""
     rows = await connection().execute_query_dict(_LAST_REFUSALS.format(reply=REPLY_OR_RESULT, limit=_REFUSALS))
     replies = [(str(row["reply"]), as_moment(row["ended_at"])) for row in rows]
     return grouped([(reply, at) for reply, at in replies if now - at <= _DAY], _KINDS_OF_REFUSALS)

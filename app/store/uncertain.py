@@ -15,7 +15,7 @@ from app.domain.status import AttemptResult, Status
 from app.store.database import as_parameter, connection, transaction
 from app.store.execution import retried
 from app.store.models import Attempt, Delivery
-from app.store.sql import statements
+from app.store.sql import RESEND, numbered
 
 RESEND_LIMIT = 5
 """How often an uncertain delivery is sent again before the operator must decide."""
@@ -26,8 +26,7 @@ async def resend_uncertain(now: datetime) -> list[int]:
 
     Each may arrive twice, so after RESEND_LIMIT the delivery stays uncertain until the operator decides.
     """
-    moment = as_parameter(now)
-    resent = await connection().execute_query_dict(statements().resend, [moment, moment, RESEND_LIMIT])
+    resent = await connection().execute_query_dict(numbered(RESEND), [as_parameter(now), RESEND_LIMIT])
     return [row["id"] for row in resent]
 
 
@@ -80,12 +79,11 @@ class Reconciliation:
 
     @property
     def found(self) -> bool:
-        """Whether any of it was of this ledger."""
         return self.received > self.unknown
 
 
 async def reconcile(received: Iterable[str], now: datetime) -> Reconciliation:
-    """Mark as sent what is uncertain or held here and was received there. Twice is the same as once."""
+    """Settle as sent the uncertain and held deliveries whose Message-IDs were received. Idempotent."""
     result = Reconciliation()
     remaining = iter(received)
     while batch := list(islice(remaining, _BATCH)):
@@ -106,7 +104,7 @@ async def _reconcile(batch: Sequence[str], now: datetime, result: Reconciliation
 
 @retried
 async def _settle(delivery: Delivery, now: datetime) -> bool:
-    """Move one on, unless somebody else has moved it since it was read."""
+    """False: another process has changed it since it was read."""
     async with transaction():
         unmoved = Delivery.filter(id=delivery.id, status=delivery.status)
         if not await unmoved.update(status=Status.SENT, status_at=now, sent_at=now, held_reason=None):

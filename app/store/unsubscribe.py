@@ -98,12 +98,10 @@ async def resume(token: str, now: datetime) -> None:
 
 
 async def block(token: str, now: datetime) -> None:
-    """Block the address of a letter's reader. Idempotent. Raises LetterNotFound."""
     await block_address((await _by_token(token)).recipient_hmac, now)
 
 
 async def unblock(token: str, now: datetime) -> None:
-    """Raises LetterNotFound."""
     await unblock_address((await _by_token(token)).recipient_hmac, now)
 
 
@@ -140,7 +138,6 @@ async def block_address(address_hmac: str, now: datetime) -> None:
 
 @retried
 async def unblock_address(address_hmac: str, now: datetime) -> None:
-    """Make the held deliveries due now, except those of stopped letters."""
     async with transaction():
         await BlockedAddress.filter(address_hmac=address_hmac).delete()
         letters = Subquery(Letter.filter(recipient_hmac=address_hmac, stopped_at=None).values("id"))

@@ -24,12 +24,10 @@ async def heartbeat(worker: UUID, now: datetime, trouble: str = "") -> bool:
 
 
 async def heartbeats() -> Mapping[UUID, int]:
-    """Return the heartbeat counter of each worker."""
     return dict(await Worker.all().values_list("id", "beat"))
 
 
 async def name_of(worker: UUID) -> str:
-    """Return a worker's name, or "" where it was removed."""
     names = await Worker.filter(id=worker).values_list("name", flat=True)
     return str(names[0]) if names else ""
 
@@ -44,7 +42,6 @@ async def unregister(worker: UUID) -> bool:
 
 
 async def acquire_lease(name: str, worker: UUID, now: datetime) -> bool:
-    """Acquire a lease that is free. Of several workers that try at once, one succeeds."""
     free = Lease.filter(name=name, worker_id=None)
     return bool(await free.update(worker_id=worker, term=F("term") + 1, taken_at=now))
 

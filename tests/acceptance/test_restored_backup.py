@@ -1,4 +1,4 @@
-"""A backup taken while letters fly, restored elsewhere by the guide's steps: nothing twice, nothing lost."""
+"""A backup taken while letters are sent, restored elsewhere by the guide's steps: nothing twice, nothing lost."""
 
 import json
 import sqlite3
@@ -17,7 +17,7 @@ from tests.postgres import LocalPostgres
 
 pytestmark = pytest.mark.slow
 LETTERS = 600
-RATE = "3000"  # letters a minute, so that the end of them all is far when the backup is taken and the program killed
+RATE = "3000"  # letters a minute, so that many are left when the backup is taken and the program killed
 
 
 class SqliteBackup:
@@ -81,21 +81,21 @@ def test_a_restored_backup_sends_nothing_twice(kind: str, request: pytest.Fixtur
             kept = len(mails.arrived())
             eventually(lambda: len(mails.arrived()) > kept + LETTERS / 12)
             server.kill()
-    gone_out = mails.arrived()  # no late one follows: that server has ended too
-    assert len(gone_out) < LETTERS
+    sent_before = mails.arrived()  # the mail server has stopped, so no late one follows
+    assert len(sent_before) < LETTERS
 
     with mail_server(tmp_path) as mails:
         restored = _program(tmp_path, backup.restore(), mails)
         assert restored.run("migrate").returncode == 0
         _pause(restored, kind)
-        with restored.serve():  # the pages are back, and nothing leaves
+        with restored.serve():  # serves pages, sends nothing
             since = (datetime.now(UTC) - timedelta(days=8)).isoformat()
-            assert _report(restored, "hold", "--due-since", since)["held"] > LETTERS - len(gone_out)
+            assert _report(restored, "hold", "--due-since", since)["held"] > LETTERS - len(sent_before)
             settled = _report(restored, "audit", "--against", str(mails.log))["against"]
             assert settled["settled"] > 0
             assert (settled["unknown"], settled["left"]) == (0, {})
             _report(restored, "release")
-            assert mails.arrived() == gone_out
+            assert mails.arrived() == sent_before
         _resume(restored, kind)
         assert restored.run("scan").returncode == 0
         assert set(mails.arrived().values()) == {1}

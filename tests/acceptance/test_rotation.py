@@ -1,4 +1,4 @@
-"""Rotating the key under a program that takes and sends letters, killed in the middle and run again."""
+"""Rotating the key while the program accepts and sends letters; the rotation is killed and run again."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ NEW = "another key that is long enough too"
 LETTERS = 1100
 
 
-def test_the_key_is_rotated_while_letters_come_and_go(database_url: str, tmp_path: Path) -> None:
+def test_the_key_is_rotated_while_letters_are_posted_and_sent(database_url: str, tmp_path: Path) -> None:
     seed(database_url, LETTERS)
     with mail_server(tmp_path) as mails:
         program = Program(
@@ -35,7 +35,7 @@ def test_the_key_is_rotated_while_letters_come_and_go(database_url: str, tmp_pat
             assert ended.returncode == 0, ended.stdout + ended.stderr
             report = json.loads(ended.stdout)
             assert report["left"] == report["unreadable"] == 0
-            assert report["letters"] <= LETTERS - 1000  # the first one may have been as quick as its end
+            assert report["letters"] <= LETTERS - 1000  # the first run may have finished before it was killed
             assert "letters looked at" in ended.stderr
             eventually(lambda: len(mails.arrived()) == LETTERS)
             eventually(lambda: program.audit()["by_status"]["sent"] == LETTERS)
@@ -67,5 +67,4 @@ def test_rotation_does_not_begin_while_a_process_lacks_the_new_key(sqlite_url: s
 
 
 def _printed(folder: Path) -> bytes:
-    """Return what the command has printed up to now."""
     return b"".join(path.read_bytes() for path in folder.glob("command-*.log"))

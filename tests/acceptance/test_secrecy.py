@@ -1,4 +1,4 @@
-"""Nobody reads a letter on its way: its words stand in no file, table, log or page of anybody else's (P11 to P13)."""
+"""A letter's text is in no file, table, log or page of others (docs/standards.md P11 to P13)."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ HIDDEN_FROM_THE_OPERATOR = [secret for secret in SECRETS if "@" not in secret]
 
 
 def _quoting(stage: str, recipient: str) -> str:
-    """Refuse the reader for now in the words of many servers: with the address, and a line of the letter."""
+    """Defer the reader with a reply as many servers send it, which quotes the address."""
     refused = stage == "body" and recipient.startswith("quillfeather")
     return f"451 4.3.0 <{recipient}> try later" if refused else ""
 
@@ -43,19 +43,19 @@ async def test_a_letters_words_are_found_nowhere(database_url: str, tmp_path: Pa
             tmp_path, DATABASE_URL=database_url, SMTP_URL=f"smtp://127.0.0.1:{mails.port}", SECRET_KEY=KEY,
             FIRST_DELAY="PT1S", SCAN_INTERVAL="PT1S", ADMIN_PASSWORD=PASSWORD,
         )  # fmt: skip
-        await anyio.to_thread.run_sync(_live, program, database_url)
+        await anyio.to_thread.run_sync(_check, program, database_url)
         assert any(b"Subject" in letter.message for letter in mails.accepted), "the receipt was not sent"
 
 
-def _live(program: Program, database_url: str) -> None:
-    """Let a letter be refused and its receipt go out, and look everywhere while the server runs and afterwards."""
+def _check(program: Program, database_url: str) -> None:
+    """Have a letter refused and its receipt sent; search everywhere while the server runs and afterwards."""
     with program.serve() as server:
         token = post_letter(server.base, **LETTER).headers["location"].rpartition("/")[2]
         other = post_letter(server.base, recipient_email="other@example.org").headers["location"]
         with httpx.Client(base_url=server.base, headers={"Sec-Fetch-Site": "same-origin"}, **PLAIN) as operator:
             operator.post("/admin/login", data={"username": "admin", "password": PASSWORD})
             eventually(lambda: "try later" in operator.get("/admin").text)
-            pages = b"".join([*_desk(operator), *_pages(server, token, other)])
+            pages = b"".join([*_operator_pages(operator), *_pages(server, token, other)])
         _search("the pages", pages, [*HIDDEN_FROM_THE_OPERATOR, token])
         _search("the database", _database(database_url), [*SECRETS, token])
         server.terminate()
@@ -64,8 +64,7 @@ def _live(program: Program, database_url: str) -> None:
         _search("the log", server.log.encode(), [*SECRETS, token, PASSWORD])
 
 
-def _desk(operator: httpx.Client) -> Iterator[bytes]:
-    """Yield what the operator sees."""
+def _operator_pages(operator: httpx.Client) -> Iterator[bytes]:
     for path in ("/admin", *(f"/admin/deliveries?show={show}" for show in ("coming", "ended", "sent"))):
         answer = operator.get(path)
         assert answer.status_code == 200
@@ -73,7 +72,7 @@ def _desk(operator: httpx.Client) -> Iterator[bytes]:
 
 
 def _pages(server: Server, token: str, other: str) -> Iterator[bytes]:
-    """Yield what somebody without the letter's link can see: pages of another letter, and errors."""
+    """Yield pages that are visible without the letter's link: those of another letter, and errors."""
     for method, path in (
         ("GET", "/"),
         ("GET", other),
@@ -114,8 +113,8 @@ def _search(where: str, everything: bytes, secrets: list[str]) -> None:
     assert len(everything) > 500
     for secret in secrets:
         for form in _forms(secret):
-            place = everything.find(form)
-            assert place < 0, f"{secret!r} stands in {where}: {everything[max(0, place - 60) : place + 60]!r}"
+            position = everything.find(form)
+            assert position < 0, f"{secret!r} is in {where}: {everything[max(0, position - 60) : position + 60]!r}"
 
 
 def _forms(secret: str) -> Iterator[bytes]:
@@ -124,6 +123,6 @@ def _forms(secret: str) -> Iterator[bytes]:
     yield plain
     yield plain.hex().encode()
     yield secret.encode("ascii", "backslashreplace")
-    for offset in range(3) if len(plain) > 12 else ():  # what is shorter is met by chance
-        whole = base64.b64encode(b"\0" * offset + plain).rstrip(b"=")
-        yield whole[4 if offset else 0 : -1]
+    for offset in range(3) if len(plain) > 12 else ():  # shorter ones occur by chance
+        encoded = base64.b64encode(b"\0" * offset + plain).rstrip(b"=")
+        yield encoded[4 if offset else 0 : -1]

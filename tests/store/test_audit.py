@@ -89,15 +89,15 @@ async def test_an_empty_ledger_adds_up() -> None:
     ("what", "broken"),
     [
         (
-            "letters without exactly the deliveries their dates promise",
+            "letters whose deliveries do not match their dates",
             "DELETE FROM deliveries WHERE occasion = 'second' AND status = 'held'",
         ),
         (
-            "deliveries whose promise is not their letter's",
+            "deliveries promised for another time than their letter",
             "UPDATE deliveries SET promised_at = due_at WHERE status = 'scheduled' AND attempts = 1",
         ),
         (
-            "sent deliveries without an accepted attempt, though their letter is kept",
+            "sent deliveries of kept letters without an accepted attempt",
             "DELETE FROM attempts WHERE outcome = 'accepted'",
         ),
         (
@@ -109,7 +109,7 @@ async def test_an_empty_ledger_adds_up() -> None:
             "DELETE FROM attempts WHERE outcome = 'unanswered'",
         ),
         (
-            "counts of deliveries that are not what the ledger holds",
+            "counters that differ from the deliveries",
             "UPDATE counters SET number = number + 1 WHERE kind = 'failed'",
         ),
         (
@@ -126,8 +126,8 @@ async def test_each_inconsistency_is_found(what: str, broken: str) -> None:
 
 async def test_a_second_delivery_without_a_date_is_found() -> None:
     sums = await _found(broken="UPDATE letters SET second_send_at = NULL WHERE second_send_at IS NOT NULL")
-    assert sums.impossible["letters without exactly the deliveries their dates promise"] == 7
-    assert sums.impossible["deliveries whose promise is not their letter's"] == 7
+    assert sums.impossible["letters whose deliveries do not match their dates"] == 7
+    assert sums.impossible["deliveries promised for another time than their letter"] == 7
 
 
 async def test_a_claim_whose_worker_is_gone_is_found() -> None:
@@ -146,7 +146,7 @@ async def test_a_purged_letter_with_unsent_deliveries_is_found() -> None:
     emptied = dict.fromkeys((f"{column}_sealed" for column in LETTER_COLUMNS), None)
     await Letter.all().update(purged_at=NOW, **emptied)
     sums = await audit()
-    assert sums.impossible["purged letters that are still to go out"] == 12 + 1 + 1
+    assert sums.impossible["purged letters with unsent deliveries"] == 12 + 1 + 1
     assert not sums.adds_up
 
 

@@ -33,7 +33,7 @@ def runner(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     return CliRunner()
 
 
-def _trail(url: str) -> list[AuditEntry]:
+def _log(url: str) -> list[AuditEntry]:
     async def read() -> list[AuditEntry]:
         async with connected(url):
             return await audit_entries()
@@ -45,18 +45,18 @@ def test_every_command_that_changes_something_leaves_an_entry(runner: CliRunner,
     for arguments, *_ in COMMANDS:
         ended = runner.invoke(cli, arguments, input=PASSWORDS, catch_exceptions=False)
         assert ended.exit_code == int("audit" in arguments), (arguments, ended.output)  # nothing of ours lies there
-    trail = _trail(database_url)
-    assert [(each.action, each.subject, each.changed) for each in reversed(trail)] == [
+    entries = _log(database_url)
+    assert [(each.action, each.subject, each.changed) for each in reversed(entries)] == [
         (action, subject, changed) for _, action, subject, changed in COMMANDS
     ]
-    assert all(each.who.endswith(" (command line)") for each in trail)
+    assert all(each.who.endswith(" (command line)") for each in entries)
 
 
 def test_a_command_that_changes_nothing_leaves_no_entry(runner: CliRunner, database_url: str) -> None:
     for arguments in (["resume"], ["audit"], ["admin", "list"], ["admin", "reset", "nobody"]):
         runner.invoke(cli, arguments, input=PASSWORDS)
     runner.invoke(cli, ["admin", "create", "jihye"], input="short\n" * 2)
-    assert _trail(database_url) == []
+    assert _log(database_url) == []
 
 
 def test_an_impossible_command_fails_before_asking(runner: CliRunner) -> None:

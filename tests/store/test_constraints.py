@@ -16,9 +16,9 @@ from tests.ledger import Ledger, new_worker
 pytestmark = pytest.mark.anyio
 
 AT = "'2026-01-01 09:30:00+00:00'"
-TRAIL = "(at, who, client, action, subject, asked)"
+ACTION = "(at, who, client, action, subject, asked)"
 BULK = "(id, action, who, client, selection, chosen, asked, place, seen, changed, begun_at)"
-SOMEBODY = "'00000000-0000-4000-8000-000000000000'"
+UNKNOWN = "'00000000-0000-4000-8000-000000000000'"
 # The constraint, the state of the row it is tested on, and an update that breaks only it.
 CHECKS = [
     ("letters_arrive_later", Status.SCHEDULED, "send_at = written_at"),
@@ -32,9 +32,9 @@ CHECKS = [
     ("deliveries_sent_at", Status.SCHEDULED, "status = 'sent'"),
     ("deliveries_sent_at", Status.SENT, "sent_at = NULL"),
     ("deliveries_sent_at", Status.SENT, "status = 'scheduled'"),
-    ("deliveries_claim_token", Status.SCHEDULED, f"claim_token = {SOMEBODY}"),
+    ("deliveries_claim_token", Status.SCHEDULED, f"claim_token = {UNKNOWN}"),
     ("deliveries_claim_token", Status.CLAIMED, "claim_token = NULL"),
-    ("deliveries_claimed_by", Status.SCHEDULED, f"claimed_by_id = {SOMEBODY}"),
+    ("deliveries_claimed_by", Status.SCHEDULED, f"claimed_by_id = {UNKNOWN}"),
     ("deliveries_claimed_by", Status.CLAIMED, "claimed_by_id = NULL"),
     ("deliveries_handed_over", Status.SCHEDULED, f"handed_over_at = {AT}"),
     ("deliveries_handed_over", Status.UNCERTAIN, f"handed_over_at = {AT}"),
@@ -55,10 +55,10 @@ CHECKS = [
     ("letters_sealed_at", Status.SENT, "sealed_at = '2025-01-01 09:30:00+00:00'"),
 ]
 INSERTS = [
-    ("operator_actions_named", f"operator_actions {TRAIL} VALUES ({AT}, '', '', 'hold', '', 1)"),
-    ("operator_actions_counts", f"operator_actions {TRAIL} VALUES ({AT}, 'w', '', 'hold', '', -1)"),
+    ("operator_actions_named", f"operator_actions {ACTION} VALUES ({AT}, '', '', 'hold', '', 1)"),
+    ("operator_actions_counts", f"operator_actions {ACTION} VALUES ({AT}, 'w', '', 'hold', '', -1)"),
     ("delivery_actions_named", f"delivery_actions (delivery_id, at, who, action) VALUES (1, {AT}, 'w', '')"),
-    ("bulk_actions_counts", f"bulk_actions {BULK} VALUES ({SOMEBODY}, 'hold', 'w', '', '', '', 2, '', 1, 2, {AT})"),
+    ("bulk_actions_counts", f"bulk_actions {BULK} VALUES ({UNKNOWN}, 'hold', 'w', '', '', '', 2, '', 1, 2, {AT})"),
     ("pauses_name", f"pauses (name, since, who) VALUES ('thinking', {AT}, 'w')"),
     ("quota_counts_number", "quota_counts (scope, minute, number) VALUES ('all', 1, 0)"),
     ("raised_alerts_attempts", f"raised_alerts (name, since, fired_at, attempts) VALUES ('late', {AT}, {AT}, -1)"),
@@ -137,9 +137,9 @@ async def test_foreign_keys_must_exist(ledger: Ledger) -> None:
     await _row(ledger, Status.SENT)
     await _row(ledger, Status.CLAIMED)
     for statement in (
-        f"UPDATE deliveries SET letter_id = {SOMEBODY}",
-        f"UPDATE deliveries SET claimed_by_id = {SOMEBODY} WHERE status = 'claimed'",
-        f"UPDATE leases SET worker_id = {SOMEBODY}",
+        f"UPDATE deliveries SET letter_id = {UNKNOWN}",
+        f"UPDATE deliveries SET claimed_by_id = {UNKNOWN} WHERE status = 'claimed'",
+        f"UPDATE leases SET worker_id = {UNKNOWN}",
         "UPDATE attempts SET delivery_id = 999",
     ):
         with pytest.raises(IntegrityError):

@@ -1,4 +1,4 @@
-"""Rotating keys: everything under the new one, nothing lost, broken off and changed under our hands or not."""
+"""Rotating keys: complete and without loss, also when interrupted or with concurrent changes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -85,7 +85,7 @@ async def test_twice_is_the_same_as_once(tokens: list[str]) -> None:
     assert await _rows() == rows
 
 
-async def test_broken_off_it_is_begun_again(letters: Letters, tokens: list[str]) -> None:
+async def test_an_interrupted_rotation_can_be_run_again(letters: Letters, tokens: list[str]) -> None:
     class Killed(Exception):
         pass
 
@@ -99,7 +99,7 @@ async def test_broken_off_it_is_begun_again(letters: Letters, tokens: list[str])
     assert await _rotate(NEW, OLD) == Rotation(letters=COUNT - 3)
 
 
-async def test_what_is_changed_meanwhile_is_not_overwritten(
+async def test_concurrent_changes_are_not_overwritten(
     letters: Letters, tokens: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between reading and writing a batch, another process writes one of its letters."""
@@ -132,7 +132,7 @@ async def test_letters_posted_meanwhile_with_the_old_key_are_found_too(letters: 
     assert await _rotate(NEW, OLD) == Rotation(letters=1)
 
 
-async def test_a_process_that_goes_on_with_another_key_is_told_of(
+async def test_a_process_that_seals_with_another_key_is_reported(
     letters: Letters, tokens: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = module._write
@@ -150,7 +150,7 @@ async def test_a_process_that_goes_on_with_another_key_is_told_of(
     assert rotation.letters >= len(tokens)
 
 
-async def test_what_cannot_be_opened_is_counted_and_stops_nothing(letters: Letters, tokens: list[str]) -> None:
+async def test_unreadable_letters_are_counted_and_do_not_stop_the_rotation(letters: Letters, tokens: list[str]) -> None:
     broken = await Letter.all().order_by("id").first()
     assert broken
     await Letter.filter(id=broken.id).update(body_sealed=b"\x01garbage that nobody sealed at all, ever")

@@ -1,4 +1,4 @@
-"""Posting, finding and calling back letters, on both databases."""
+"""Posting, finding and withdrawing letters, on both databases."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -91,7 +91,7 @@ async def test_every_delivery_has_a_message_id_of_its_own_that_tells_nothing(let
         assert token not in {one.token for one in posted}
 
 
-async def test_what_fails_in_the_middle_leaves_nothing(letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failure_while_posting_stores_nothing(letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
     """The letter is in the table already when its second delivery's Message-ID turns out to be taken."""
     monkeypatch.setattr("app.store.posting.new_token", lambda: "the same for all")
     with pytest.raises(IntegrityError):
@@ -127,7 +127,7 @@ async def test_a_text_that_is_no_unicode_is_refused_and_leaves_nothing(letters: 
     assert not await Letter.exists()
 
 
-async def test_nothing_that_was_written_rests_in_clear(letters: Letters) -> None:
+async def test_no_text_is_stored_in_clear(letters: Letters) -> None:
     posted = await letters.post(FULL, NOW)
     (row,) = await Letter.all().values()
     resting = b"".join(bytes(value) if isinstance(value, bytes) else str(value).encode() for value in row.values())
@@ -169,7 +169,7 @@ async def test_a_letter_sealed_with_a_lost_key_says_so(letters: Letters) -> None
         await other.find(posted.token)
 
 
-async def test_the_letters_page_tells_the_server_s_last_words(letters: Letters, ledger: Ledger) -> None:
+async def test_the_letters_page_shows_the_last_reply(letters: Letters, ledger: Ledger) -> None:
     posted = await letters.post(DRAFT, NOW)
     first = (await _deliveries(posted))[Occasion.FIRST]
     await ledger.attempt(first, AttemptResult.TRANSIENT, 421, "later")
@@ -191,7 +191,7 @@ async def test_the_letters_page_does_not_count_notices(letters: Letters) -> None
 
 
 @pytest.mark.parametrize("first", [Status.SCHEDULED, Status.HELD, Status.FAILED])
-async def test_what_has_not_left_can_be_withdrawn_and_twice_is_the_same(letters: Letters, first: Status) -> None:
+async def test_an_unsent_letter_can_be_withdrawn_twice(letters: Letters, first: Status) -> None:
     posted = await letters.post(FULL, NOW)
     await _move(posted, Occasion.FIRST, first)
     for at in (NOW + DAY, NOW + 2 * DAY):
@@ -213,7 +213,7 @@ async def test_after_the_first_arrival_the_second_can_be_withdrawn(letters: Lett
     assert [deliveries[each].status for each in (Occasion.FIRST, Occasion.SECOND)] == [first, Status.CANCELLED]
 
 
-async def test_a_letter_that_has_left_altogether_cannot_be_withdrawn(letters: Letters) -> None:
+async def test_a_letter_sent_twice_cannot_be_withdrawn(letters: Letters) -> None:
     posted = await letters.post(DRAFT, NOW)
     for occasion in (Occasion.FIRST, Occasion.SECOND):
         await _move(posted, occasion, Status.SENT)
@@ -222,7 +222,7 @@ async def test_a_letter_that_has_left_altogether_cannot_be_withdrawn(letters: Le
     assert {each.status for each in (await _deliveries(posted)).values()} == {Status.SENT}
 
 
-async def test_a_letter_that_is_leaving_at_this_moment_cannot_be_withdrawn_in_part(letters: Letters) -> None:
+async def test_a_letter_with_a_claimed_delivery_cannot_be_withdrawn(letters: Letters) -> None:
     posted = await letters.post(DRAFT, NOW)
     worker = await new_worker()
     await Delivery.filter(occasion=Occasion.FIRST).update(
@@ -239,7 +239,7 @@ async def test_withdrawing_touches_no_other_letter(letters: Letters) -> None:
     assert (await letters.find(theirs.token)).status is Status.SCHEDULED
 
 
-async def test_the_finder_stays_the_same_when_the_key_is_rotated(cipher: LetterCipher) -> None:
+async def test_address_hmacs_stay_the_same_when_the_key_is_rotated(cipher: LetterCipher) -> None:
     rotated = await open_cipher(Cipher(["n" * 32, "k" * 32]))
     assert rotated.address_hmac(READER) == cipher.address_hmac(READER)
     with pytest.raises(KeyMissing):

@@ -1,4 +1,4 @@
-"""Whose letters' links are mailed, on both databases."""
+"""Mailing a writer the links of their letters, on both databases."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -50,13 +50,13 @@ async def test_one_notice_a_day_belongs_to_the_newest_letter_and_brings_them_all
 
 
 @pytest.mark.parametrize("address", [READER, "jun+x@example.net", "nobody@example.net"])
-async def test_nobody_else_is_mailed_anything(letters: Letters, cipher: LetterCipher, address: str) -> None:
+async def test_no_other_address_gets_a_mail(letters: Letters, cipher: LetterCipher, address: str) -> None:
     await letters.post(DRAFT, NOW)
     await _ask(cipher, address)
     assert not await Delivery.filter(occasion=Occasion.LINKS).exists()
 
 
-async def test_a_tag_of_somebody_elses_gets_its_own_letters_alone(letters: Letters, cipher: LetterCipher) -> None:
+async def test_an_address_with_another_tag_gets_its_own_letters_only(letters: Letters, cipher: LetterCipher) -> None:
     await letters.post(DRAFT, NOW)
     await letters.post(replace(DRAFT, sender_email="jun+x@example.net"), NOW + timedelta(seconds=1))
     await _ask(cipher, WRITER)
@@ -66,9 +66,7 @@ async def test_a_tag_of_somebody_elses_gets_its_own_letters_alone(letters: Lette
     assert asked.letter_id == oldest.id
 
 
-async def test_what_is_forgotten_or_waits_for_its_confirmation_is_not_told_of(
-    letters: Letters, cipher: LetterCipher
-) -> None:
+async def test_purged_and_unconfirmed_letters_are_not_listed(letters: Letters, cipher: LetterCipher) -> None:
     address_hmac = cipher.address_hmac(WRITER)
     tokens = [(await letters.post(DRAFT, NOW)).token for _ in range(3)]
     await erase(tokens[0], NOW)

@@ -1,4 +1,4 @@
-"""The operator's edges, on both databases: what each changes, and from where it leads nowhere."""
+"""The operator's transitions, on both databases: from which states, and what each changes."""
 
 import contextlib
 from datetime import timedelta
@@ -38,7 +38,7 @@ async def _address_is_dead(delivery: Delivery) -> None:
 
 
 @pytest.mark.parametrize("action", Action)
-async def test_an_edge_leads_on_from_its_own_states_and_from_no_other(ledger: Ledger, action: Action) -> None:
+async def test_a_transition_applies_to_its_own_states_only(ledger: Ledger, action: Action) -> None:
     rows = {status: await ledger.add(status, NOW + HOUR) for status in Status}
     before = {each["id"]: each for each in await Delivery.all().values()}
     ids = [row.id for row in rows.values()]
@@ -54,18 +54,18 @@ async def test_an_edge_leads_on_from_its_own_states_and_from_no_other(ledger: Le
     assert (await audit()).impossible["accepted attempts of deliveries that are not sent"] == 0
 
 
-async def test_every_edge_of_an_operator_has_a_function() -> None:
+async def test_every_action_has_a_function() -> None:
     assert set(TRANSITIONS) == set(Action)
 
 
-async def test_only_the_ids_that_were_asked_for_are_moved(ledger: Ledger) -> None:
+async def test_only_the_given_ids_are_changed(ledger: Ledger) -> None:
     first, second, _ = [await _one(ledger, Status.SCHEDULED) for _ in range(3)]
     assert await operator_actions.hold([second.id, first.id, 10**9], NOW) == [first.id, second.id]
     assert await operator_actions.hold([], NOW) == []
     assert await Delivery.filter(status=Status.HELD, held_reason=HeldReason.OPERATOR, status_at=NOW).count() == 2
 
 
-async def test_what_is_sent_now_is_due_and_keeps_its_promise(ledger: Ledger) -> None:
+async def test_send_now_changes_due_at_and_keeps_promised_at(ledger: Ledger) -> None:
     delivery = await _one(ledger, Status.SCHEDULED)
     due = await ledger.add(Status.SCHEDULED, NOW - HOUR)
     assert await operator_actions.send_now([delivery.id, due.id], NOW) == [delivery.id]
@@ -74,7 +74,7 @@ async def test_what_is_sent_now_is_due_and_keeps_its_promise(ledger: Ledger) -> 
     assert [claimed.id for claimed in await claim_due(await new_worker())] == [due.id, delivery.id]
 
 
-async def test_what_a_worker_has_claimed_is_left_to_it(ledger: Ledger) -> None:
+async def test_claimed_deliveries_are_not_changed(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     (claimed,) = await claim_due(await new_worker())
     for edge in TRANSITIONS.values():
@@ -82,7 +82,7 @@ async def test_what_a_worker_has_claimed_is_left_to_it(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("reason", HeldReason)
-async def test_releasing_frees_whatever_its_reader_does_not_object_to(ledger: Ledger, reason: HeldReason) -> None:
+async def test_release_schedules_all_but_blocked_deliveries(ledger: Ledger, reason: HeldReason) -> None:
     held = {"held_reason": reason, "awaited_hmac": "m" if reason is HeldReason.UNCONFIRMED else None}
     overdue = await _one(ledger, Status.HELD, due_at=NOW - HOUR, **held)
     ahead = await _one(ledger, Status.HELD, **held)
@@ -93,7 +93,7 @@ async def test_releasing_frees_whatever_its_reader_does_not_object_to(ledger: Le
         assert due == {overdue.id: NOW, ahead.id: NOW + HOUR}
 
 
-async def test_releasing_what_was_taken_for_dead_lets_it_be_written_to_again(ledger: Ledger) -> None:
+async def test_release_clears_the_undeliverable_address(ledger: Ledger) -> None:
     held = await _one(ledger, Status.HELD, held_reason=HeldReason.UNDELIVERABLE)
     await _address_is_dead(held)
     await UndeliverableAddress.create(address_hmac="another", since=NOW)
@@ -101,14 +101,14 @@ async def test_releasing_what_was_taken_for_dead_lets_it_be_written_to_again(led
     assert [address.address_hmac for address in await UndeliverableAddress.all()] == ["another"]
 
 
-async def test_what_is_requeued_has_all_its_days_of_retrying_before_it(ledger: Ledger) -> None:
+async def test_requeue_starts_a_full_retry_period(ledger: Ledger) -> None:
     failed = await _one(ledger, Status.FAILED, attempts=30, unanswered=2, first_refused_at=NOW, due_at=NOW - HOUR)
     assert await operator_actions.requeue([failed.id], NOW) == [failed.id]
     row = await Delivery.get(id=failed.id)
     assert (row.attempts, row.unanswered, row.first_refused_at, row.due_at) == (2, 2, None, NOW)
 
 
-async def test_what_was_held_because_the_first_was_refused_follows_it(ledger: Ledger) -> None:
+async def test_requeue_of_a_first_releases_its_second(ledger: Ledger) -> None:
     first = await _one(ledger, Status.FAILED)
     second = await _second_of(ledger, first)
     other = await _second_of(ledger, await _one(ledger, Status.CANCELLED))
@@ -117,7 +117,7 @@ async def test_what_was_held_because_the_first_was_refused_follows_it(ledger: Le
     assert (await Delivery.get(id=other.id)).status is Status.HELD
 
 
-async def test_an_address_that_does_not_exist_is_written_to_only_where_that_was_said(ledger: Ledger) -> None:
+async def test_only_requeue_undeliverable_sends_to_an_undeliverable_address(ledger: Ledger) -> None:
     failed = await _one(ledger, Status.FAILED)
     await _address_is_dead(failed)
     assert await operator_actions.requeue([failed.id], NOW) == []
@@ -134,7 +134,7 @@ async def test_a_purged_letter_never_goes_out_again(ledger: Ledger, action: Acti
     assert await TRANSITIONS[action]([delivery.id], NOW) == []
 
 
-async def test_what_an_operator_knows_to_have_arrived_has_an_accepted_attempt(ledger: Ledger) -> None:
+async def test_settling_as_sent_adds_an_accepted_attempt(ledger: Ledger) -> None:
     ids = [(await _one(ledger, Status.UNCERTAIN)).id for _ in range(3)]
     assert await operator_actions.settle_sent(ids, NOW) == ids
     assert await Delivery.filter(status=Status.SENT, sent_at=NOW).count() == 3
@@ -144,7 +144,7 @@ async def test_what_an_operator_knows_to_have_arrived_has_an_accepted_attempt(le
     ]
 
 
-async def test_all_of_it_is_undone_where_its_transaction_is(ledger: Ledger) -> None:
+async def test_actions_are_undone_with_the_surrounding_transaction(ledger: Ledger) -> None:
     delivery = await _one(ledger, Status.UNCERTAIN)
     with contextlib.suppress(ZeroDivisionError):
         async with transaction():

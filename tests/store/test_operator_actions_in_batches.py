@@ -1,4 +1,4 @@
-"""Edges for all that matches, on both databases."""
+"""Operator actions on all matching deliveries, on both databases."""
 
 import asyncio
 from datetime import timedelta
@@ -21,8 +21,8 @@ WHO = Operator("root (command line)")
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul", "America/New_York"])
-async def test_what_may_have_gone_out_since_the_backup_is_held(ledger: Ledger, zone: str) -> None:
-    """Whatever the zone in which the operator said since when."""
+async def test_deliveries_due_since_the_backup_are_held(ledger: Ledger, zone: str) -> None:
+    """In any time zone of `since`."""
     before = await ledger.add(Status.SCHEDULED, NOW - HOUR - timedelta(microseconds=1))
     since = [await ledger.add(Status.SCHEDULED, at) for at in (NOW - HOUR, NOW)]
     receipt = await ledger.add(Status.SCHEDULED, NOW, occasion=Occasion.RECEIPT)
@@ -43,7 +43,7 @@ async def test_what_may_have_gone_out_since_the_backup_is_held(ledger: Ledger, z
     assert await delivery_events(later.id) == []
 
 
-async def test_releasing_brings_what_is_overdue_now_and_leaves_what_is_still_to_come(ledger: Ledger) -> None:
+async def test_release_makes_overdue_deliveries_due_now_and_keeps_later_dates(ledger: Ledger) -> None:
     overdue = await ledger.add(Status.HELD, NOW - HOUR)
     ahead = await ledger.add(Status.HELD, NOW + HOUR)
     assert await release_held(HeldReason.FIRST_REFUSED, NOW, WHO) == 0
@@ -53,9 +53,7 @@ async def test_releasing_brings_what_is_overdue_now_and_leaves_what_is_still_to_
     assert not await Delivery.exclude(status=Status.SCHEDULED, held_reason=None).exists()
 
 
-async def test_of_two_who_do_the_same_at_once_each_counts_what_it_moved(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_two_concurrent_releases_count_their_own_changes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operator_actions, "BATCH", 7)
     await ledger.multiply(await ledger.add(Status.HELD, NOW), 39)
     moved = await asyncio.gather(*(release_held(HeldReason.OPERATOR, NOW, WHO) for _ in range(3)))

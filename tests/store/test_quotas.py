@@ -29,7 +29,7 @@ from app.store.models import Delivery, Letter, QuotaCount
 from app.store.operator_actions import release
 from app.store.posting import lowest_row_id, new_row_id
 from app.store.quotas import Quotas, drop_quota_counts
-from app.store.retention import cancel_hopeless
+from app.store.retention import cancel_expired_holds
 from tests.clock import NEW_YEAR as NOW
 
 pytestmark = pytest.mark.anyio
@@ -157,18 +157,18 @@ async def test_a_spy_sees_the_same_whatever_others_wrote(cipher: LetterCipher) -
     assert {each.held_reason for each in later.values()} == {HeldReason.QUOTA}
 
 
-async def test_an_operator_releases_what_a_quota_held_and_else_it_is_given_up(cipher: LetterCipher) -> None:
+async def test_a_letter_held_for_a_quota_is_released_by_an_operator_or_cancelled(cipher: LetterCipher) -> None:
     letters = _letters(cipher, Quotas(per_address=1))
     for n in range(3):
         await letters.post(DRAFT, NOW, None, _client(n))
     held = await Delivery.filter(held_reason=HeldReason.QUOTA).order_by("id")
     assert len(held) == 4
     assert await release([each.id for each in held[:2]], NOW) == [each.id for each in held[:2]]
-    assert [number async for number in cancel_hopeless(NOW + 36 * DAY, timedelta(days=30))] == []
-    assert [number async for number in cancel_hopeless(NOW + 61 * DAY, timedelta(days=30))] == [2]
+    assert [number async for number in cancel_expired_holds(NOW + 36 * DAY, timedelta(days=30))] == []
+    assert [number async for number in cancel_expired_holds(NOW + 61 * DAY, timedelta(days=30))] == [2]
 
 
-async def test_what_is_beyond_a_quota_asks_for_a_confirmation_like_the_others_and_is_held_then(
+async def test_a_letter_over_quota_needs_confirmation_too_and_is_held_then(
     cipher: LetterCipher,
 ) -> None:
     quotas = Quotas(per_address=1)
@@ -202,7 +202,7 @@ async def test_a_corrected_letter_counts_and_is_held_beyond_the_new_addresss_quo
     assert (await letters.find(own[2], NOW)).draft.recipient_email == "reader11@example.org"
 
 
-async def test_there_is_room_again_when_the_answer_said_so_and_not_a_minute_before(cipher: LetterCipher) -> None:
+async def test_letters_are_accepted_again_exactly_after_the_announced_wait(cipher: LetterCipher) -> None:
     letters = _letters(cipher, Quotas(per_address=3))
     for hours in (0, 5, 7):
         await letters.post(DRAFT, NOW + hours * HOUR, None, SCHOOL)
@@ -216,7 +216,7 @@ async def test_there_is_room_again_when_the_answer_said_so_and_not_a_minute_befo
     assert await _post(letters, DRAFT, SCHOOL, room) is Limit.READER
 
 
-async def test_what_is_refused_leaves_nothing(cipher: LetterCipher) -> None:
+async def test_a_refused_letter_stores_nothing(cipher: LetterCipher) -> None:
     letters = _letters(cipher, Quotas(per_address=1))
     await letters.post(DRAFT, NOW, None, SCHOOL)
     before = await QuotaCount.all().order_by("id").values()

@@ -1,4 +1,4 @@
-"""Forgetting letters by the calendar and on their writer's word, on both databases."""
+"""Purging old letters and erasing one at its writer's request, on both databases."""
 
 import asyncio
 from contextvars import copy_context
@@ -78,12 +78,12 @@ async def test_a_letter_is_forgotten_when_its_last_delivery_ended_long_enough_ag
     assert {attempt.answer for attempt in await Attempt.all()} == {""}
     with pytest.raises(LetterNotFound):
         await letters.find(token)
-    assert not (await audit()).impossible["purged letters that are still to go out"]
+    assert not (await audit()).impossible["purged letters with unsent deliveries"]
     assert await _purge(LATER + DAY) == 0
 
 
 @pytest.mark.parametrize("status", [Status.SCHEDULED, Status.HELD, Status.UNCERTAIN])
-async def test_a_letter_that_somebody_still_decides_about_is_kept(letters: Letters, status: Status) -> None:
+async def test_a_held_or_uncertain_letter_is_not_purged(letters: Letters, status: Status) -> None:
     token = (await letters.post(DRAFT, NOW)).token
     await _end(token, Status.SENT, NOW + DAY)
     await _end(token, status, NOW + DAY, Occasion.SECOND)
@@ -99,8 +99,8 @@ async def test_many_letters_are_forgotten_a_batch_at_a_time(letters: Letters) ->
     assert [_is_empty(await _row(token)) for token in tokens] == [n % 2 == 0 for n in range(11)]
 
 
-async def test_what_is_begun_anew_at_this_moment_is_not_forgotten(letters: Letters) -> None:
-    """The operator schedules a refused letter again while it is looked at."""
+async def test_a_letter_requeued_during_the_purge_is_kept(letters: Letters) -> None:
+    """The operator schedules a refused letter again while the purge examines it."""
     token = (await letters.post(DRAFT, NOW)).token
     await _end(token, Status.FAILED, NOW + DAY)
     if connection().capabilities.dialect == "sqlite":
@@ -121,7 +121,7 @@ async def _waits_for_a_lock() -> bool:
     return bool(rows)
 
 
-async def test_erasing_cancels_and_forgets_at_once(letters: Letters, ledger: Ledger) -> None:
+async def test_erasing_cancels_and_purges_at_once(letters: Letters, ledger: Ledger) -> None:
     token, other = [(await letters.post(DRAFT, NOW)).token for _ in range(2)]
     await _answered(token, ledger)
     await _end(token, Status.SENT, NOW + DAY, Occasion.FIRST)
@@ -133,7 +133,7 @@ async def test_erasing_cancels_and_forgets_at_once(letters: Letters, ledger: Led
     assert states == {"first": Status.SENT, "second": Status.CANCELLED, "receipt": Status.CANCELLED}
     assert {attempt.answer for attempt in await Attempt.all()} == {""}
     assert (await letters.find(other)).draft.body == DRAFT.body
-    assert not (await audit()).impossible["purged letters that are still to go out"]
+    assert not (await audit()).impossible["purged letters with unsent deliveries"]
     with pytest.raises(LetterNotFound):
         await erase(token, NOW + 2 * DAY)
 

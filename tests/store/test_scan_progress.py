@@ -1,4 +1,4 @@
-"""How far a scan has come, by the counts that triggers keep, on both databases."""
+"""The progress of a scan, by the counters, on both databases."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ async def _scan(ended: bool = False) -> None:
         await record_job_end(SCAN, NOW + MINUTE, timedelta(seconds=1), 1)
 
 
-async def test_where_no_scan_ever_ran_there_is_nothing_to_tell(ledger: Ledger) -> None:
+async def test_without_a_scan_there_is_no_progress(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     assert await scan_progress(NOW) is None
 
@@ -42,7 +42,7 @@ async def test_scan_progress_counts_done_and_left(ledger: Ledger) -> None:
     assert found.refresh_after == timedelta(seconds=2)
 
 
-async def test_between_scans_there_is_something_to_see_when_the_next_one_finds_something(ledger: Ledger) -> None:
+async def test_the_page_refreshes_for_the_next_scan_where_something_will_be_due(ledger: Ledger) -> None:
     await _scan(ended=True)
     await ledger.add(Status.SCHEDULED, NOW + 3 * MINUTE)
     quiet = await scan_progress(NOW + MINUTE)
@@ -54,7 +54,7 @@ async def test_between_scans_there_is_something_to_see_when_the_next_one_finds_s
     assert awaited.refresh_after == MINUTE
 
 
-async def test_a_scan_that_died_does_not_keep_anybody_looking(ledger: Ledger) -> None:
+async def test_a_scan_that_stopped_does_not_refresh_the_page(ledger: Ledger) -> None:
     """Its record is never closed, and the next scan is long overdue."""
     await _scan()
     await ledger.add(Status.SENT, NOW + MINUTE)

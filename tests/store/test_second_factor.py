@@ -1,4 +1,4 @@
-"""The second factor, on both databases: a code counts once, and near its time."""
+"""The second factor, on both databases."""
 
 import asyncio
 from datetime import timedelta
@@ -43,7 +43,7 @@ async def _switch_on(cipher: LetterCipher, secret: str) -> list[str]:
     return await switch_on(cipher, "jihye", secret, _code(secret), NOW)
 
 
-async def test_it_counts_from_its_first_code_on(cipher: LetterCipher, secret: str) -> None:
+async def test_it_is_enabled_by_its_first_code(cipher: LetterCipher, secret: str) -> None:
     assert await switch_on(cipher, "jihye", secret, "000000", NOW) == []
     assert not await is_on("jihye")
     assert not await accept(cipher, "jihye", _code(secret), NOW)
@@ -54,7 +54,7 @@ async def test_it_counts_from_its_first_code_on(cipher: LetterCipher, secret: st
     assert await recovery_codes_left("jihye") == 10
 
 
-async def test_of_two_that_are_set_up_at_once_one_is_on(cipher: LetterCipher, secret: str) -> None:
+async def test_of_two_concurrent_setups_one_succeeds(cipher: LetterCipher, secret: str) -> None:
     ended = await asyncio.gather(_switch_on(cipher, secret), _switch_on(cipher, new_secret()), return_exceptions=True)
     assert sorted(type(each).__name__ for each in ended) == ["AccountError", "list"]
     assert await recovery_codes_left("jihye") == 10
@@ -96,7 +96,7 @@ async def test_a_recovery_code_counts_once(cipher: LetterCipher, secret: str) ->
     assert not await accept_recovery("jihye", codes[1])
 
 
-async def test_its_secret_rests_sealed_and_turns_with_the_key(cipher: LetterCipher, secret: str) -> None:
+async def test_the_secret_is_sealed_and_rotated_with_the_key(cipher: LetterCipher, secret: str) -> None:
     await _switch_on(cipher, secret)
     before = bytes((await SecondFactor.get()).secret_sealed)
     assert secret.encode() not in before
@@ -109,6 +109,6 @@ async def test_its_secret_rests_sealed_and_turns_with_the_key(cipher: LetterCiph
     assert await accept(with_new_key_alone, "jihye", _code(secret, 1), NOW)
 
 
-def test_an_authenticator_reads_whose_key_it_is() -> None:
+def test_the_uri_names_the_account() -> None:
     uri = enrolment_uri("jihye", "JBSWY3DPEHPK3PXP" * 2, "Slow Mailbox")
     assert uri == "otpauth://totp/Slow%20Mailbox:jihye?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Slow%20Mailbox"

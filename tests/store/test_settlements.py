@@ -1,4 +1,4 @@
-"""Every edge out of `claimed`, with what it writes, and the fence around them, on both databases."""
+"""Every transition out of `claimed`, what it writes, and its fence, on both databases."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -81,7 +81,7 @@ async def test_sent(prompt_letters: Letters) -> None:
     assert (attempt.code, attempt.enhanced, attempt.answer) == (250, "2.0.0", "queued")
 
 
-async def test_refused_for_now_is_charged_and_due_later(prompt_letters: Letters) -> None:
+async def test_a_transient_failure_counts_as_an_attempt_and_is_due_later(prompt_letters: Letters) -> None:
     first, second = await _claimed(prompt_letters)
     at, later = NOW + 2 * MINUTE, NOW + 9 * MINUTE
     await _settled(transient_failure(first, tried(FULL_MAILBOX, handed_over=False), later))
@@ -151,7 +151,7 @@ async def test_a_refused_second_or_notice_holds_nothing(prompt_letters: Letters,
     assert [row.address_hmac for row in await UndeliverableAddress.all()] == [cipher.address_hmac(WRITER)]
 
 
-async def test_a_second_that_is_gone_already_is_left_alone(prompt_letters: Letters) -> None:
+async def test_a_second_sent_already_is_not_held(prompt_letters: Letters) -> None:
     first, second = await _claimed(prompt_letters)
     await _settled(sent(second, tried(TAKEN)))
     await _settled(permanent_failure(first, tried(NOBODY)))
@@ -167,7 +167,7 @@ async def test_unanswered(prompt_letters: Letters) -> None:
     assert (attempt.outcome, attempt.code, attempt.answer) == (AttemptResult.UNANSWERED, None, "silence")
 
 
-async def test_given_back_is_not_charged_and_keeps_its_place(prompt_letters: Letters) -> None:
+async def test_given_back_does_not_count_and_keeps_its_place(prompt_letters: Letters) -> None:
     first, second = await _claimed(prompt_letters)
     await _settled(given_back(first, NOW + MINUTE))
     await _settled(given_back(second, NOW + MINUTE, NOW + 9 * MINUTE))
@@ -189,7 +189,7 @@ async def test_held_back(prompt_letters: Letters, reason: HeldReason) -> None:
     ["a\x00b", "half \ud83d", "two\r\nlines\x1b[31m", "가" * 3_000, f"{READER} " * 300, "x" * 100_000],
     ids=["NUL", "surrogate", "controls", "long", "addresses", "one long word"],
 )
-async def test_whatever_a_server_says_can_be_recorded(prompt_letters: Letters, said: str) -> None:
+async def test_any_reply_can_be_recorded(prompt_letters: Letters, said: str) -> None:
     """One answer that PostgreSQL does not take would keep its whole group from being settled."""
     first, second = await _claimed(prompt_letters)
     endings = [
@@ -217,8 +217,8 @@ async def test_a_wrong_token_settles_nothing(prompt_letters: Letters) -> None:
     assert not await UndeliverableAddress.exists()
 
 
-async def test_an_ending_is_recorded_once(prompt_letters: Letters) -> None:
-    """The first answer was lost with the connection, and the courier tries again."""
+async def test_an_outcome_is_recorded_once(prompt_letters: Letters) -> None:
+    """The database's first answer was lost with the connection, and the courier settles again."""
     first, _ = await _claimed(prompt_letters)
     await _settled(sent(first, tried(TAKEN)))
     assert await settle([sent(first, tried(TAKEN))], "worker") == set()
@@ -253,7 +253,7 @@ async def test_a_group_is_all_or_nothing(prompt_letters: Letters) -> None:
     assert not await Attempt.exists()
 
 
-async def test_five_hundred_mixed_endings_at_once(ledger: Ledger, cipher: LetterCipher) -> None:
+async def test_five_hundred_mixed_outcomes_at_once(ledger: Ledger, cipher: LetterCipher) -> None:
     await ledger.multiply(await ledger.add(Status.SCHEDULED, NOW), 599)
     claimed = await claim_due(await new_worker(), limit=500)
     assert await hand_over(claimed, NOW) == {one.id for one in claimed}

@@ -1,4 +1,4 @@
-"""SQLite's own connections for readers: they wait for no writer, and see what was written before they began."""
+"""SQLite's connections for readers: they do not wait for writers, and see all earlier commits."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ async def test_each_write_is_seen_by_the_read_behind_it(sqlite_url: str) -> None
             assert (await Worker.get(id=worker)).beat == number
 
 
-async def test_a_read_that_is_called_off_is_interrupted_and_its_connection_used_again(sqlite_url: str) -> None:
+async def test_a_cancelled_read_is_interrupted_and_its_connection_reused(sqlite_url: str) -> None:
     endless = (
         "SELECT 1 FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n) WHERE i < 0"
     )

@@ -1,4 +1,4 @@
-"""What the page of today tells, on both databases."""
+"""The statistics of the dashboard, on both databases."""
 
 from datetime import date, datetime, timedelta
 from uuid import uuid4
@@ -21,7 +21,7 @@ SEOUL = ZoneInfo("Asia/Seoul")
 
 
 @pytest.mark.usefixtures("cipher")
-async def test_it_names_who_holds_the_lease_and_the_last_scan() -> None:
+async def test_the_summary_names_the_leader_and_the_last_scan() -> None:
     empty = await status_summary(NOW)
     assert (empty.scheduler, empty.last_scan) == (None, None)
     worker = uuid4()
@@ -38,7 +38,7 @@ async def test_it_names_who_holds_the_lease_and_the_last_scan() -> None:
     assert (await status_summary(NOW)).seen_at is None
 
 
-async def test_it_counts_what_is_due_and_what_waits_for_somebody(ledger: Ledger) -> None:
+async def test_the_summary_counts_due_held_uncertain_and_failed(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW + MINUTE)
     assert (await status_summary(NOW)).backlog == Backlog(0, 0, None)
     await ledger.add(Status.SCHEDULED, NOW)
@@ -53,7 +53,7 @@ async def test_it_counts_what_is_due_and_what_waits_for_somebody(ledger: Ledger)
     assert (found.held, found.uncertain, found.failed) == ({"operator": 1, "overdue": 1}, 1, 2)
 
 
-async def test_what_is_being_sent_is_due_no_more(ledger: Ledger) -> None:
+async def test_claimed_deliveries_are_not_counted_as_due(ledger: Ledger) -> None:
     """Of those that fell due in this quarter of an hour and of those before, which are counted in other ways."""
     for minutes in (0, 1, 20, 30):
         await ledger.add(Status.SCHEDULED, NOW - minutes * MINUTE)
@@ -80,7 +80,7 @@ async def test_days_are_those_of_the_operators_zone(ledger: Ledger) -> None:
     assert [each for each in there if any(each[1:])] == [(1, 0, 1, 1), (2, 0, 1, 0), (7, 2, 0, 0)]
 
 
-async def test_lately_and_how_late_and_how_long(ledger: Ledger) -> None:
+async def test_recent_counts_lateness_and_durations(ledger: Ledger) -> None:
     for hours in (0, 20, 30, 200):
         delivery = await ledger.add(Status.SENT, NOW - hours * HOUR)
         await ledger.attempt(delivery, AttemptResult.ACCEPTED, 250, "ok")
@@ -93,7 +93,7 @@ async def test_lately_and_how_late_and_how_long(ledger: Ledger) -> None:
     assert found.durations == {0.01: 4}
 
 
-async def test_refusals_are_grouped_by_what_was_said(ledger: Ledger) -> None:
+async def test_refusals_are_grouped_by_reply(ledger: Ledger) -> None:
     delivery = await ledger.add(Status.SCHEDULED, NOW)
     for queue in ("3F2A", "77B1"):
         await ledger.attempt(delivery, AttemptResult.TRANSIENT, 450, f"greylisted as {queue}")

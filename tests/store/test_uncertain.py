@@ -33,7 +33,7 @@ async def _add(ledger: Ledger, status: Status) -> Delivery:
 
 
 @pytest.mark.parametrize("status", [Status.UNCERTAIN, Status.HELD])
-async def test_what_was_received_is_sent(ledger: Ledger, status: Status) -> None:
+async def test_received_deliveries_are_settled_as_sent(ledger: Ledger, status: Status) -> None:
     there, elsewhere = await _add(ledger, status), await _add(ledger, status)
     result = await reconcile([there.message_id], LATER)
     assert (result.received, result.settled, result.unknown, result.left) == (1, 1, 0, {})
@@ -41,7 +41,7 @@ async def test_what_was_received_is_sent(ledger: Ledger, status: Status) -> None
     assert await Delivery.filter(id=there.id, status=Status.SENT, sent_at=LATER, held_reason=None).exists()
     assert elsewhere.status is status
     assert (await Attempt.get(delivery_id=there.id)).outcome is AttemptResult.ACCEPTED
-    assert (await audit()).impossible["sent deliveries without an accepted attempt, though their letter is kept"] == 0
+    assert (await audit()).impossible["sent deliveries of kept letters without an accepted attempt"] == 0
 
 
 async def test_twice_is_the_same_as_once(ledger: Ledger) -> None:
@@ -52,7 +52,7 @@ async def test_twice_is_the_same_as_once(ledger: Ledger) -> None:
     assert await Attempt.filter(delivery_id=delivery.id).count() == 1
 
 
-async def test_what_cannot_be_settled_is_told_and_left(ledger: Ledger) -> None:
+async def test_deliveries_that_cannot_be_settled_are_reported(ledger: Ledger) -> None:
     scheduled = await _add(ledger, Status.SCHEDULED)
     result = await reconcile([scheduled.message_id, "<nobody@example.org>"], LATER)
     assert (result.settled, result.unknown, result.left) == (0, 1, {Status.SCHEDULED: 1})

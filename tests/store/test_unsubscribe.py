@@ -1,4 +1,4 @@
-"""What readers may do with their letters, on both databases: stop, block, and take either back."""
+"""The reader's operations, on both databases: stopping, blocking, and undoing either."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -135,7 +135,7 @@ async def test_the_writer_learns_who_cancelled_it(arrived: tuple[str, str], lett
 
 
 @pytest.mark.parametrize("withdrawn_first", [True, False])
-async def test_what_the_writer_withdrew_no_reader_brings_back(
+async def test_a_reader_cannot_resume_a_withdrawn_letter(
     arrived: tuple[str, str], letters: Letters, cipher: LetterCipher, withdrawn_first: bool
 ) -> None:
     changes: list[tuple[Change, str]] = [(letters.withdraw, arrived[0]), (stop, arrived[1])]
@@ -148,9 +148,7 @@ async def test_what_the_writer_withdrew_no_reader_brings_back(
     assert [state.stopped for state in (await letters.find(arrived[0])).deliveries] == [False, False]
 
 
-async def test_what_the_operator_holds_stays_theirs_and_does_not_come_all_the_same(
-    arrived: tuple[str, str], cipher: LetterCipher
-) -> None:
+async def test_deliveries_held_by_the_operator_stay_held(arrived: tuple[str, str], cipher: LetterCipher) -> None:
     letter = (await Letter.get()).id
     await _put(letter, Occasion.SECOND, Status.HELD, HeldReason.OPERATOR)
     await stop(arrived[1], NOW + 8 * DAY)
@@ -162,7 +160,7 @@ async def test_what_the_operator_holds_stays_theirs_and_does_not_come_all_the_sa
 
 
 @pytest.mark.parametrize("occasion", [Occasion.FIRST, Occasion.SECOND])
-async def test_what_was_under_way_at_the_stop_is_not_tried_again(
+async def test_a_delivery_claimed_at_the_stop_is_not_tried_again(
     prompt_letters: Letters, cipher: LetterCipher, occasion: Occasion
 ) -> None:
     """Refused for now, or given back, or sent again because the answer was lost."""
@@ -180,7 +178,7 @@ async def test_what_was_under_way_at_the_stop_is_not_tried_again(
 
 
 @pytest.mark.parametrize("status", [Status.SENT, Status.FAILED, Status.CANCELLED])
-async def test_what_has_ended_is_left_as_it_is(arrived: tuple[str, str], cipher: LetterCipher, status: Status) -> None:
+async def test_final_deliveries_are_not_changed(arrived: tuple[str, str], cipher: LetterCipher, status: Status) -> None:
     await _put((await Letter.get()).id, Occasion.SECOND, status)
     await stop(arrived[1], NOW + 31 * DAY)
     await resume(arrived[1], NOW + 31 * DAY)
@@ -213,7 +211,7 @@ async def test_a_block_shows_only_when_something_is_due(
     assert notices == {cipher.address_hmac(READER): None, cipher.address_hmac("other@example.org"): HeldReason.BLOCKED}
 
 
-async def test_a_block_taken_back_brings_what_it_held(
+async def test_unblocking_releases_held_deliveries(
     arrived: tuple[str, str], letters: Letters, cipher: LetterCipher
 ) -> None:
     first = await Letter.get()
@@ -233,7 +231,7 @@ async def test_a_block_taken_back_brings_what_it_held(
     assert {each.due_at for each in released} == {later}
 
 
-async def test_a_block_taken_back_does_not_bring_a_letter_that_was_stopped(arrived: tuple[str, str]) -> None:
+async def test_unblocking_does_not_release_a_stopped_letter(arrived: tuple[str, str]) -> None:
     await block(arrived[1], NOW)
     await stop(arrived[1], NOW)
     await _put((await Letter.get()).id, Occasion.SECOND, Status.HELD, HeldReason.BLOCKED)
@@ -241,10 +239,10 @@ async def test_a_block_taken_back_does_not_bring_a_letter_that_was_stopped(arriv
     assert (await _second()).status is Status.HELD
 
 
-# Once it is forgotten
+# After the purge
 
 
-async def test_a_purged_letters_link_still_blocks_and_brings_nothing_back(
+async def test_a_purged_letters_link_still_blocks_and_resumes_nothing(
     arrived: tuple[str, str], cipher: LetterCipher
 ) -> None:
     await stop(arrived[1], NOW + 8 * DAY)
@@ -258,7 +256,7 @@ async def test_a_purged_letters_link_still_blocks_and_brings_nothing_back(
     assert (await _second()).status is Status.CANCELLED
 
 
-async def test_what_the_writer_erased_no_reader_brings_back(arrived: tuple[str, str], cipher: LetterCipher) -> None:
+async def test_a_reader_cannot_resume_an_erased_letter(arrived: tuple[str, str], cipher: LetterCipher) -> None:
     await stop(arrived[1], NOW + 8 * DAY)
     await erase(arrived[0], NOW + 9 * DAY)
     await resume(arrived[1], NOW + 9 * DAY)

@@ -1,4 +1,4 @@
-"""What is forgotten gives its space back: on SQLite the file does not grow by the texts of letters that have gone."""
+"""Purged letters free their space: on SQLite the file does not grow by the texts of purged letters."""
 
 from datetime import timedelta
 

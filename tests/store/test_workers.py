@@ -1,4 +1,4 @@
-"""Workers, beats and leases, on both databases."""
+"""Workers, heartbeats and leases, on both databases."""
 
 import asyncio
 from datetime import timedelta
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("cipher")]
 MINUTE = timedelta(minutes=1)
 
 
-async def test_a_beat_moves_by_one_and_says_when() -> None:
+async def test_a_heartbeat_counts_up_and_sets_the_time() -> None:
     worker, other = await new_worker("mailhost:17"), await new_worker()
     assert await heartbeat(worker, NOW + MINUTE)
     assert await heartbeat(worker, NOW + 2 * MINUTE)
@@ -36,14 +36,14 @@ async def test_a_beat_moves_by_one_and_says_when() -> None:
     assert (row.name, row.started_at, row.seen_at) == ("mailhost:17", NOW, NOW + 2 * MINUTE)
 
 
-async def test_who_was_struck_off_beats_in_vain() -> None:
+async def test_the_heartbeat_of_a_removed_worker_fails() -> None:
     worker = await new_worker()
     await unregister(worker)
     assert not await heartbeat(worker, NOW)
     assert await heartbeats() == {}
 
 
-async def test_a_worker_enters_once() -> None:
+async def test_a_worker_registers_once() -> None:
     worker = await new_worker()
     with pytest.raises(IntegrityError):
         await register(worker, "again", NOW)
@@ -70,12 +70,12 @@ async def test_there_is_no_lease_of_another_name() -> None:
     assert not await holds_lease("treasure", worker)
 
 
-async def test_who_is_no_worker_leads_nobody() -> None:
+async def test_an_unregistered_worker_cannot_hold_a_lease() -> None:
     with pytest.raises(IntegrityError):
         await acquire_lease(SCHEDULER, uuid4(), NOW)
 
 
-async def test_of_ten_who_try_at_once_one_gets_it() -> None:
+async def test_of_ten_concurrent_attempts_one_acquires_the_lease() -> None:
     workers = [await new_worker() for _ in range(10)]
     for round_ in range(5):
         taken = await asyncio.gather(*(acquire_lease(SCHEDULER, worker, NOW) for worker in workers))
@@ -85,7 +85,7 @@ async def test_of_ten_who_try_at_once_one_gets_it() -> None:
         await release_lease(SCHEDULER, workers[taken.index(True)])
 
 
-async def test_a_worker_that_retires_leaves_nothing_behind() -> None:
+async def test_unregistering_releases_leases() -> None:
     worker = await new_worker()
     await acquire_lease(SCHEDULER, worker, NOW)
     assert await unregister(worker)
@@ -94,7 +94,7 @@ async def test_a_worker_that_retires_leaves_nothing_behind() -> None:
     assert await unregister(worker), "twice is the same as once"
 
 
-async def test_a_worker_with_claims_is_left_for_the_others_to_find_dead(ledger: Ledger) -> None:
+async def test_a_worker_with_claims_is_not_unregistered(ledger: Ledger) -> None:
     await ledger.add(Status.SCHEDULED, NOW)
     worker = await new_worker()
     await acquire_lease(SCHEDULER, worker, NOW)
