@@ -81,7 +81,7 @@ def free_port() -> int:
         with (
             contextlib.suppress(OSError),
             socket.socket() as probe,
-            socket.socket(type=socket.SOCK_DGRAM) as reservation,
+            socket.socket(type=socket.SOCK_DGRAM) as udp,
         ):
             probe.bind(("127.0.0.1", port))
             udp.bind(("127.0.0.1", port))
