@@ -97,9 +97,7 @@ class Completer:
                 return settled
 
     async def _write_without_details(self, outcome: Outcome, error: Exception) -> set[int]:
-        """Record an outcome that failed without its optional parts; where that fails, too, it stays claimed until
-        this worker ends.
-        """
+        """Record only the new state. Where that fails, too, the delivery stays claimed until this worker ends."""
         log.error("outcome cannot be recorded", exc_info=error, **_facts(outcome))
         bare = without_details(outcome)
         return set() if outcome == bare else await self._write_outcomes([bare])

@@ -76,36 +76,32 @@ class Courier:
             return self.policy.after_exception(claimed, error, progress.record(remark=type(error).__name__))
 
     async def _reply(self, envelope: Envelope, progress: "_Progress") -> Reply:
-        """A connection lost early is retried at once: it is an outage if that fails, too, before MAIL; where
-        the connection is dropped again at this letter, the letter is charged.
-        """
+        """Retry a dropped connection at once: if the server is gone, that is an outage; a second drop is charged."""
         try:
             return await self.transport.send(envelope, progress.hand_over, progress.answered, progress.begun)
         except Dropped:
             return await self.transport.send(envelope, progress.hand_over, progress.answered, progress.begun)
 
 
+@dataclass(slots=True)
 class _Progress:
     """Records one attempt while it runs."""
 
-    __slots__ = ("_claimed", "_clock", "_completer", "_handed_over_at", "_started_at")
-
-    def __init__(self, claimed: Claimed, started_at: datetime, completer: Completer, clock: Clock) -> None:
-        self._claimed = claimed
-        self._started_at = started_at
-        self._handed_over_at: datetime | None = None
-        self._completer = completer
-        self._clock = clock
+    claimed: Claimed
+    started_at: datetime
+    completer: Completer
+    clock: Clock
+    handed_over_at: datetime | None = None
 
     def hand_over(self) -> "asyncio.Future[bool]":
-        return self._completer.hand_over(self._claimed)
+        return self.completer.hand_over(self.claimed)
 
     def begun(self) -> None:
-        self._handed_over_at = self._clock.now()
-        self._completer.begun(self._claimed)
+        self.handed_over_at = self.clock.now()
+        self.completer.begun(self.claimed)
 
     def answered(self, reply: Reply) -> None:
-        self._completer.answered(self._claimed, reply)
+        self.completer.answered(self.claimed, reply)
 
     def record(self, reply: Reply | None = None, remark: str = "") -> AttemptRecord:
-        return AttemptRecord(self._started_at, self._handed_over_at, self._clock.now(), reply, remark)
+        return AttemptRecord(self.started_at, self.handed_over_at, self.clock.now(), reply, remark)

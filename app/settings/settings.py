@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite://var/mailbox.db"
     smtp_url: str = ""
     outbox_dir: Path = Path("var/outbox")
-    journal_dir: Path = Path("var/answers")
+    journal_dir: Path = Path("var/journal")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     base_url: str = ""

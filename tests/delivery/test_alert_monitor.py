@@ -106,7 +106,7 @@ async def _well(clock: FrozenClock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "befalls", "says"),
+    ("name", "cause", "says"),
     [
         ("stalled", _letter_due, "Letters are due, but none is sent"),
         ("late", _letter_late, "Letters are late"),
@@ -121,7 +121,7 @@ async def test_an_alert_fires_once_and_is_over_once(
     clock: FrozenClock,
     hook: Receiver,
     name: str,
-    befalls: Callable[[Ledger, FrozenClock], Awaitable[None]],
+    cause: Callable[[Ledger, FrozenClock], Awaitable[None]],
     says: str,
 ) -> None:
     monitor = [alert_monitor(clock, WebhookChannel(hook.url), name=name) for name in ("one", "another")]
@@ -130,19 +130,19 @@ async def test_an_alert_fires_once_and_is_over_once(
     for each in monitor:
         await each.check()
     assert hook.received == []
-    await befalls(ledger, clock)
+    await cause(ledger, clock)
     for each in [*monitor, *monitor]:
         await each.check()
-    ((method, _, told),) = hook.received
-    assert (method, told["alert"], told["state"]) == ("POST", name, "firing")
-    assert told["text"].startswith(says)
-    assert told["text"].endswith("https://letters.test/admin")
+    ((method, _, payload),) = hook.received
+    assert (method, payload["alert"], payload["state"]) == ("POST", name, "firing")
+    assert payload["text"].startswith(says)
+    assert payload["text"].endswith("https://letters.test/admin")
     await _well(clock)
     clock.advance(70 * MINUTE)  # alerts on counts of the last hour are over then, too
     await heartbeat(LEADER, clock.now())
     for each in [*monitor, *monitor]:
         await each.check()
-    assert [told["state"] for _, _, told in hook.received] == ["firing", "over"]
+    assert [payload["state"] for _, _, payload in hook.received] == ["firing", "over"]
     assert hook.received[1][2]["text"].startswith("Resolved: ")
     assert not await RaisedAlert.exists()
 
@@ -158,11 +158,11 @@ async def test_a_flapping_alert_fires_once(ledger: Ledger, clock: FrozenClock, h
         clock.advance(2 * MINUTE)
         await heartbeat(LEADER, clock.now())
         await monitor.check()
-    assert [told["state"] for _, _, told in hook.received] == ["firing"]
+    assert [payload["state"] for _, _, payload in hook.received] == ["firing"]
     clock.advance(5 * MINUTE)
     await heartbeat(LEADER, clock.now())
     await monitor.check()
-    assert [told["state"] for _, _, told in hook.received] == ["firing", "over"]
+    assert [payload["state"] for _, _, payload in hook.received] == ["firing", "over"]
 
 
 async def test_an_unsent_alert_is_retried_less_and_less_often(
@@ -211,7 +211,7 @@ async def test_an_alert_that_fires_again_before_its_end_was_sent_was_never_over(
     clock.advance(MINUTE)
     await _trouble(ledger, clock)
     await monitor.check()
-    assert [told["state"] for _, _, told in hook.received] == ["firing", "over"]
+    assert [payload["state"] for _, _, payload in hook.received] == ["firing", "over"]
 
 
 @pytest.mark.usefixtures("ledger")
@@ -255,9 +255,9 @@ async def test_a_wrong_clock_fires(clock: FrozenClock, hook: Receiver, hours: in
     monitor = alert_monitor(clock, WebhookChannel(hook.url), worker=own)
     await monitor.check()
     await monitor.check()
-    ((_, _, told),) = hook.received
-    assert (told["alert"], told["state"]) == ("clock", "firing")
-    assert f"{abs(hours)} hours {'ahead' if hours > 0 else 'behind'}" in told["text"]
+    ((_, _, payload),) = hook.received
+    assert (payload["alert"], payload["state"]) == ("clock", "firing")
+    assert f"{abs(hours)} hours {'ahead' if hours > 0 else 'behind'}" in payload["text"]
 
 
 @pytest.mark.usefixtures("ledger")
@@ -277,12 +277,12 @@ async def test_a_missing_heartbeat_fires_without_the_database(
     hook.status = 200
     await monitor.check()
     await monitor.check()
-    assert [(told["alert"], told["state"]) for _, _, told in hook.received] == [("heartbeat", "firing")] * 2
+    assert [(payload["alert"], payload["state"]) for _, _, payload in hook.received] == [("heartbeat", "firing")] * 2
     assert "one has written no heartbeat since" in hook.received[1][2]["text"]
     own.silent_for = timedelta()
     await monitor.check()
     await monitor.check()
-    assert [told["state"] for _, _, told in hook.received[2:]] == ["over"]
+    assert [payload["state"] for _, _, payload in hook.received[2:]] == ["over"]
 
 
 async def test_a_failing_channel_does_not_affect_the_others(ledger: Ledger, clock: FrozenClock, hook: Receiver) -> None:

@@ -84,8 +84,8 @@ async def test_one_that_does_not_fit_does_not_keep_the_others_from_being_written
     writer.bad = {2: ValueError("does not fit")}
     adders = await _added(group_of(writer), writer, 4)
     writer.go_on.set()
-    told = await asyncio.gather(*adders, return_exceptions=True)
-    assert [answer if isinstance(answer, bool) else type(answer) for answer in told] == [True, True, NotRecorded, True]
+    results = await asyncio.gather(*adders, return_exceptions=True)
+    assert [each if isinstance(each, bool) else type(each) for each in results] == [True, True, NotRecorded, True]
 
 
 async def test_a_cancelled_item_is_written_all_the_same(writer: Writer) -> None:

@@ -38,16 +38,16 @@ async def _is_known_not_to_exist(harness: Harness, address: str) -> None:
     await UndeliverableAddress.create(address_hmac=harness.cipher.address_hmac(address), since=harness.clock.now())
 
 
-def _told(server: MailServer) -> list[Accepted]:
+def _notices(server: MailServer) -> list[Accepted]:
     return [accepted for accepted in server.accepted if accepted.recipients == (WRITER,)]
 
 
-def _words(told: Accepted) -> str:
-    text = message_from_bytes(told.message, policy=policy.default).get_body(("plain",))
-    assert text
-    words = str(text.get_content())
-    assert f"Correct the address: {ORIGIN}/letters/" in words
-    return words.replace("\r\n", "\n")
+def _text(notice: Accepted) -> str:
+    part = message_from_bytes(notice.message, policy=policy.default).get_body(("plain",))
+    assert part
+    text = str(part.get_content())
+    assert f"Correct the address: {ORIGIN}/letters/" in text
+    return text.replace("\r\n", "\n")
 
 
 async def test_the_writer_is_notified_once_for_each_address_that_refuses(harness: Harness, server: MailServer) -> None:
@@ -59,7 +59,7 @@ async def test_the_writer_is_notified_once_for_each_address_that_refuses(harness
         await _correct(harness, "minji@x.test")
         await process.deliver()
     assert (await only()).status is Status.SENT
-    first, second = map(_words, _told(server))
+    first, second = map(_text, _notices(server))
     assert "To: r…@x.test\n" in first
     quiet = f"{ORIGIN}/quiet/{harness.cipher.mailbox_token(harness.cipher.address_hmac(WRITER))}\n"
     assert first.endswith(f"Stop all mail to this address: {quiet}")
@@ -76,7 +76,7 @@ async def test_the_writer_is_not_notified_again_of_the_same_address(harness: Har
             assert await requeue([(await only()).id], harness.clock.now())
         await process.deliver()
     assert (await only()).attempts == 1
-    assert len(_told(server)) == 1
+    assert len(_notices(server)) == 1
 
 
 async def test_the_writer_is_notified_of_an_address_known_not_to_exist(harness: Harness, server: MailServer) -> None:
@@ -89,9 +89,9 @@ async def test_the_writer_is_notified_of_an_address_known_not_to_exist(harness: 
         await process.deliver()
     delivery = await only()
     assert (delivery.status, delivery.held_reason, delivery.attempts) == (Status.HELD, HeldReason.UNDELIVERABLE, 0)
-    (told,) = map(_words, _told(server))
-    assert "To: k…@x.test\n" in told
-    assert "a mail server has said that this address does not exist" in told
+    (notice,) = map(_text, _notices(server))
+    assert "To: k…@x.test\n" in notice
+    assert "a mail server has said that this address does not exist" in notice
     assert await by_status() == {"held": 1, "sent": 1, "scheduled": 2}
 
 
@@ -104,9 +104,9 @@ async def test_what_the_last_address_said_is_not_said_of_one_that_was_not_tried(
         await process.deliver()
         await _correct(harness, KNOWN)
         await process.deliver()
-    _, told = map(_words, _told(server))
-    assert "To: k…@x.test\n" in told
-    assert "as you wish" not in told
+    _, notice = map(_text, _notices(server))
+    assert "To: k…@x.test\n" in notice
+    assert "as you wish" not in notice
 
 
 async def test_a_corrected_address_cancels_the_unsent_notice(harness: Harness, server: MailServer) -> None:
@@ -116,7 +116,7 @@ async def test_a_corrected_address_cancels_the_unsent_notice(harness: Harness, s
         await process.deliver_one(claimed)
         await _correct(harness, "minji@x.test")
         await process.deliver()
-    assert _told(server) == []
+    assert _notices(server) == []
     assert (await Delivery.get(occasion=Occasion.REFUSAL)).status is Status.CANCELLED
     assert await by_status() == {"sent": 1, "cancelled": 1, "scheduled": 2}
 

@@ -57,8 +57,8 @@ FAILED = [
 ]
 
 
-def _text(told: Accepted) -> str:
-    words = BytesParser(policy=policy.default).parsebytes(told.message).get_body(("plain",))
+def _text(accepted: Accepted) -> str:
+    words = BytesParser(policy=policy.default).parsebytes(accepted.message).get_body(("plain",))
     assert words is not None
     return str(words.get_content())
 
@@ -257,8 +257,8 @@ async def test_the_reason_is_recorded_and_in_the_notice_to_the_writer(
     async with sqlite_harness.process(server.port) as process:
         await process.deliver()
     assert (await last_attempt(await only())).reason is reason
-    told = [_text(accepted) for accepted in server.accepted]
-    assert sum(refusal_text(reason, "en") in text for text in told) == reason.permanent
+    notices = [_text(accepted) for accepted in server.accepted]
+    assert sum(refusal_text(reason, "en") in text for text in notices) == reason.permanent
 
 
 async def test_a_server_that_asks_for_a_pause_again_gets_a_longer_one(  # S3
@@ -290,6 +290,6 @@ async def test_it_gives_up_five_days_after_the_first_refusal(sqlite_harness: Har
     assert delivery.attempts == len(waits)
     assert not await UndeliverableAddress.exists()
     assert await Delivery.filter(occasion=Occasion.REFUSAL, status=Status.SENT).exists()
-    told = server.accepted[-1]
-    assert told.recipients == ("jun@writer.test",)
-    assert "450 as you wish" in _text(told)
+    notice = server.accepted[-1]
+    assert notice.recipients == ("jun@writer.test",)
+    assert "450 as you wish" in _text(notice)

@@ -83,9 +83,9 @@ async def test_a_fault_of_ours_charges_nothing_and_is_reported(
     delivery = await only()
     assert (delivery.status, delivery.attempts, delivery.due_at) == (Status.SCHEDULED, 0, delivery.promised_at)
     assert not await Attempt.exists()
-    heard = " ".join(line for wire in server.wires for line in wire.lines)
-    assert "MAIL" not in heard
-    assert "AUTH" not in heard or row.way is TLS  # never in clear
+    commands = " ".join(line for wire in server.wires for line in wire.lines)
+    assert "MAIL" not in commands
+    assert "AUTH" not in commands or row.way is TLS  # never in clear
     assert await by_status() == {"scheduled": 2}
 
 
@@ -129,8 +129,8 @@ async def test_a_policy_refusal_stops_one_message_and_is_logged(
     with capture_logs() as lines:
         async with sqlite_harness.process(server.port) as process:
             await process.deliver()
-    (told,) = [line for line in lines if line["event"] == "delivery failed permanently"]
-    assert (told["log_level"], told["reason"]) == ("warning", "policy")
+    (event,) = [line for line in lines if line["event"] == "delivery failed permanently"]
+    assert (event["log_level"], event["reason"]) == ("warning", "policy")
     assert [delivery.status for delivery in await firsts()] == [Status.FAILED, Status.SENT]
     assert not await UndeliverableAddress.exists()
 

@@ -57,7 +57,7 @@ class Choices:
     grace: float = 30.0
     max_lateness: timedelta = timedelta(days=14)
     lease: timedelta = LEASE
-    journal_dir: Path = Path("var/answers")  # of the test's own folder
+    journal_dir: Path = Path("var/journal")  # of the test's own folder
 
 
 class Process:

@@ -1,9 +1,9 @@
-"""What stands behind rows S1 to S11 of the bar for delivery, and behind the promise.
+"""Guards of rows S1 to S11 of docs/standards.md, and of the promise.
 
-L1: a claim is its worker's alone. L2: what a dead worker held is neither lost nor doubled. L3: an
-answer is put on record when the database is back. L4: stopping doubles nothing. L5: what is too
-late waits for a person, and who has lost the lease does not lead. L6: a clock that is far ahead sends
-nothing early. L7: no domain holds all connections. P17: what fails beside a delivery stops none.
+L1: only its worker settles a claim. L2: a dead worker's deliveries are neither lost nor sent twice. L3: a
+reply is recorded once the database is back. L4: stopping sends nothing twice. L5: an overdue letter is
+held, and a worker without the lease does not lead. L6: a clock that is far ahead sends nothing early. L7: no
+domain holds all connections. P17: an error beside a delivery stops none.
 """
 
 from tests.guards.guard import Guard
