@@ -105,7 +105,7 @@ async def _ask_for_all(page: Page, action: Action) -> None:
 async def test_it_is_asked_then_done_to_one_to_some_and_to_all(
     page: Page, admin: str, folder: Path, language: str, action: Action
 ) -> None:
-    deed = environment(language).get_template("admin/action_names.html").module.deeds[action]  # type: ignore[attr-defined]
+    deed = environment(language).get_template("admin/action_names.html").module.action_names[action]  # type: ignore[attr-defined]
     for number, ask in ((ONE, _ask_for_one), (SOME, _ask_for_some), (ALL, _ask_for_all)):
         await page.goto(f"{admin}/{_list(language, action)}")
         await ask(page, action)

@@ -15,7 +15,7 @@ from app.store.cipher import open_cipher
 from app.store.database import connected
 from app.store.job_runs import SCAN, record_job_end, record_job_start
 from app.store.models import Delivery
-from app.store.workers import SCHEDULER, register, acquire_lease
+from app.store.workers import SCHEDULER, acquire_lease, register
 from tests.acceptance.servers import Program
 from tests.browser.pages import Opener, findings
 from tests.browser.test_admin import KEY, PASSWORD, sign_in

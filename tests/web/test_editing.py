@@ -113,7 +113,7 @@ async def test_a_writer_who_changed_the_days_gets_a_receipt_with_them(
     assert [mail["Subject"] for mail in arrived(services, "jun@example.net")] == ["Your letter is posted"]
     clock.advance(HOUR)
     await deliver(client)
-    (mail,) = arrived(services, "jun@example.net", "other days")
+    (mail,) = arrived(services, "jun@example.net", "have changed")
     assert "First arrival: Tuesday, 20 January 2026, 18:30 (Seoul time)\n\n" in text_of(mail)
     assert links_in(mail, "letters") == [f"/letters/{token}"]
 

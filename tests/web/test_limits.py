@@ -112,7 +112,7 @@ async def test_a_school_behind_one_address_can_write_and_a_flood_cannot(
     answer = await post(client, subject="Kept & safe", body="Every word\nof it", **_to(POSTS))
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) == 3600
-    assert "We take 360 letters an hour from one internet connection" in answer.text
+    assert "We accept 360 letters an hour from one internet connection" in answer.text
     assert "try again in 60 minutes" in answer.text
     assert 'value="Kept &amp; safe"' in answer.text
     assert html.unescape(answer.text).count("Every word\nof it") == 1

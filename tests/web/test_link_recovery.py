@@ -65,7 +65,7 @@ async def test_once_a_day_and_each_mail_is_its_own(client: httpx.AsyncClient, cl
     assert len({each.message_id for each in sent}) == 2
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "Please enter your"), ("ko", "알려 주세요")])
+@pytest.mark.parametrize(("language", "words"), [("en", "Please enter your"), ("ko", "적어 주세요")])
 async def test_what_is_wrong_is_said_beside_the_field(client: httpx.AsyncClient, language: str, words: str) -> None:
     for typed in ("", "a@b@c"):
         answer = await client.post("/links", data={"sender_email": typed}, headers={"Accept-Language": language})
