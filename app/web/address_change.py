@@ -61,7 +61,7 @@ def can_be_corrected(letter: StoredLetter) -> bool:
 async def show_address_form(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
     letter = await services.letters.find(token)
     if not can_be_corrected(letter):
-        raise NotCorrectable("nothing of this letter is still to come")
+        raise NotCorrectable("no delivery of this letter can be changed")
     return _form(request, token, letter, {"recipient_name": letter.draft.recipient_name})
 
 
