@@ -55,12 +55,13 @@ MISSING_BODY = FieldError(N_("The letter is still empty. A line is enough."))
 _NOT_ONE_ADDRESS = FieldError(N_("Please enter exactly one e-mail address."))
 _NO_ADDRESS = FieldError(N_("This is not an e-mail address. Example: name@example.com."))
 _FOREIGN_LOCAL_PART = FieldError(
-    N_("Please use only unaccented Latin letters, digits and signs before the @: not all mail servers accept other characters.")
+    N_(
+        "Please use only unaccented Latin letters, digits and signs before the @: "
+        "not all mail servers accept other characters."
+    )
 )
 _CONTROLS = FieldError(N_("This contains a line break or an invisible control character. Please type it again."))
-_CONTROLS_IN_BODY = N_(
-    "The letter contains an invisible control character (character %(place)s). Please remove it."
-)
+_CONTROLS_IN_BODY = N_("The letter contains an invisible control character (character %(place)s). Please remove it.")
 _TOO_LARGE = N_("This is too long for one e-mail. Please shorten it by about %(excess)s characters.")
 _TOO_LONG = N_("Please use at most %(limit)s characters; this has %(length)s.")
 _NO_ZONE = FieldError(N_("This is not a known time zone. Example: Asia/Seoul."))

@@ -33,7 +33,9 @@ MOST_KEPT = 5_000
 _TITLE = N_("Too many requests right now")
 _WORDS = {
     Limit.REQUESTS: N_("Too many requests came from your internet connection."),
-    Limit.POSTS: N_("We accept %(most)s letters an hour from one internet connection, and yours has reached that limit."),
+    Limit.POSTS: N_(
+        "We accept %(most)s letters an hour from one internet connection, and yours has reached that limit."
+    ),
     Limit.WRITER: N_(
         "We accept %(most)s letters a day with the same writer’s address from one internet connection. "
         "Without that address, or with another one, the letter is accepted."

@@ -68,7 +68,7 @@ async def test_one_and_some_are_released(open_browser: Opener, admin: str, langu
     words = WORDS[language]
     await _sign_in(page, admin)
     await page.goto(f"{admin}/deliveries?state=held")
-    await page.locator("td.whom a").first.click()
+    await page.locator("td.recipient a").first.click()
     await page.click(f"text={words['release']}")
     await page.click("form.actions .button")
     await expect(page.locator(".lead")).to_contain_text("1")
@@ -131,7 +131,7 @@ async def test_a_second_factor_is_set_up_and_asked_for(
     await expect(page.locator(".codes li")).to_have_count(10)
     found = asked + await findings(page)
     recovery = await page.locator(".codes li").first.inner_text()
-    await page.click("form.leave button")
+    await page.click("form.sign-out button")
     await _sign_in(page, admin, username)
     await expect(page).to_have_url(f"{admin}/login/code")
     await page.fill("#code", "000000")

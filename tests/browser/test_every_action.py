@@ -85,7 +85,7 @@ def _states(folder: Path, language: str, action: Action) -> list[tuple[str, int]
 
 
 async def _ask_for_one(page: Page, action: Action) -> None:
-    await page.locator("td.whom a").first.click()
+    await page.locator("td.recipient a").first.click()
     await page.click(f'a[href^="/admin/actions/ask?action={action}&"]')
 
 
@@ -105,11 +105,11 @@ async def _ask_for_all(page: Page, action: Action) -> None:
 async def test_it_is_asked_then_done_to_one_to_some_and_to_all(
     page: Page, admin: str, folder: Path, language: str, action: Action
 ) -> None:
-    deed = environment(language).get_template("admin/action_names.html").module.action_names[action]  # type: ignore[attr-defined]
+    label = environment(language).get_template("admin/action_names.html").module.action_names[action]  # type: ignore[attr-defined]
     for number, ask in ((ONE, _ask_for_one), (SOME, _ask_for_some), (ALL, _ask_for_all)):
         await page.goto(f"{admin}/{_list(language, action)}")
         await ask(page, action)
-        await expect(page.locator("h1")).to_have_text(f"{deed}?")
+        await expect(page.locator("h1")).to_have_text(f"{label}?")
         await expect(page.locator(".lead")).to_contain_text(str(number))
         await page.click("form.actions .button")
         await page.wait_for_url(re.compile("/admin/actions/[0-9a-f-]{36}$"))

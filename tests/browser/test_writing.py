@@ -70,7 +70,9 @@ async def test_an_error_keeps_what_was_typed_and_gets_the_focus(open_browser: Op
         await expect(page.locator(f"#{name}")).to_have_value(text)
     await page.click("#summary a")
     await expect(page.locator("#recipient_email")).to_be_focused()
-    await expect(page.locator("#recipient_email")).to_have_accessible_description("Please enter exactly one e-mail address.")
+    await expect(page.locator("#recipient_email")).to_have_accessible_description(
+        "Please enter exactly one e-mail address."
+    )
 
 
 async def test_a_draft_is_kept_until_it_is_posted(page: Page, base: str) -> None:

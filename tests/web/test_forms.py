@@ -102,7 +102,8 @@ def test_an_empty_letter_is_refused(body: str) -> None:
 def test_the_longest_text_fits_and_one_more_character_does_not(name: str, limit: int) -> None:
     assert getattr(read(**{name: "😀" * limit}), name) == "😀" * limit
     assert (
-        f"Please use at most {limit:,} characters; this has {limit + 1:,}." == faults(**{name: "가" * (limit + 1)})[name]
+        f"Please use at most {limit:,} characters; this has {limit + 1:,}."
+        == faults(**{name: "가" * (limit + 1)})[name]
     )
 
 
