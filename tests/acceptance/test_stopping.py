@@ -1,6 +1,6 @@
 """SIGTERM in the middle of scans: nothing doubled, nothing left claimed. Real processes.
 
-The suite stops a few times. The hundred of the README:
+The suite stops a few times. The hundred of docs/benchmarks.md:
 
     MAILBOX_TEST_STOPS=100 make test ARGS="tests/acceptance/test_stopping.py -s"
 """

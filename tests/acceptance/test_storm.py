@@ -1,6 +1,6 @@
 """Random kills: nothing is lost, and every letter that arrived twice is known to the ledger.
 
-The short storm runs with the suite. The long one of the README:
+The short storm runs with the suite. The long one of docs/benchmarks.md:
 
     MAILBOX_TEST_STORM=20000,50 make test ARGS="tests/acceptance/test_storm.py -s"
 

@@ -9,7 +9,7 @@ from tests.bench.report import Bound
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything; the defaults are those of the README's table."""
+    """How much of everything; the defaults are for `make bench`."""
 
     letters: int = 20_000
     rounds: int = 3

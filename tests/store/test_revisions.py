@@ -89,7 +89,7 @@ async def test_the_old_address_does_not_open_beside_the_rest_of_a_corrected_lett
 
 
 async def test_only_the_whole_letter_can_be_put_back(cipher: LetterCipher, editor: LetterEditor, token: str) -> None:
-    """Nothing within the database tells an old row from a new one; the README says so."""
+    """Nothing within the database tells an old row from a new one; docs/security.md says so."""
     before = await _row()
     await editor.edit(token, OTHER, PROMISE, NOW)
     assert cipher.open_letter(await _put_back(before, *before))["body"] == DRAFT.body

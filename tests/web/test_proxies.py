@@ -83,7 +83,7 @@ def _from(host: str, base: str, forwarded: str) -> list[int]:
 
 @pytest.mark.slow
 def test_only_the_setting_counts_under_plain_uvicorn(sqlite_url: str, tmp_path: Path) -> None:
-    """With the option of the README: without it uvicorn itself trusts 127.0.0.1."""
+    """With the option in docs/operating.md: without it uvicorn itself trusts 127.0.0.1."""
     program = Program(tmp_path, DATABASE_URL=sqlite_url, TRUSTED_PROXIES="127.0.0.2")
     with program.uvicorn("--no-proxy-headers") as server:
         assert _from("127.0.0.1", server.base, "198.51.100.{}") == [404] * MISSES + [429]
