@@ -23,7 +23,7 @@ class Guard:
 
 def is_noticed(guard: Guard, folder: Path) -> bool:
     """Take a guard away in a copy of the source, and return whether its test fails."""
-    for name in ("app", "docs", "migrations", "templates", "tests"):
+    for name in ("app", "deploy", "docs", "migrations", "templates", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     source = folder / guard.path
@@ -32,4 +32,6 @@ def is_noticed(guard: Guard, folder: Path) -> bool:
     ended = subprocess.run(
         command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, check=False
     )
+    if ended.returncode not in (0, 1):  # such as 2, where the test could not be collected
+        raise RuntimeError(f"{guard.test} did not run: {ended.stdout.decode()[-2000:]}")
     return ended.returncode == 1  # 1 is pytest's word for a test that failed, 0 for none
