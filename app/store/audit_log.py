@@ -21,27 +21,6 @@ class Operator:
     client: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """`asked` and `changed` are numbers of deliveries, if the action had any."""
-
-    id: int
-    at: datetime
-    who: str
-    client: str
-    action: str
-    subject: str
-    asked: int | None
-    changed: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryEvent:
-    at: datetime
-    who: str
-    action: str
-
-
 async def record(
     operator: Operator,
     action: str,
@@ -51,15 +30,9 @@ async def record(
     asked: int | None = None,
     changed: int | None = None,
 ) -> None:
-    """To be called in the transaction of the action, if there is one."""
+    """To be called in the transaction of the action. `asked` and `changed` are numbers of deliveries."""
     await OperatorAction.create(
-        at=now,
-        who=operator.name,
-        client=operator.client,
-        action=action,
-        subject=subject,
-        asked=asked,
-        changed=changed,
+        at=now, who=operator.name, client=operator.client, action=action, subject=subject, asked=asked, changed=changed
     )
 
 
@@ -68,15 +41,13 @@ async def record_delivery_events(operator: Operator, action: str, ids: Sequence[
     await DeliveryAction.bulk_create(events, batch_size=PAGE * 10)
 
 
-async def audit_entries(before: int | None = None, limit: int = PAGE) -> list[AuditEntry]:
+async def audit_entries(before: int | None = None, limit: int = PAGE) -> list[OperatorAction]:
     entries = OperatorAction.filter(id__lt=before) if before else OperatorAction.all()
-    rows = await entries.order_by("-id").limit(limit).values()
-    return [AuditEntry(**row) for row in rows]
+    return await entries.order_by("-id").limit(limit)
 
 
-async def delivery_events(delivery_id: int) -> list[DeliveryEvent]:
-    rows = await DeliveryAction.filter(delivery_id=delivery_id).order_by("id").values("at", "who", "action")
-    return [DeliveryEvent(**row) for row in rows]
+async def delivery_events(delivery_id: int) -> list[DeliveryAction]:
+    return await DeliveryAction.filter(delivery_id=delivery_id).order_by("id")
 
 
 async def has_signed_in_from(username: str, client: str, since: datetime) -> bool:

@@ -91,7 +91,7 @@ async def step(bulk_id: UUID, now: datetime, limit: int = BATCH) -> bool:
         action, operator = Action(bulk.action), Operator(bulk.who, bulk.client)
         ids, cursor = await _next(bulk, action, limit)
         moved = await move(action, [each for each in ids if each <= bulk.newest_id], now, operator)
-        bulk.place = cursor
+        bulk.cursor = cursor
         bulk.seen += len(ids)
         bulk.changed += len(moved)
         if len(ids) < limit:
@@ -121,13 +121,13 @@ async def drop_ended(now: datetime, keep: timedelta) -> int:
 async def _next(bulk: BulkAction, action: Action, limit: int) -> tuple[Sequence[int], str]:
     target = _target(bulk)
     if target.selection is None:
-        done = int(bulk.place or 0)
+        done = int(bulk.cursor or 0)
         return target.chosen[done : done + limit], str(done + limit)
     narrowed = _narrowed(target.selection, action)
     if not narrowed.states:
-        return (), bulk.place
-    cursors = await find(narrowed, read_cursor(bulk.place), limit, descending=False)
-    return [each.id for each in cursors], str(cursors[-1]) if cursors else bulk.place
+        return (), bulk.cursor
+    cursors = await find(narrowed, read_cursor(bulk.cursor), limit, descending=False)
+    return [each.id for each in cursors], str(cursors[-1]) if cursors else bulk.cursor
 
 
 def _target(bulk: BulkAction) -> BulkTarget:

@@ -46,7 +46,7 @@ class BulkAction(Model):
     chosen = fields.TextField(default="")
     asked = fields.IntField()
     newest_id = fields.BigIntField(default=0)
-    place = fields.CharField(64, default="")
+    cursor = fields.CharField(64, default="")
     seen = fields.IntField(default=0)
     changed = fields.IntField(default=0)
     begun_at = fields.DatetimeField()

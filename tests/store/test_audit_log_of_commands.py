@@ -7,8 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
-from app.store.audit_log import AuditEntry, audit_entries
+from app.store.audit_log import audit_entries
 from app.store.database import connected
+from app.store.operator_models import OperatorAction
 
 PASSWORDS = "correct horse battery\n" * 2
 COMMANDS = (
@@ -33,8 +34,8 @@ def runner(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     return CliRunner()
 
 
-def _log(url: str) -> list[AuditEntry]:
-    async def read() -> list[AuditEntry]:
+def _log(url: str) -> list[OperatorAction]:
+    async def read() -> list[OperatorAction]:
         async with connected(url):
             return await audit_entries()
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 AT = "'2026-01-01 09:30:00+00:00'"
 ACTION = "(at, who, client, action, subject, asked)"
-BULK = "(id, action, who, client, selection, chosen, asked, place, seen, changed, begun_at)"
+BULK = "(id, action, who, client, selection, chosen, asked, cursor, seen, changed, begun_at)"
 UNKNOWN = "'00000000-0000-4000-8000-000000000000'"
 # The constraint, the state of the row it is tested on, and an update that breaks only it.
 CHECKS = [

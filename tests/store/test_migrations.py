@@ -63,7 +63,7 @@ ROWS = {
             VALUES ({at}, 'somebody{n}', '', 'hold', '', 2, 1);
         INSERT INTO delivery_actions (delivery_id, at, who, action)
             SELECT MAX(id), {at}, 'somebody{n}', 'hold' FROM deliveries;
-        INSERT INTO bulk_actions (id, action, who, client, selection, chosen, asked, place, seen, changed, begun_at)
+        INSERT INTO bulk_actions (id, action, who, client, selection, chosen, asked, cursor, seen, changed, begun_at)
             VALUES ({uuid}, 'hold', 'somebody{n}', '', 'state=held', '', 2, '', 2, 1, {at});
         DELETE FROM pauses;
         INSERT INTO pauses (name, since, who) VALUES ('sending', {at}, 'somebody{n}');

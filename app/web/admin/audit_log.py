@@ -8,7 +8,8 @@ from starlette.requests import Request
 
 from app.domain.delivery_filter import DeliveryFilter, read_filter
 from app.domain.status import Action, Event
-from app.store.audit_log import PAGE, AuditEntry, audit_entries
+from app.store.audit_log import PAGE, audit_entries
+from app.store.operator_models import OperatorAction
 from app.web.admin.base import SignedIn, admin_page
 from app.web.pages import CurrentServices
 
@@ -32,7 +33,7 @@ async def show_audit_log(
     )
 
 
-def _described(entry: AuditEntry, services: CurrentServices) -> DeliveryFilter | list[str] | None:
+def _described(entry: OperatorAction, services: CurrentServices) -> DeliveryFilter | list[str] | None:
     """Return the selection or the ids that an action on deliveries was for; None: its subject says it in words."""
     if entry.action != Event.EXPORT and (entry.action not in set(Action) or entry.asked is None):
         return None
