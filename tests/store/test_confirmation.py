@@ -49,15 +49,15 @@ def letters(cipher: LetterCipher, confirmations: Confirmations) -> Letters:
     )
 
 
-async def _questions() -> list[Delivery]:
+async def _confirmation_mails() -> list[Delivery]:
     return await Delivery.filter(occasion=Occasion.CONFIRMATION).order_by("id")
 
 
 async def _link(cipher: LetterCipher, number: int = -1, *, sent_at: object = NOW) -> str:
     """Mark a confirmation mail as sent and return its token."""
-    question = (await _questions())[number]
-    await Delivery.filter(id=question.id).update(status=Status.SENT, status_at=sent_at, sent_at=sent_at)
-    return cipher.confirmation_token(question.message_id)
+    mail = (await _confirmation_mails())[number]
+    await Delivery.filter(id=mail.id).update(status=Status.SENT, status_at=sent_at, sent_at=sent_at)
+    return cipher.confirmation_token(mail.message_id)
 
 
 async def _statuses() -> set[tuple[Status, HeldReason | None]]:
@@ -66,8 +66,8 @@ async def _statuses() -> set[tuple[Status, HeldReason | None]]:
 
 
 UNCONFIRMED = {(Status.HELD, HeldReason.UNCONFIRMED)}
-FREE = {(Status.SCHEDULED, None)}
-CALLED_OFF = {(Status.CANCELLED, None)}
+RELEASED = {(Status.SCHEDULED, None)}
+CANCELLED = {(Status.CANCELLED, None)}
 
 
 @pytest.mark.parametrize(("draft", "asked"), [(DRAFT, WRITER), (TO_READER, READER)])
@@ -92,7 +92,7 @@ async def test_a_link_releases_all_letters_of_its_address_and_works_once(
         await letters.post(draft, NOW + n * HOUR)
     other = replace(draft, recipient_email="a@else.org", sender_email="b@else.org" if draft.sender_email else "")
     await letters.post(other, NOW)
-    assert len(await _questions()) == 2  # one for each address
+    assert len(await _confirmation_mails()) == 2  # one for each address
     link = await _link(cipher, 0)
     assert await link_state(link, NOW + 3 * HOUR) is ConfirmationLink.LIVE
     assert await confirm(link, NOW + 3 * HOUR) is ConfirmationLink.LIVE
@@ -127,9 +127,9 @@ async def test_an_address_is_asked_once_a_day_at_most(letters: Letters, cipher: 
     await confirm(await _link(cipher), NOW + HOUR)
     for n in (2, 3):  # these wait for tomorrow's mail
         await letters.post(replace(DRAFT, sender_email=WRITER.upper()), NOW + n * HOUR)
-    assert [each.due_at for each in await _questions()] == [NOW, NOW + DAY]
+    assert [each.due_at for each in await _confirmation_mails()] == [NOW, NOW + DAY]
     await letters.post(DRAFT, NOW + 3 * DAY)  # the second link was not used
-    assert [each.due_at for each in await _questions()] == [NOW, NOW + DAY, NOW + 3 * DAY]
+    assert [each.due_at for each in await _confirmation_mails()] == [NOW, NOW + DAY, NOW + 3 * DAY]
 
 
 async def test_a_link_expires_after_two_days_and_its_deliveries_are_cancelled(
@@ -141,7 +141,7 @@ async def test_a_link_expires_after_two_days_and_its_deliveries_are_cancelled(
         assert await link_state(link, NOW + late) is state
         assert len(await cancel_unconfirmed(NOW + late)) == called_off
     assert await confirm(link, NOW + 49 * HOUR) is ConfirmationLink.EXPIRED
-    assert await _statuses() == CALLED_OFF
+    assert await _statuses() == CANCELLED
     assert sum((await audit()).impossible.values()) == 1  # the mail was only marked as sent
 
 
@@ -159,7 +159,7 @@ async def test_operators_cannot_release_unconfirmed_deliveries(letters: Letters,
     await letters.post(DRAFT, NOW)
     ids = [each.id for each in await Delivery.exclude(occasion=Occasion.CONFIRMATION)]
     await TRANSITIONS[action](ids, NOW)  # type: ignore[index]
-    assert await _statuses() in (UNCONFIRMED, CALLED_OFF)
+    assert await _statuses() in (UNCONFIRMED, CANCELLED)
 
 
 @pytest.mark.parametrize("status", ["scheduled", "sent", "failed"])
@@ -176,7 +176,7 @@ async def test_the_receipt_of_a_withdrawn_letter_is_cancelled(letters: Letters, 
     token = (await letters.post(DRAFT, NOW)).token
     await letters.withdraw(token, NOW)
     await confirm(await _link(cipher), NOW + HOUR)
-    assert await _statuses() == CALLED_OFF
+    assert await _statuses() == CANCELLED
 
 
 async def test_a_stopped_and_resumed_unconfirmed_letter_still_waits(letters: Letters, cipher: LetterCipher) -> None:
@@ -184,7 +184,7 @@ async def test_a_stopped_and_resumed_unconfirmed_letter_still_waits(letters: Let
     letter = await Letter.get()
     reader = cipher.reader_token(letter.id, letter.recipient_hmac)
     await stop(reader, NOW + HOUR)
-    assert await _statuses() == CALLED_OFF
+    assert await _statuses() == CANCELLED
     await resume(reader, NOW + 2 * HOUR)
     assert await _statuses() == UNCONFIRMED
 
@@ -204,7 +204,7 @@ async def test_a_letter_posted_during_a_confirmation_is_released_or_asked_about(
     link = await _link(cipher)
     await asyncio.gather(confirm(link, NOW + HOUR), *(letters.post(DRAFT, NOW + HOUR) for _ in range(4)))
     waiting = await Delivery.filter(held_reason=HeldReason.UNCONFIRMED).count()
-    assert len(await _questions()) == (2 if waiting else 1)
+    assert len(await _confirmation_mails()) == (2 if waiting else 1)
 
 
 # A corrected address
@@ -219,7 +219,7 @@ async def test_a_corrected_reader_is_asked_and_the_old_one_is_not(
     corrections = Corrections(cipher, None, confirmations, confirmed=True)
     await corrections.correct_by_token(token, "sujin@right.example", None, NOW + HOUR)
     corrected, waiting = [await Letter.get(token_hash=token_hash(each)) for each in (token, other)]
-    gone, new, again = await _questions()
+    gone, new, again = await _confirmation_mails()
     assert (gone.status, gone.letter_id) == (Status.CANCELLED, corrected.id)
     assert (new.letter_id, new.edition, new.domain_hmac) == (corrected.id, 2, cipher.domain_hmac("a@right.example"))
     assert (again.letter_id, again.due_at) == (waiting.id, NOW)
@@ -236,6 +236,6 @@ async def test_a_confirmed_letter_must_be_confirmed_anew_by_a_new_reader_who_alo
     await Corrections(cipher, None, confirmations, confirmed=True).correct_by_token(
         token, "a@right.example", None, NOW + HOUR
     )
-    assert await _statuses() == (UNCONFIRMED if asked_again else FREE)
+    assert await _statuses() == (UNCONFIRMED if asked_again else RELEASED)
     assert await Confirmation.all().count() == 1 + asked_again
     assert await Letter.filter(confirmed_at=None).count() == asked_again

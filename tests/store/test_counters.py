@@ -196,20 +196,20 @@ async def test_several_processes_at_once_are_counted_exactly(ledger: Ledger, dat
     for claimer in claimers:
         assert claimer.stdout
         await claimer.stdout.readline()
-    claiming = asyncio.gather(*(claimer.communicate(b"go\n") for claimer in claimers))
-    folds = 0
-    while folds < 4 or not claiming.done():
+    claims = asyncio.gather(*(claimer.communicate(b"go\n") for claimer in claimers))
+    rounds = 0
+    while rounds < 4 or not claims.done():
         await compact(NOW)
         await ledger.add(Status.SCHEDULED, NOW + DAY)
         await hold_due_since(NOW + DAY, NOW + DAY, WHO)
         await release_held(HeldReason.OPERATOR, NOW, WHO)
-        folds += 1
+        rounds += 1
         await asyncio.sleep(0.01)
-    await claiming
+    await claims
     assert [claimer.returncode for claimer in claimers] == [0, 0, 0]
     await _hold()
     counts = await _counted()
     assert sum(number for (kind, _), number in counts.items() if kind == "sent") == 600
     assert sum(number for (kind, _), number in counts.items() if kind == "accepted") == 600
-    assert counts["waiting", ""] == folds
+    assert counts["waiting", ""] == rounds
     assert (await audit()).impossible["counters that differ from the deliveries"] == 0
