@@ -11,7 +11,7 @@ from playwright.async_api import Browser, BrowserContext, async_playwright, expe
 from tests.acceptance.servers import Program
 from tests.browser.pages import ARGUMENTS, CHROMIUM, Opener
 
-PATIENCE = 60_000  # milliseconds; a page that waits for a busy machine is not wrong
+PATIENCE = 60_000  # milliseconds; the machine may be busy
 expect.set_options(timeout=PATIENCE)
 
 
@@ -30,7 +30,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @contextlib.asynccontextmanager
 async def opener(browser: Browser) -> AsyncIterator[Opener]:
-    """Open windows of a browser as different people have it; they are closed at the end."""
+    """Yield a function that opens browser contexts; they are closed at the end."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def opened(
@@ -63,7 +63,7 @@ async def open_browser(browser: Browser) -> AsyncIterator[Opener]:
 
 @pytest.fixture
 def quick_program(sqlite_url: str, tmp_path: Path) -> Program:
-    """The program with a scan each second; letters arrive in the outbox of its folder."""
+    """The program with a scan each second, and an outbox in its folder."""
     return Program(tmp_path, DATABASE_URL=sqlite_url, SCAN_INTERVAL="PT1S")
 
 

@@ -1,4 +1,4 @@
-"""Take the README's pictures anew: `python -m tests.browser.screenshots`."""
+"""Take the screenshots of the README: `python -m tests.browser.screenshots`."""
 
 import asyncio
 import tempfile
@@ -30,8 +30,8 @@ LETTERS = {
 }
 
 
-async def picture(browser: Browser, base: str, language: str, scheme: str, width: int) -> None:
-    """Picture the form as it is being filled, and the page of the letter."""
+async def screenshot(browser: Browser, base: str, language: str, scheme: str, width: int) -> None:
+    """Take screenshots of the filled form, the mail and the letter's page."""
     context = await browser.new_context(
         viewport={"width": width, "height": 800},
         locale={"en": "en-GB", "ko": "ko-KR"}[language],
@@ -44,14 +44,14 @@ async def picture(browser: Browser, base: str, language: str, scheme: str, width
     await page.locator("#saved").wait_for()
     await page.evaluate("document.activeElement.blur()")
     await page.screenshot(path=FOLDER / f"form-{language}-{scheme}-{width}.png", full_page=True)
-    await picture_mail(page, FOLDER / f"mail-{language}-{scheme}-640.png")
+    await screenshot_mail(page, FOLDER / f"mail-{language}-{scheme}-640.png")
     await drop_it_in_the_box(page)
     await page.screenshot(path=FOLDER / f"letter-{language}-{scheme}-{width}.png", full_page=True)
     await context.close()
 
 
-async def picture_mail(page: Page, path: Path) -> None:
-    """Picture the mail, from the look at it, in the width of a mail program's reading pane."""
+async def screenshot_mail(page: Page, path: Path) -> None:
+    """Take a screenshot of the mail from the preview, in the width of a mail program's reading pane."""
     await page.click("[formaction='/letters/look']")
     html = await page.locator("iframe").get_attribute("srcdoc")
     mail = await page.context.new_page()
@@ -69,8 +69,8 @@ async def main() -> None:
         with program.serve() as server:
             async with async_playwright() as playwright:
                 browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-                await picture(browser, server.base, "en", "light", 1000)
-                await picture(browser, server.base, "ko", "dark", 390)
+                await screenshot(browser, server.base, "en", "light", 1000)
+                await screenshot(browser, server.base, "ko", "dark", 390)
                 await browser.close()
 
 

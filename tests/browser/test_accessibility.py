@@ -1,4 +1,4 @@
-"""axe finds nothing, and nothing needs sideways scrolling, on any page and in any error state (W1)."""
+"""No axe violations and no horizontal scrolling on any page in any error state (W1)."""
 
 from collections.abc import AsyncIterator
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(("language", "scheme", "width"), LOOKS)
-async def test_every_page_is_for_everybody(
+async def test_every_page_is_accessible(
     open_browser: Opener, base: str, language: str, scheme: str, width: int
 ) -> None:
     page = await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
@@ -21,7 +21,7 @@ async def test_every_page_is_for_everybody(
 
 
 async def visit_all(page: Page, base: str) -> AsyncIterator[str]:
-    """Lead a page through every state that a writer may see on the day of writing.
+    """Visit every page and error state that a writer can see on the day of writing.
 
     What comes later is looked at in `test_later_life` and `test_readers`.
     """
@@ -89,7 +89,7 @@ async def _correct(page: Page) -> AsyncIterator[str]:
         yield answered
 
 
-async def test_what_is_read_by_night_is_printed_by_day(open_browser: Opener, base: str) -> None:
+async def test_dark_pages_are_printed_light(open_browser: Opener, base: str) -> None:
     page = await (await open_browser(scheme="dark")).new_page()
     await page.goto(base)
     colour = "getComputedStyle(document.querySelector('h1')).color"

@@ -1,4 +1,4 @@
-"""The admin page in Chromium: signing in, reading and turning the lists, signing out; and for everybody (W1)."""
+"""The admin pages in Chromium: signing in, lists, signing out, accessibility (W1)."""
 
 import re
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ KEY, PASSWORD = "k" * 32, "correct horse battery"
 
 @pytest.fixture(scope="module")
 async def admin(folder: Path) -> AsyncIterator[str]:
-    """The admin page's address, with a delivery in every state and two pages of scheduled ones; nothing is sent."""
+    """The admin page's URL, with a delivery in every state and two pages of scheduled ones; sending is paused."""
     url = f"sqlite://{folder / 'mailbox.db'}"
     async with connected(url):
         await _fill(Ledger(await open_cipher(Cipher([KEY]))))
@@ -121,7 +121,7 @@ async def test_the_language_is_switched_in_place(open_browser: Opener, admin: st
 
 
 @pytest.mark.parametrize(("language", "scheme", "width"), LOOKS)
-async def test_the_desk_is_for_everybody(
+async def test_the_admin_pages_are_accessible(
     open_browser: Opener, admin: str, language: str, scheme: str, width: int
 ) -> None:
     page = await (await open_browser(language=language, scheme=scheme, width=width)).new_page()
@@ -131,13 +131,13 @@ async def test_the_desk_is_for_everybody(
 
 
 async def _visit_all(page: Page, admin: str) -> AsyncIterator[str]:
-    """Lead a page through every state that an operator may see."""
+    """Visit every page that an operator can see."""
     await page.goto(admin)
     yield "login"
     await sign_in(page, "a wrong password")
     yield "refused"
     await sign_in(page)
-    yield "desk"
+    yield "dashboard"
     for query in (
         "",
         "state=failed&state=held",
@@ -151,7 +151,7 @@ async def _visit_all(page: Page, admin: str) -> AsyncIterator[str]:
     await page.click("tbody a")
     yield "delivery"
     await page.click("form.sign-out button")
-    for _ in range(FREE_TRIES + 1):  # this browser is known by now: it slows nobody else down
+    for _ in range(FREE_TRIES + 1):  # a known browser: no other one is throttled
         await page.wait_for_url(re.compile("/admin/login$"))
         await sign_in(page, "a wrong password")
     await expect(page.get_by_role("alert")).to_be_visible()

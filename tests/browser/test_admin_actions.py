@@ -1,4 +1,4 @@
-"""Acting at the desk in Chromium, in both languages: on one, some and all; pausing; the second factor."""
+"""Actions in Chromium, in both languages: on one, some and all deliveries; pausing; the second factor."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -42,7 +42,7 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 async def admin(folder: Path) -> AsyncIterator[str]:
-    """The admin page's address: some that are held, many that are scheduled for later; an account for each test."""
+    """The admin page's URL, with some held and many scheduled deliveries, and an account for each test."""
     url = f"sqlite://{folder / 'mailbox.db'}"
     async with connected(url):
         ledger = Ledger(await open_cipher(Cipher([KEY])))
@@ -84,7 +84,7 @@ async def test_one_and_some_are_released(open_browser: Opener, admin: str, langu
     await expect(page.locator(".log li").first).to_contain_text(words["release"])
 
 
-async def test_all_that_match_are_moved_behind_a_bar_that_ends_by_itself(open_browser: Opener, admin: str) -> None:
+async def test_a_bulk_action_shows_its_progress_until_it_ends(open_browser: Opener, admin: str) -> None:
     for language, action, state in (("en", "hold", "scheduled"), ("ko", "release", "held")):
         page, words = await (await open_browser(language=language)).new_page(), WORDS[language]
         meant = f"{admin}/deliveries?state={state}&occasion=second"
@@ -103,7 +103,7 @@ async def test_all_that_match_are_moved_behind_a_bar_that_ends_by_itself(open_br
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
-async def test_sending_is_paused_and_goes_on(open_browser: Opener, admin: str, language: str) -> None:
+async def test_sending_is_paused_and_resumed(open_browser: Opener, admin: str, language: str) -> None:
     page = await (await open_browser(language=language, scripts=False)).new_page()
     await _sign_in(page, admin)
     await page.goto(f"{admin}/sending")
@@ -144,7 +144,7 @@ async def test_a_second_factor_is_set_up_and_asked_for(
 
 
 @pytest.mark.parametrize(("language", "scheme", "width"), [("en", "light", 1280), ("ko", "dark", 360)])
-async def test_what_one_acts_with_is_for_everybody(
+async def test_the_pages_of_actions_are_accessible(
     open_browser: Opener, admin: str, language: str, scheme: str, width: int
 ) -> None:
     page = await (await open_browser(language=language, scheme=scheme, width=width)).new_page()

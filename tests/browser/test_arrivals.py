@@ -1,4 +1,4 @@
-"""The days of arrival, as they are chosen and shown in the form."""
+"""The days of arrival in the form."""
 
 import re
 from datetime import UTC, datetime, timedelta

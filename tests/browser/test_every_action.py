@@ -1,4 +1,4 @@
-"""Each of an operator's actions in Chromium, in both languages, without a script: on one, some, all that match."""
+"""Each action in Chromium without scripts, in both languages: on one, some and all matching deliveries."""
 
 import re
 from collections.abc import AsyncIterator
@@ -29,31 +29,31 @@ ONE, SOME, ALL = 1, 2, 3
 
 
 def _begin(action: Action) -> Status:
-    """Return one state that an action leads on from."""
+    """Return a state from which the action is allowed."""
     return next(status for status in Status if status in action.begins_at)
 
 
 def _domain(language: str, action: Action) -> str:
-    """Return what stands for the domain whose deliveries are kept for an action in a language."""
+    """Return the HMAC of the domain reserved for an action in a language."""
     return f"{LANGUAGES.index(language) * 16 + list(Action).index(action):032x}"
 
 
 def _list(language: str, action: Action) -> str:
-    """Return the list of these deliveries, those that the action has not moved yet."""
+    """Return the URL of those deliveries on which the action has not run yet."""
     since = LATER - timedelta(days=1)
     return f"deliveries?state={_begin(action)}&since={since:%Y-%m-%d}&to=domain-{_domain(language, action)}"
 
 
 @pytest.fixture(scope="module")
 async def admin(folder: Path) -> AsyncIterator[str]:
-    """The admin page's address: for each action, in each language, six deliveries at a domain of their own."""
+    """The admin page's URL, with six deliveries at a reserved domain for each action and language."""
     url = f"sqlite://{folder / 'mailbox.db'}"
     async with connected(url):
         ledger = Ledger(await open_cipher(Cipher([KEY])))
         for language, action in product(LANGUAGES, Action):
             ids = [(await ledger.add(_begin(action), LATER)).id for _ in range(ONE + SOME + ALL)]
             await Delivery.filter(id__in=ids).update(domain_hmac=_domain(language, action))
-        await Letter.all().update(sender_hmac=None)  # of one writer they would be too many for a day
+        await Letter.all().update(sender_hmac=None)  # or they would exceed the writer's quota
         await create_account("admin", PASSWORD, datetime.now(UTC))
     with Program(folder, DATABASE_URL=url, SECRET_KEY=KEY, PAUSED="on").uvicorn() as server:
         yield f"{server.base}/admin"
@@ -66,7 +66,7 @@ def language(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 async def page(browser: Browser, admin: str, language: str) -> AsyncIterator[Page]:
-    """A page of an operator who has signed in."""
+    """A page with a signed-in operator."""
     async with opener(browser) as opened:
         page = await (await opened(language=language, scripts=False)).new_page()
         await page.goto(f"{admin}/login")
@@ -78,7 +78,7 @@ async def page(browser: Browser, admin: str, language: str) -> AsyncIterator[Pag
 
 
 def _states(folder: Path, language: str, action: Action) -> list[tuple[str, int]]:
-    """Return the states that these deliveries are in, and how many in each."""
+    """Return the number of these deliveries by state."""
     question = "SELECT status, COUNT(*) FROM deliveries WHERE domain_hmac = ? GROUP BY status"
     with ledger_of(folder) as ledger:
         return ledger.execute(question, [_domain(language, action)]).fetchall()
@@ -102,7 +102,7 @@ async def _ask_for_all(page: Page, action: Action) -> None:
 
 
 @pytest.mark.parametrize("action", list(Action))
-async def test_it_is_asked_then_done_to_one_to_some_and_to_all(
+async def test_an_action_is_confirmed_and_applied_to_one_some_and_all(
     page: Page, admin: str, folder: Path, language: str, action: Action
 ) -> None:
     label = environment(language).get_template("admin/action_names.html").module.action_names[action]  # type: ignore[attr-defined]
@@ -117,7 +117,7 @@ async def test_it_is_asked_then_done_to_one_to_some_and_to_all(
     assert _states(folder, language, action) == [(action.ends_at, ONE + SOME + ALL)]
 
 
-async def test_an_address_is_corrected_and_a_list_is_saved(page: Page, admin: str, language: str) -> None:
+async def test_an_address_is_corrected_and_a_list_is_downloaded(page: Page, admin: str, language: str) -> None:
     delivery = 1 + LANGUAGES.index(language)
     await page.goto(f"{admin}/deliveries/{delivery}")
     await page.click(f'a[href="/admin/deliveries/{delivery}/address"]')

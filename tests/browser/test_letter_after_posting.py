@@ -1,4 +1,4 @@
-"""A letter's later life in a real browser: confirmed, sent elsewhere, found again, kept; and links that are wrong."""
+"""A letter after posting, in Chromium: confirmation, address change, link recovery, keepsake; and wrong links."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.browser.pages import (
     findings,
     findings_through,
     ledger_of,
-    page_and_eye,
+    page_and_checker,
     write,
 )
 
@@ -59,7 +59,7 @@ LOOKS = [
 
 @pytest.fixture
 def program(sqlite_url: str, tmp_path: Path) -> Program:
-    """The program that asks for a confirmation; its letters arrive soon after, and again soon after that."""
+    """The program with confirmations, and arrivals after seconds."""
     return Program(
         tmp_path,
         DATABASE_URL=sqlite_url,
@@ -81,37 +81,39 @@ async def test_from_the_confirmation_to_the_keepsake(
 ) -> None:
     waits, question, shall, confirmed, look, later, nothing, no_more, closed = HEADINGS[language]
     with program.uvicorn() as server:
-        page, eye = await page_and_eye(open_browser, width=width, language=language, scheme=scheme, scripts=scripts)
+        page, checker = await page_and_checker(
+            open_browser, width=width, language=language, scheme=scheme, scripts=scripts
+        )
         await page.goto(server.base)
         await write(page, **LETTER)
         await drop_it_in_the_box(page)
         letter = page.url
-        await _shows(page, waits, eye)
-        await _correct(page, question, eye)
+        await _shows(page, waits, checker)
+        await _correct(page, question, checker)
         await page.goto(f"{letter}/keepsake")
-        await _shows(page, later, eye)
+        await _shows(page, later, checker)
         await page.goto(_link(program, "/confirm/"))
-        await _shows(page, shall, eye)
+        await _shows(page, shall, checker)
         await page.click("main button")
-        await _shows(page, confirmed, eye)
-        await _ask_for_links(page, server.base, look, eye)
-        eventually(lambda: _count(program, "sent") == 5)  # question, receipt, links, and the letter twice
+        await _shows(page, confirmed, checker)
+        await _ask_for_links(page, server.base, look, checker)
+        eventually(lambda: _count(program, "sent") == 5)  # confirmation, receipt, links, and the letter twice
         await page.goto(_link(program, "/letters/"))
         assert page.url == letter
-        assert await findings_through(eye, page) == []
-        await _keep(page, eye)
+        assert await findings_through(checker, page) == []
+        await _keep(page, checker)
         await page.goto(_link(program, "/quiet/"))
         for heading in (no_more, closed, no_more):
-            await _shows(page, heading, eye)
+            await _shows(page, heading, checker)
             await page.click("main button")
         for path in ("/confirm", "/letters", "/stop", "/quiet"):
             await page.goto(f"{server.base}{path}/{new_token()}")
-            await _shows(page, nothing, eye)
+            await _shows(page, nothing, checker)
         assert program.audit()["adds_up"]
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "This link has expired"), ("ko", "기한이 지난 링크예요")])
-async def test_a_link_that_has_run_out(program: Program, open_browser: Opener, language: str, words: str) -> None:
+async def test_an_expired_link(program: Program, open_browser: Opener, language: str, words: str) -> None:
     with program.uvicorn() as server:
         page = await (await open_browser(language=language, width=360)).new_page()
         await page.goto(server.base)
@@ -128,30 +130,30 @@ async def test_a_link_that_has_run_out(program: Program, open_browser: Opener, l
         assert await findings(page) == []
 
 
-async def _correct(page: Page, question: str, eye: Page) -> None:
+async def _correct(page: Page, question: str, checker: Page) -> None:
     await page.click("a[href$='/address']")
     await page.fill("#recipient_email", "a@b@c")
     await page.click("main button")
     await expect(page.locator("#recipient_email-error")).to_be_visible()
     await page.fill("#recipient_email", "sujin@example.org")
     await page.click("main button")
-    await _shows(page, question, eye)
+    await _shows(page, question, checker)
     await page.click("main button")
     await expect(page.locator(".address")).to_have_text("sujin@example.org")
 
 
-async def _ask_for_links(page: Page, base: str, look: str, eye: Page) -> None:
+async def _ask_for_links(page: Page, base: str, look: str, checker: Page) -> None:
     await page.goto(f"{base}/links")
     await page.fill("#sender_email", WRITER)
     await page.click("main button")
-    await _shows(page, look, eye)
+    await _shows(page, look, checker)
 
 
-async def _keep(page: Page, eye: Page) -> None:
+async def _keep(page: Page, checker: Page) -> None:
     await page.click("a[href$='/keepsake']")
-    await _shows(page, LETTER["subject"], eye)
+    await _shows(page, LETTER["subject"], checker)
     await expect(page.locator(".written")).to_have_text(LETTER["body"])
-    await expect(page.locator("#print")).to_be_visible(visible=eye is page)
+    await expect(page.locator("#print")).to_be_visible(visible=checker is page)
     async with page.expect_download() as download:
         await page.click("a[href$='.eml']")
     assert (await download.value).suggested_filename.endswith(".eml")
@@ -163,13 +165,13 @@ def _count(program: Program, status: str) -> int:
     return int(count)
 
 
-async def _shows(page: Page, heading: str, eye: Page) -> None:
+async def _shows(page: Page, heading: str, checker: Page) -> None:
     await expect(page.locator("h1")).to_have_text(heading)
-    assert await findings_through(eye, page) == []
+    assert await findings_through(checker, page) == []
 
 
 def _link(program: Program, under: str) -> str:
-    """Return the newest link of that kind in the mails to the writer, once there is one."""
+    """Wait for a link of that kind in the mails to the writer, and return the newest."""
 
     def links() -> list[str]:
         texts = [mail.get_body(("plain",)) for mail in arrived(program.folder) if WRITER in str(mail["To"])]

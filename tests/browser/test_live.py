@@ -1,4 +1,4 @@
-"""The list in Chromium while letters go out: it moves by itself, and stops when nothing moves."""
+"""Live updates of the list in Chromium."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def desk(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[str]:
-    """The list's address, beside a ledger in which another host's scan has begun with three letters.
+async def deliveries(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[str]:
+    """The list's URL, with a ledger in which the scan of another host has started three letters.
 
     The test moves them: the lease is that host's for an hour, so the program itself never scans.
     """
@@ -50,18 +50,18 @@ async def _send(number: int) -> None:
     await Delivery.filter(id__in=due).update(status=Status.SENT, status_at=now, sent_at=now)
 
 
-async def test_the_list_moves_while_a_scan_runs_and_rests_when_it_has_ended(open_browser: Opener, desk: str) -> None:
+async def test_the_list_updates_while_a_scan_runs_and_stops_at_its_end(open_browser: Opener, deliveries: str) -> None:
     page = await (await open_browser()).new_page()
-    await page.goto(desk)
+    await page.goto(deliveries)
     await sign_in(page)
-    await page.goto(desk)
+    await page.goto(deliveries)
     await expect(page.locator("#moving")).to_contain_text("0 of 3 sent since")
     await expect(page.get_by_role("status")).to_have_text("Letters are being sent.")
     assert await findings(page) == []
     await _send(2)
     await expect(page.locator("progress")).to_have_js_property("value", 2)
     await expect(page.locator("[data-state=sent]")).to_have_count(2)
-    await page.focus("tbody a")  # rows that somebody uses are left alone, the bar is not
+    await page.focus("tbody a")  # focused rows are not replaced; the bar is
     await _send(1)
     await record_job_end(SCAN, datetime.now(UTC), timedelta(seconds=5), 3)
     await expect(page.locator("#moving")).to_be_empty()
@@ -70,12 +70,12 @@ async def test_the_list_moves_while_a_scan_runs_and_rests_when_it_has_ended(open
     await expect(page.locator("#moving")).to_have_attribute("data-refresh", "")
 
 
-async def test_without_a_script_a_link_looks_again(open_browser: Opener, desk: str) -> None:
+async def test_without_scripts_a_link_refreshes(open_browser: Opener, deliveries: str) -> None:
     page = await (await open_browser(language="ko", scripts=False)).new_page()
-    await page.goto(desk)
+    await page.goto(deliveries)
     await sign_in(page)
-    await page.goto(desk)
+    await page.goto(deliveries)
     await _send(1)
-    await page.click("noscript a")  # Playwright looks for no text in there
+    await page.click("noscript a")  # Playwright finds no text in noscript
     await expect(page.locator("progress")).to_have_js_property("value", 1)
     await expect(page.locator("#moving")).to_contain_text("3건 가운데 1건을 보냈습니다")

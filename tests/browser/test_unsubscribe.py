@@ -1,4 +1,4 @@
-"""A reader follows the link in their mail: stops the letter, blocks the mailbox, and takes both back."""
+"""A reader follows the link in a mail: stops the letter, stops all mail, and undoes both."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.acceptance.servers import Program, eventually
-from tests.browser.pages import Opener, arrived, drop_it_in_the_box, findings_through, page_and_eye, write
+from tests.browser.pages import Opener, arrived, drop_it_in_the_box, findings_through, page_and_checker, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -26,22 +26,24 @@ LOOKS = [
 
 
 @pytest.mark.parametrize(("language", "scheme", "width", "scripts"), LOOKS)
-async def test_a_reader_stops_blocks_and_takes_both_back(
+async def test_a_reader_stops_and_resumes_the_letter_and_all_mail(
     program: Program, open_browser: Opener, language: str, scheme: str, width: int, scripts: bool
 ) -> None:
     stop, resume, block, unblock = WORDS[language]
     with program.uvicorn() as server:
-        page, eye = await page_and_eye(open_browser, width=width, language=language, scheme=scheme, scripts=scripts)
+        page, checker = await page_and_checker(
+            open_browser, width=width, language=language, scheme=scheme, scripts=scripts
+        )
         await page.goto(server.base)
         await write(page, recipient_email="sujin@example.org", body="Do you still walk before breakfast?")
         await drop_it_in_the_box(page)
         await page.goto(_link(program))
-        assert await findings_through(eye, page) == []
-        await _press(page, stop, then=resume, eye=eye)
-        await _press(page, resume, then=stop, eye=eye)
-        await _press(page, block, then=unblock, eye=eye)
+        assert await findings_through(checker, page) == []
+        await _press(page, stop, then=resume, checker=checker)
+        await _press(page, resume, then=stop, checker=checker)
+        await _press(page, block, then=unblock, checker=checker)
         await expect(page.get_by_role("button", name=stop)).to_have_count(0)
-        await _press(page, unblock, then=block, eye=eye)
+        await _press(page, unblock, then=block, checker=checker)
         await page.get_by_role("button", name="한국어" if language == "en" else "English").click()
         await expect(page.locator("html")).to_have_attribute("lang", "ko" if language == "en" else "en")
         await expect(page.locator("main form")).to_have_count(2)
@@ -50,7 +52,7 @@ async def test_a_reader_stops_blocks_and_takes_both_back(
 
 @pytest.fixture
 def program(sqlite_url: str, tmp_path: Path) -> Program:
-    """The program with letters that arrive after 2 seconds, and again after so long that a reader can think it over."""
+    """The program with letters that arrive after 2 seconds, and again much later."""
     return Program(tmp_path, DATABASE_URL=sqlite_url, FIRST_DELAY="PT2S", SECOND_DELAY="P30D", SCAN_INTERVAL="PT1S")
 
 
@@ -63,8 +65,8 @@ def _link(program: Program) -> str:
     return next(str(word) for word in text.get_content().split() if "/stop/" in word)
 
 
-async def _press(page: Page, button: str, *, then: str, eye: Page) -> None:
-    """Press a button of the page, and wait for the one that takes it back."""
+async def _press(page: Page, button: str, *, then: str, checker: Page) -> None:
+    """Press a button of the page, and wait for the one that undoes it."""
     await page.get_by_role("button", name=button, exact=True).click()
     await expect(page.get_by_role("button", name=then, exact=True)).to_be_visible()
-    assert await findings_through(eye, page) == []
+    assert await findings_through(checker, page) == []

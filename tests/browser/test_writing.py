@@ -1,4 +1,4 @@
-"""A letter from the form to the outbox in a real browser, with its script and without."""
+"""A letter from the form to the outbox in Chromium, with and without scripts."""
 
 import re
 from collections.abc import AsyncIterator
@@ -59,7 +59,7 @@ async def page(open_browser: Opener, base: str) -> AsyncIterator[Page]:
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with a script", "without"])
-async def test_an_error_keeps_what_was_typed_and_gets_the_focus(open_browser: Opener, base: str, scripts: bool) -> None:
+async def test_an_error_keeps_the_input_and_gets_the_focus(open_browser: Opener, base: str, scripts: bool) -> None:
     page = await (await open_browser(scripts=scripts)).new_page()
     await page.goto(base)
     await write(page, **LETTER | {"recipient_email": "a@b@c", "body": "\n\n  " + BODY})
@@ -98,7 +98,7 @@ async def test_a_draft_is_kept_until_it_is_posted(page: Page, base: str) -> None
     await expect(page.locator("#second_arrival-usual")).to_be_checked()
 
 
-async def test_a_draft_can_be_thrown_away(page: Page) -> None:
+async def test_a_draft_can_be_discarded(page: Page) -> None:
     await write(page, **LETTER)
     await expect(page.locator("#saved")).to_be_visible()
     await page.reload()
@@ -108,16 +108,16 @@ async def test_a_draft_can_be_thrown_away(page: Page) -> None:
     await expect(page.locator("#kept")).to_be_hidden()
 
 
-async def test_characters_are_counted_as_people_count_them(page: Page) -> None:
+async def test_characters_are_counted_by_graphemes(page: Page) -> None:
     await write(page, body="각 👨‍👩‍👧‍👦 e\u0301")
     await expect(page.locator("#count")).to_have_text("Characters: 5")
 
 
 @pytest.mark.parametrize(("scripts", "language"), [(True, "en"), (False, "ko")])
-async def test_a_letter_is_looked_at_before_it_is_posted(
+async def test_a_letter_is_previewed_before_it_is_posted(
     open_browser: Opener, base: str, scripts: bool, language: str
 ) -> None:
-    """Without a script, and in another language in the middle of it, nothing that was typed is lost."""
+    """Without scripts, and when the language is switched, no input is lost."""
     page = await (await open_browser(scripts=scripts, language=language)).new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
@@ -145,7 +145,7 @@ async def test_a_letter_is_looked_at_before_it_is_posted(
 async def test_a_letter_is_changed_until_it_is_sealed(
     open_browser: Opener, base: str, scripts: bool, language: str
 ) -> None:
-    """What the browser keeps of a new letter stays out of it."""
+    """The kept draft of a new letter is not used."""
     page = await (await open_browser(scripts=scripts, language=language)).new_page()
     await page.goto(base)
     await write(page, **LETTER)
@@ -176,7 +176,7 @@ async def test_enter_posts_and_switches_no_language(open_browser: Opener, base: 
     await expect(page.locator("h1")).to_have_text("Your letter is in the box")
 
 
-async def test_an_old_name_of_a_zone_is_taken(open_browser: Opener, base: str) -> None:
+async def test_an_old_name_of_a_zone_is_accepted(open_browser: Opener, base: str) -> None:
     page = await (await open_browser(zone="Asia/Saigon")).new_page()
     await page.goto(base)
     await write(page, **LETTER)
@@ -205,7 +205,7 @@ async def test_a_letter_is_called_back(open_browser: Opener, base: str, scripts:
     await expect(page.locator("h1")).to_have_text("Your letter was called back")
 
 
-async def test_the_switch_of_languages_stays_on_the_page(open_browser: Opener, base: str) -> None:
+async def test_the_language_switch_stays_on_the_page(open_browser: Opener, base: str) -> None:
     page = await (await open_browser(scripts=False)).new_page()
     await page.goto(base)
     await write(page, **LETTER)

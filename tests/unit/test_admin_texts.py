@@ -1,4 +1,4 @@
-"""The desk has a word for everything that it may have to tell, in both languages."""
+"""The admin pages have a label for every state, kind, action and event, in both languages."""
 
 from enum import StrEnum
 
@@ -19,7 +19,7 @@ from app.templating import LANGUAGES, environment
         ("action_names", "action_names", [Action, Event]),
     ],
 )
-def test_nothing_is_without_a_word(language: str, template: str, name: str, kinds: list[type[StrEnum]]) -> None:
+def test_every_value_has_its_own_label(language: str, template: str, name: str, kinds: list[type[StrEnum]]) -> None:
     words = getattr(environment(language).get_template(f"admin/{template}.html").module, name)
     assert list(words) == [str(each) for kind in kinds for each in kind]
     assert len(set(words.values())) == len(words)
