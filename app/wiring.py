@@ -47,7 +47,7 @@ from app.store.execution import within
 from app.store.key_rotation import check_keys
 from app.store.letters import Letters, Posted
 from app.store.quotas import Quotas
-from app.store.readiness import Readiness
+from app.store.readiness import ReadinessCheck
 
 LONGEST_POST = 5.0  # seconds
 _SLOTS_PER_CONNECTION = 3
@@ -62,7 +62,7 @@ class Services:
     clock: Clock
     cipher: LetterCipher
     letters: Letters
-    readiness: Readiness
+    readiness: ReadinessCheck
     editor: LetterEditor
     corrections: Corrections
     transport: Transport
@@ -104,7 +104,7 @@ async def open_services(settings: Settings, clock: Clock) -> AsyncIterator[Servi
                 clock,
                 cipher,
                 _letters(settings, cipher),
-                Readiness(cipher, clock),
+                ReadinessCheck(cipher, clock),
                 LetterEditor(cipher, _message_domain(settings), quotas_of(settings)),
                 Corrections(cipher, quotas_of(settings), _confirmations(settings, cipher), settings.confirms),
                 transport,

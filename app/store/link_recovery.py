@@ -50,12 +50,12 @@ async def send_links(
         return
     message_id = f"<{new_token()}@{message_domain}>"
     values = [as_parameter(now), message_id, cipher.domain_hmac(address), letter["id"], address_hmac]
-    async with transaction() as whole:
+    async with transaction() as transacted:
         await lock_addresses(address_hmac)
-        await whole.execute_query(numbered(_INSERT_NOTICE), [*values, as_parameter(now - _DAY)])
-        asked = Delivery.filter(message_id=message_id)
-        if quotas and await asked.exists():
-            await asked.update(due_at=await quotas.notice_at(address_hmac, now))
+        await transacted.execute_query(numbered(_INSERT_NOTICE), [*values, as_parameter(now - _DAY)])
+        notice = Delivery.filter(message_id=message_id)
+        if quotas and await notice.exists():
+            await notice.update(due_at=await quotas.notice_at(address_hmac, now))
 
 
 async def letters_of(sender_hmac: str) -> Sequence[LetterRow]:

@@ -12,7 +12,7 @@ _POOL_OPTIONS = {"max_queries", "max_inactive_connection_lifetime", "setup", "in
 log = structlog.get_logger()
 
 
-class Client(AsyncpgDBClient):
+class PostgresClient(AsyncpgDBClient):
     async def create_connection(self, with_db: bool) -> None:
         """Turn prepared statements off behind a pooler, and set the isolation level elsewhere.
 
@@ -27,7 +27,7 @@ class Client(AsyncpgDBClient):
         await super().create_connection(with_db)
 
     def _in_transaction(self) -> TransactionContext:
-        return TransactionContextPooled(_Transaction(self), self._pool_init_lock)
+        return TransactionContextPooled(_PostgresTransaction(self), self._pool_init_lock)
 
     async def _is_pooled(self) -> bool:
         options: dict[str, Any] = {name: value for name, value in self.extra.items() if name not in _POOL_OPTIONS}
@@ -45,12 +45,12 @@ class Client(AsyncpgDBClient):
             await probe.close()
 
 
-class _Transaction(TransactionWrapper):
+class _PostgresTransaction(TransactionWrapper):
     async def begin(self) -> None:
         """Set the isolation level that our locks need; behind a pooler there is no other place for it."""
         self.transaction = self._connection.transaction(isolation="read_committed")
         await self.transaction.start()
 
 
-client_class = Client
+client_class = PostgresClient
 """The name that Tortoise imports from a connection's `engine`."""

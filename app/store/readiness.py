@@ -24,7 +24,7 @@ class Fault(NamedTuple):
     text: str
 
 
-class Readiness:
+class ReadinessCheck:
     """Caches the result for two seconds; concurrent callers share one check."""
 
     def __init__(self, cipher: LetterCipher, clock: Clock) -> None:

@@ -130,9 +130,9 @@ async def drop_attempts(now: datetime, keep: timedelta, limit: int = _ATTEMPT_BA
     Yields how many, a transaction for each `limit` examined, oldest first.
     """
     last = 0
-    while found := await Attempt.filter(id__gt=last).order_by("id").limit(limit).values("id", "ended_at"):
-        old = [attempt["id"] for attempt in found if attempt["ended_at"] <= now - keep]
-        last = found[-1]["id"]
+    while batch := await Attempt.filter(id__gt=last).order_by("id").limit(limit).values("id", "ended_at"):
+        old = [attempt["id"] for attempt in batch if attempt["ended_at"] <= now - keep]
+        last = batch[-1]["id"]
         if not old:
             return
         purged = Attempt.filter(id__in=old).exclude(delivery__letter__purged_at=None)

@@ -103,7 +103,7 @@ def _write_group(driver: Connection, statements: Sequence[str], values: Sequence
 class _WriteLock(asyncio.Lock):
     """The lock of the writing connection. Raises FileReplaced where the file was moved, deleted or replaced."""
 
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: "SqliteFileClient") -> None:
         super().__init__()
         self._client = client
 
@@ -112,7 +112,7 @@ class _WriteLock(asyncio.Lock):
         return await super().acquire()
 
 
-class Client(PatchedSqlite):
+class SqliteFileClient(PatchedSqlite):
     def __init__(self, file_path: str, **kwargs: Any) -> None:
         super().__init__(file_path, **kwargs)
         self._lock = _WriteLock(self)
@@ -184,7 +184,7 @@ class Client(PatchedSqlite):
         return reader
 
     def _in_transaction(self) -> TransactionContext:
-        return SqliteTransactionContext(_Transaction(self), self._lock)
+        return SqliteTransactionContext(_SqliteTransaction(self), self._lock)
 
 
 def _only_reads(query: str) -> bool:
@@ -199,10 +199,10 @@ def _file_at(path: str) -> tuple[int, int]:
     return (stat.st_dev, stat.st_ino)
 
 
-class _Transaction(PatchedSqlite, SqliteTransactionWrapper):
+class _SqliteTransaction(PatchedSqlite, SqliteTransactionWrapper):
     def _in_transaction(self) -> TransactionContext:
-        return NestedTransactionContext(_Transaction(self))
+        return NestedTransactionContext(_SqliteTransaction(self))
 
 
-client_class = Client
+client_class = SqliteFileClient
 """The name that Tortoise imports from a connection's `engine`."""

@@ -139,7 +139,7 @@ async def month_statistics(now: datetime, zone: ZoneInfo) -> MonthStatistics:
     numbers: Counter[tuple[int, str]] = Counter()
     for count in counts:
         numbers[count.span, count.kind] += count.number
-    tries = await count_spans((AttemptResult.ACCEPTED,), [(now - _DAY, until)])
+    attempts = await count_spans((AttemptResult.ACCEPTED,), [(now - _DAY, until)])
     letters = [count for count in counts if count.span < len(days) and not count.notice]
     return MonthStatistics(
         days=tuple(
@@ -151,7 +151,7 @@ async def month_statistics(now: datetime, zone: ZoneInfo) -> MonthStatistics:
             for span, since in enumerate(recent, len(days))
         ),
         lateness=_by_step(letters, Status.SENT),
-        durations=_by_step(tries, AttemptResult.ACCEPTED),
+        durations=_by_step(attempts, AttemptResult.ACCEPTED),
     )
 
 

@@ -33,18 +33,18 @@ async def resend_uncertain(now: datetime) -> list[int]:
 @retried
 async def settle_late_reply(delivery: int, token: UUID, at: datetime, reply: Reply) -> bool:
     """Settle an uncertain delivery as sent by a reply that arrived late. False: it is no longer uncertain."""
-    tries = Attempt.filter(delivery_id=delivery, claim_token=token, outcome=AttemptResult.UNANSWERED)
+    attempts = Attempt.filter(delivery_id=delivery, claim_token=token, outcome=AttemptResult.UNANSWERED)
     async with transaction():
-        uncertain = Delivery.filter(id__in=Subquery(tries.values("delivery_id")), status=Status.UNCERTAIN)
+        uncertain = Delivery.filter(id__in=Subquery(attempts.values("delivery_id")), status=Status.UNCERTAIN)
         if not await uncertain.update(status=Status.SENT, status_at=at, sent_at=at):
             return False
-        lost = await tries.get()
+        unanswered = await attempts.get()
         await Attempt.create(
             delivery_id=delivery,
             claim_token=uuid4(),
-            worker_name=lost.worker_name,
-            started_at=lost.started_at,
-            handed_over_at=lost.handed_over_at,
+            worker_name=unanswered.worker_name,
+            started_at=unanswered.started_at,
+            handed_over_at=unanswered.handed_over_at,
             ended_at=at,
             outcome=AttemptResult.ACCEPTED,
             code=reply.code,
@@ -65,10 +65,10 @@ _DECIDABLE = (Status.UNCERTAIN, Status.HELD)
 
 @dataclass(slots=True)
 class Reconciliation:
-    """What came of it. `settled`: were uncertain or held, and are sent now.
+    """`settled`: deliveries that were uncertain or held, and are sent now.
 
-    `received`: Message-IDs of ours that were found; `unknown`: those that no delivery has;
-    `left`: those that are neither sent nor could be settled, by state. A scheduled one among them
+    `received`: our Message-IDs in the log; `unknown`: those without a delivery;
+    `left`: deliveries that are not sent and could not be settled, by state. A scheduled one
     would be sent again: hold it first.
     """
 
@@ -106,8 +106,8 @@ async def _reconcile(batch: Sequence[str], now: datetime, result: Reconciliation
 async def _settle(delivery: Delivery, now: datetime) -> bool:
     """False: another process has changed it since it was read."""
     async with transaction():
-        unmoved = Delivery.filter(id=delivery.id, status=delivery.status)
-        if not await unmoved.update(status=Status.SENT, status_at=now, sent_at=now, held_reason=None):
+        unchanged = Delivery.filter(id=delivery.id, status=delivery.status)
+        if not await unchanged.update(status=Status.SENT, status_at=now, sent_at=now, held_reason=None):
             return False
         await Attempt.create(
             delivery_id=delivery.id,
