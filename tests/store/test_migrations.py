@@ -45,7 +45,7 @@ ROWS = {
         INSERT INTO attempts (
             delivery_id, claim_token, worker_name, started_at, ended_at, outcome, code, enhanced, answer
         ) SELECT MAX(id), {uuid}, 'w', {at}, {at}, 'transient', 450, '4.7.1', 'later' FROM deliveries;
-        INSERT INTO corrections (id, letter_id, recipient_hmac, recipient_domain_hmac) 
+        INSERT INTO corrections (id, letter_id, recipient_hmac, recipient_domain_hmac)
             VALUES ({uuid}, {uuid}, 'm', 'd');
         UPDATE leases SET worker_id = {uuid}, term = term + 1, taken_at = {at};
         INSERT INTO undeliverable_addresses (address_hmac, since) VALUES ('address{n}', {at});
