@@ -62,7 +62,7 @@ async def test_an_operator_reads_the_lists_without_a_script(open_browser: Opener
     await expect(page.locator("tbody tr")).to_have_count(50)
     await page.click("text=Later →")
     await expect(page.locator("tbody tr")).to_have_count(14)
-    await page.click("text=← Sooner")
+    await page.click("text=← Earlier")
     await page.click("text=Needs a decision")
     await expect(page.locator("tbody tr")).to_have_count(3)
     await page.click("tr:has-text('Failed') >> text=r…@long-long-")
