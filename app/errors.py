@@ -37,10 +37,6 @@ class BeingSent(MailboxError):
     """A letter cannot be changed or erased while it is being sent."""
 
 
-class LinkExpired(MailboxError):
-    """A link was used already, or is too old."""
-
-
 class NotArrived(MailboxError):
     """A letter cannot be read here before its last arrival."""
 

@@ -18,7 +18,6 @@ from app.errors import (
     EditWindowClosed,
     LetterNotFound,
     LimitExceeded,
-    LinkExpired,
     NotArrived,
     NotCorrectable,
     NotWithdrawable,
@@ -39,7 +38,6 @@ from app.web import (
     letter_form,
     letters,
     link_recovery,
-    notices,
     outbox,
     preview,
     unsubscribe,
@@ -60,15 +58,13 @@ from app.web.schemas import API
 from app.web.security import RequestFilter, SecurityHeaders
 
 _WRITERS = (letter_form, preview, letters, editing, export)  # the fixed addresses before /letters/{token}
-_LATER = (confirmation, address_change, keepsake, link_recovery, notices, unsubscribe)
-_IN_JSON = (preview, export, *_LATER)  # each has an `api` of its own
+_LATER = (confirmation, address_change, keepsake, link_recovery, unsubscribe)
 _OTHERS = (about, api, language, outbox, health)
 _DESK = (dashboard, deliveries, admin_address_change, actions, pause, audit_log, account, login)
 _ANSWERS: dict[int | type[Exception], Any] = {
     HTTPException: http_error,
     BeingSent: address_change.refused,
     LetterNotFound: unknown_letter,
-    LinkExpired: confirmation.link_dead,
     NotArrived: keepsake.not_arrived,
     NotCorrectable: address_change.refused,
     NotWithdrawable: not_withdrawable,
@@ -111,7 +107,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     )
     for part in (*_WRITERS, *_LATER, *_OTHERS, *_DESK):
         app.include_router(part.router)
-    for part in _IN_JSON:
+    for part in (preview, export, address_change):
         app.include_router(part.api)
     app.state.settings = settings
     app.state.login_throttle = LoginThrottle(clock)

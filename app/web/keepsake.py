@@ -5,7 +5,6 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, Response
-from pydantic import BaseModel
 from starlette.requests import Request
 
 from app.errors import NotArrived
@@ -15,34 +14,15 @@ from app.web.error_pages import error_response
 from app.web.forms import N_
 from app.web.limits import limit_misses
 from app.web.pages import CurrentServices, page
-from app.web.schemas import problems
 from app.wiring import build_composer
 
 router = APIRouter(prefix="/letters/{token}", include_in_schema=False, dependencies=[Depends(limit_misses)])
-api = APIRouter(
-    prefix="/api/letters/{token}",
-    tags=["letters"],
-    responses=problems(400, 403, 404, 409, 413, 422, 429, 503),
-    dependencies=[Depends(limit_misses)],
-)
 
 _SEALED = (
     N_("The letter is still on its way"),
     N_("You can keep a copy after its last arrival. Until then no one can read it here."),
 )
 _MAIL = "message/rfc822"
-
-
-class KeepsakeOut(BaseModel):
-    """A letter that has arrived for the last time; `arrived_at` says when, each time."""
-
-    written_at: datetime
-    arrived_at: list[datetime]
-    recipient_email: str
-    recipient_name: str
-    sender_name: str
-    subject: str
-    body: str
 
 
 @router.get("/keepsake", name="keepsake")
@@ -54,13 +34,6 @@ async def show_keepsake(request: Request, services: CurrentServices, token: str)
 
 
 @router.get("/keepsake.eml", name="keepsake mail")
-@api.get(
-    "/keepsake.eml",
-    name="api keepsake mail",
-    summary="Keep a letter as a mail",
-    response_class=Response,
-    responses={200: {"content": {_MAIL: {}}, "description": "The mail of the last arrival (RFC 5322)."}},
-)
 async def download_keepsake(services: CurrentServices, token: str) -> Response:
     """Return the mail of the last arrival, as it was composed, without its reader's own link."""
     kept = await _opened(services, token)
@@ -68,14 +41,6 @@ async def download_keepsake(services: CurrentServices, token: str) -> Response:
     message = build_composer(services.settings).compose(mail, sent_at).message
     name = f"letter-{kept.written_at:%Y-%m-%d}.eml"
     return Response(message, media_type=_MAIL, headers={"Content-Disposition": f'attachment; filename="{name}"'})
-
-
-@api.get("/keepsake", name="api keepsake", summary="Keep a letter")
-async def show_as_json(services: CurrentServices, token: str) -> KeepsakeOut:
-    """Return a letter that has arrived for the last time; 409 as long as it has not."""
-    kept = await _opened(services, token)
-    said = {name: kept.values[name] for name in KeepsakeOut.model_fields if name in kept.values}
-    return KeepsakeOut(written_at=kept.written_at, arrived_at=[at for _, _, at in kept.arrived], **said)
 
 
 async def not_arrived(request: Request, _: Exception) -> Response:

@@ -4,31 +4,18 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 
 from app.store.link_recovery import MOST, send_links
-from app.web.form_parsing import FormValues, JsonRoute
+from app.web.form_parsing import FormValues
 from app.web.forms import FormError, read_sender
 from app.web.language import language_of
 from app.web.limits import limit_link_requests
 from app.web.pages import CurrentServices, page, send_notices
-from app.web.schemas import problems
 from app.wiring import quotas_of
 
 router = APIRouter(prefix="/links", include_in_schema=False)
-api = APIRouter(
-    prefix="/api/links", tags=["links"], route_class=JsonRoute, responses=problems(400, 403, 413, 422, 429, 503)
-)
-
-
-class LinksIn(BaseModel):
-    """Whose letters' links are wanted: they are mailed there, and nowhere else."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sender_email: str = Field(description="The address that was given as `sender_email`.")
 
 
 @router.get("", name="ask for links")
@@ -53,22 +40,6 @@ async def request_links(request: Request, services: CurrentServices, typed: Form
 @router.get("/asked", name="links asked")
 async def show_links_requested(request: Request) -> HTMLResponse:
     return page(request, "pages/links_sent.html")
-
-
-@api.post(
-    "",
-    name="api links",
-    summary="Ask for lost links",
-    status_code=HTTPStatus.ACCEPTED,
-    dependencies=[Depends(limit_link_requests)],
-)
-async def ask_as_json(request: Request, services: CurrentServices, wanted: LinksIn) -> Response:
-    """Mail the links of all letters that were written under an address to it, once a day at most.
-
-    The answer is the same whether there are any.
-    """
-    address = read_sender(wanted.model_dump())
-    return Response(status_code=HTTPStatus.ACCEPTED, background=BackgroundTask(_mail, request, services, address))
 
 
 async def _mail(request: Request, services: CurrentServices, address: str) -> None:

@@ -9,8 +9,8 @@ from app.web.security import BODY_LIMIT
 FORM = "application/x-www-form-urlencoded"
 PATHS = (
     *("/letters", "/api/letters", "/language", "/admin/login", "/letters/x/withdraw", "/letters/x/erase"),
-    *("/letters/x/address", "/confirm/x", "/links", "/api/links", "/api/confirmations/x"),
-    *("/api/letters/look", "/api/letters/x/erase", "/api/stop/x", "/api/stop/x/block"),
+    *("/letters/x/address", "/confirm/x", "/links"),
+    *("/api/letters/look", "/api/letters/x/erase", "/stop/x", "/stop/x/block"),
 )
 KINDS = (FORM, "multipart/form-data; boundary=x", "multipart/form-data", "application/json", "text/plain", "")
 INJECTION = "a\r\nBcc: everybody@example.org\r\n\r\nhello"

@@ -1,6 +1,4 @@
-"""All that the pages do for a letter's writer and reader, in JSON."""
-
-from datetime import timedelta
+"""A letter's preview, export, erasure and attempts in JSON."""
 
 import httpx
 import pytest
@@ -8,10 +6,8 @@ import pytest
 from app.domain.status import AttemptResult, Status
 from app.store.models import Delivery, Letter
 from app.wiring import Services
-from tests.clock import FrozenClock
 from tests.ledger import Ledger, new_worker
 from tests.web.requests import LETTER, posted
-from tests.web.server import arrived, deliver, links_in
 
 pytestmark = pytest.mark.anyio
 
@@ -52,27 +48,3 @@ async def test_what_the_mail_server_said_is_told(client: httpx.AsyncClient, serv
     await Ledger(services.cipher).attempt(first, AttemptResult.TRANSIENT, 450, "busy")
     said = [each["last_reply"] for each in (await client.get(f"/api/letters/{token}")).json()["deliveries"]]
     assert said == [{"code": 450, "enhanced": "4.2.1", "text": "busy"}, None]
-
-
-async def test_a_reader_stops_blocks_and_takes_both_back(
-    client: httpx.AsyncClient, services: Services, clock: FrozenClock
-) -> None:
-    await posted(client)
-    clock.advance(timedelta(days=7))
-    await deliver(client)
-    (mail,) = arrived(services, LETTER["recipient_email"])
-    (link,) = links_in(mail, "stop")
-    before = (await client.get(f"/api{link}")).json()
-    assert (before["coming"], before["again_at"], before["blocked"]) == ("waits", "2026-01-31T09:30:00Z", False)
-    assert LETTER["recipient_email"] not in before["address"]
-    for way, coming, blocked in (
-        ("", "stopped", False),
-        ("", "stopped", False),
-        ("/resume", "waits", False),
-        ("/block", "waits", True),
-        ("/unblock", "waits", False),
-    ):
-        after = (await client.post(f"/api{link}{way}")).json()
-        assert (after["coming"], after["blocked"]) == (coming, blocked)
-    assert after == before
-    assert (await client.get("/api/stop/nothing")).status_code == 404

@@ -1,4 +1,4 @@
-"""The link of a mail that asks for a confirmation: its page, its button, and its JSON (docs/standards.md P1)."""
+"""The link of a mail that asks for a confirmation: its page and its button (docs/standards.md P1)."""
 
 from datetime import timedelta
 
@@ -118,26 +118,21 @@ async def test_nobody_learns_whether_an_address_is_known_or_has_confirmed(
     assert pages[0] == pages[1]
 
 
-async def test_it_is_the_same_as_json(client: httpx.AsyncClient, services: Services) -> None:
+async def test_a_letter_posted_as_json_waits_for_confirmation(client: httpx.AsyncClient, services: Services) -> None:
     answer = await client.post("/api/letters", json=LETTER | {"sender_email": WRITER})
     assert answer.json()["status"] == "held"
     found = (await client.get(f"/api/letters/{answer.json()['token']}")).json()
     assert {each["held_reason"] for each in found["deliveries"]} == {"unconfirmed"}
     await deliver(client)
-    link = f"/api/confirmations/{links_in(arrived(services, WRITER)[0], 'confirm')[0].removeprefix('/confirm/')}"
-    assert (await client.get(link)).json() == {"link": "live"}
-    assert (await client.post(link)).status_code == 204
-    assert (await client.get(link)).json() == {"link": "used"}
-    again = await client.post(link)
-    assert (again.status_code, again.json()["title"]) == (410, "This link has expired")
+    (link,) = links_in(arrived(services, WRITER)[0], "confirm")
+    assert (await client.post(link)).status_code == 303
     assert await Delivery.filter(occasion=Occasion.FIRST, status=Status.SCHEDULED).count() == 1
 
 
-@pytest.mark.parametrize("path", ["/confirm", "/api/confirmations"])
-async def test_wrong_links_lead_nowhere_and_are_counted(client: httpx.AsyncClient, path: str) -> None:
-    answers = [(await client.post(f"{path}/{new_token()}")).status_code for _ in range(61)]
+async def test_wrong_links_lead_nowhere_and_are_counted(client: httpx.AsyncClient) -> None:
+    answers = [(await client.post(f"/confirm/{new_token()}")).status_code for _ in range(61)]
     assert answers == [404] * 60 + [429]
-    assert (await client.get(f"{path}/{new_token()}")).status_code == 429
+    assert (await client.get(f"/confirm/{new_token()}")).status_code == 429
 
 
 async def test_only_our_own_page_may_confirm(client: httpx.AsyncClient, services: Services) -> None:

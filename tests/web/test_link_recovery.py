@@ -79,17 +79,6 @@ async def test_asking_is_limited_for_each_client(client: httpx.AsyncClient) -> N
     assert answers == [303] * 20 + [429]
 
 
-async def test_it_is_the_same_as_json(client: httpx.AsyncClient) -> None:
-    await posted(client, sender_email=WRITER)
-    answers = [
-        await client.post("/api/links", json={"sender_email": address}) for address in (WRITER, "nobody@example.net")
-    ]
-    assert {(answer.status_code, answer.content) for answer in answers} == {(202, b"")}
-    assert await Delivery.filter(occasion=Occasion.LINKS).count() == 1
-    wrong = await client.post("/api/links", json={"sender_email": "x"})
-    assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["sender_email"])
-
-
 async def test_every_page_leads_here(client: httpx.AsyncClient) -> None:
     for path in ("/", "/about", "/nothing"):
         assert 'href="/links"' in (await client.get(path)).text

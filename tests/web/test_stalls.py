@@ -87,7 +87,6 @@ DOCUMENTS = {
     ("POST", "/api/letters/look"): ("body", "subject", "recipient_email", "timezone"),
     ("PATCH", "/api/letters/{token}"): tuple(ChangeIn.model_fields),
     ("PUT", "/api/letters/{token}/address"): ("recipient_email", "recipient_name"),
-    ("POST", "/api/links"): ("sender_email",),
 }
 HUGE = 300_000
 """Bytes that uvicorn takes for the head of a request."""

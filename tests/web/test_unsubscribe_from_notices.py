@@ -85,21 +85,12 @@ async def test_a_made_up_link_is_nobodys(client: httpx.AsyncClient, link: str, a
         for path in ("", "/open"):
             assert (await client.post(f"/quiet/{wrong}{path}")).status_code == 404
         assert (await client.get(f"/quiet/{wrong}")).status_code == 404
-        assert (await client.post(f"/api/quiet/{wrong}")).status_code == 404
     assert await BlockedAddress.all().count() == 0
 
 
 async def test_only_the_one_click_may_come_from_elsewhere(client: httpx.AsyncClient, link: str) -> None:
     for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         assert (await client.post(f"{link}/open", headers=headers)).status_code == 403
-
-
-async def test_the_same_in_json(client: httpx.AsyncClient, link: str) -> None:
-    said = [
-        (await client.request(method, f"/api{link}{path}")).json()
-        for method, path in (("GET", ""), ("POST", ""), ("GET", ""), ("POST", "/open"))
-    ]
-    assert said == [{"closed": closed} for closed in (False, True, True, False)]
 
 
 async def test_the_log_holds_no_token_of_a_mailbox(
