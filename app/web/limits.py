@@ -111,12 +111,13 @@ class Allowance:
 
 
 class Limits:
-    """What each client is allowed: letters posted, links that lead nowhere, letters changed, links asked for."""
+    """The limits of each client."""
 
     def __init__(self, clock: Clock, posts_per_hour: int) -> None:
         self.posts = Allowance(clock, Limit.POSTS, RateLimitItemPerHour, posts_per_hour)
         self.misses = Allowance(clock, Limit.REQUESTS, RateLimitItemPerMinute, 60, 10)
         self.one_click_misses = Allowance(clock, Limit.REQUESTS, RateLimitItemPerMinute, 60, 10)
+        self.previews = Allowance(clock, Limit.REQUESTS, RateLimitItemPerMinute, 360, 10)
         self.changes = Allowance(clock, Limit.REQUESTS, RateLimitItemPerMinute, 60, 10)
         self.links = Allowance(clock, Limit.REQUESTS, RateLimitItemPerHour, 20)
 
@@ -151,6 +152,13 @@ async def limit_changes(request: Request) -> None:
     if limits:
         limits.misses.require(networks_of(request))
         _take(limits.changes, request)
+
+
+async def limit_previews(request: Request) -> None:
+    """Count a preview: composing a mail takes processor time, though nothing is stored. Raises LimitExceeded."""
+    limits = _limits(request)
+    if limits:
+        _take(limits.previews, request)
 
 
 async def limit_link_requests(request: Request) -> None:

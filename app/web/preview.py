@@ -6,7 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 from http import HTTPStatus
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
@@ -21,6 +21,7 @@ from app.web.form_parsing import FormValues, JsonRoute
 from app.web.forms import FIELDS, HONEYPOT, FormError
 from app.web.language import Language, language_of, switch
 from app.web.letter_form import form_page, remember_switch
+from app.web.limits import limit_previews
 from app.web.pages import CurrentServices, page
 from app.web.schemas import LetterIn, LookOut, problems
 from app.web.security import CONTENT_SECURITY_POLICY
@@ -36,7 +37,7 @@ api = APIRouter(
 _STYLE = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
 
 
-@router.post("/letters/look", name="look at letter")
+@router.post("/letters/look", name="look at letter", dependencies=[Depends(limit_previews)])
 async def preview_letter(request: Request, services: CurrentServices, typed: FormValues) -> HTMLResponse:
     switch(request, typed)
     language, now = language_of(request), services.clock.now()
@@ -54,7 +55,7 @@ async def preview_letter(request: Request, services: CurrentServices, typed: For
     return answer
 
 
-@api.post("", name="api look at letter", summary="Look at a letter before it is posted")
+@api.post("", name="api look at letter", summary="Preview a letter", dependencies=[Depends(limit_previews)])
 async def preview_letter_json(letter: LetterIn, services: CurrentServices, language: Language) -> LookOut:
     """Return a letter as it will arrive. Nothing is posted, and nothing is stored."""
     now = services.clock.now()

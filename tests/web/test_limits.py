@@ -324,3 +324,14 @@ async def test_nobody_meets_the_trap(client: httpx.AsyncClient) -> None:
     assert trap
     assert 'tabindex="-1" autocomplete="off"' in trap[1]
     assert "leave this empty" in trap[1]  # for browsers that show what is hidden
+
+
+async def test_previews_are_limited_for_each_client(client: httpx.AsyncClient) -> None:
+    """The form and JSON count together."""
+    answers = [
+        (await client.post("/letters/look", data=LETTER | {"body": ""})).status_code,
+        *[(await client.post("/api/letters/look", json=LETTER | {"body": ""})).status_code for _ in range(360)],
+        (await client.post("/letters/look", data=LETTER)).status_code,
+    ]
+    assert answers == [422] * 360 + [429] * 2
+    assert (await post(client)).status_code == 303
