@@ -21,15 +21,16 @@ SECOND = timedelta(seconds=1)
 
 
 class Stalling:
-    """A policy: letters to one domain get no answer to RCPT, and are counted."""
+    """A policy: letters to one domain get no answer at one stage, and are counted."""
 
-    def __init__(self, domain: str) -> None:
+    def __init__(self, domain: str, stage: Stage = "rcpt") -> None:
         self._ending = f"@{domain}"
+        self._stage = stage
         self.begun = asyncio.Event()
         self.letters = 0
 
     def __call__(self, stage: Stage, reader: str) -> str:
-        if stage != "rcpt" or not reader.endswith(self._ending):
+        if stage != self._stage or not reader.endswith(self._ending):
             return ""
         self.letters += 1
         self.begun.set()

@@ -305,13 +305,6 @@ DELIVERY = (
     ),
     Guard(
         "L7",
-        "app/mail/smtp/pool.py",
-        "and all(self._count(other) <= half for other in domains)",
-        "",
-        "tests/unit/test_pool.py::test_a_domain_that_stalls_leaves_connections_to_others",
-    ),
-    Guard(
-        "L7",
         "app/delivery/rate_limit.py",
         "self._has_most(domain)\n            or ",
         "",

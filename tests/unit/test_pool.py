@@ -213,3 +213,16 @@ async def test_a_domain_that_stalls_leaves_connections_to_others() -> None:
         for sending in silent:
             sending.cancel()
         await asyncio.wait(silent)
+
+
+async def test_no_letter_is_pipelined_behind_a_domain_with_most_of_the_connections() -> None:
+    """Seven letters to one domain and then 20 to others; the server never answers the domain's final dots."""
+    async with MailServer() as server, transport_to(server.port, connections=10) as transport:
+        server.policy = Stalling("silent.test", "body")
+        silent = [asyncio.ensure_future(transport.send(letter(domain="silent.test"), HandOver())) for _ in range(7)]
+        async with asyncio.timeout(60):
+            others = [transport.send(letter(domain=f"x{number}.test"), HandOver()) for number in range(20)]
+            assert await asyncio.gather(*others) == [TAKEN] * 20
+        for sending in silent:
+            sending.cancel()
+        await asyncio.wait(silent)

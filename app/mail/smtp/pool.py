@@ -15,9 +15,7 @@ class Pool:
     """Gives each message the most recently used idle connection, else a new one, else the next that becomes free.
 
     `connections` counts those that are being opened or closed, too. A few are kept free of any
-    single domain, and behind a domain that has more than half of them no other domain's message
-    follows on the same connection: should the server stop answering for that domain, the others do
-    not wait for its timeouts.
+    single domain: should the server stop answering for it, the others do not wait for its timeouts.
     """
 
     def __init__(self, *, connections: int, messages_per_connection: int, idle_time: float, clock: Clock) -> None:
@@ -155,18 +153,12 @@ class Pool:
             message = self._waiting.popleft()
             if message.cancelled:
                 continue
-            if self._may_follow(message.domain, domains):
+            if message.domain in domains or self._count(message.domain) < self._domain_limit:
                 allowed = message
             else:
                 skipped.append(message)
         self._waiting.extendleft(reversed(skipped))
         return allowed
-
-    def _may_follow(self, domain: str, domains: set[str]) -> bool:
-        if domain in domains:
-            return True
-        half = self._connections / 2
-        return self._count(domain) < self._domain_limit and all(self._count(other) <= half for other in domains)
 
     def _count(self, domain: str) -> int:
         """Return how many connections a domain's messages are on, or are being opened for them."""
