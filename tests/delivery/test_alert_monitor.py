@@ -295,3 +295,4 @@ async def test_a_failing_channel_does_not_affect_the_others(ledger: Ledger, cloc
     await _trouble(ledger, clock)
     await monitor.check()
     assert [path for _, path, _ in hook.received] == ["/", "/ping"]
+    assert not await RaisedAlert.filter(notified_at=None).exists()

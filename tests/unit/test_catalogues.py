@@ -40,7 +40,7 @@ def catalogue(path: Path) -> Catalog:
 def translated(path: Path) -> dict[str, str]:
     """Return the translations by their English text, a plural by its singular."""
     return {
-        message.id if isinstance(message.id, str) else message.id[0]: "".join(message.string)
+        message.id if isinstance(message.id, str) else message.id[0]: "".join(message.string or "")
         for message in catalogue(path)
         if message.id
     }

@@ -16,7 +16,7 @@ from app.domain.status import AttemptResult, HeldReason, Status
 from app.settings import Settings
 from app.store.job_runs import SCAN, record_job_end, record_job_start
 from app.store.models import Delivery
-from app.store.workers import SCHEDULER, heartbeat, register, unregister, acquire_lease
+from app.store.workers import SCHEDULER, acquire_lease, heartbeat, register, unregister
 from app.web.app import create_app
 from app.wiring import open_services
 from tests.clock import NEW_YEAR as NOW
