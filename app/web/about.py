@@ -1,5 +1,3 @@
-"""What happens to a letter, said to whoever writes or gets one."""
-
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request

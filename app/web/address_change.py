@@ -1,4 +1,4 @@
-"""Giving a letter another address: a form, a question, and then it is done."""
+"""Giving a letter another recipient address: form, confirmation page, change."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -42,7 +42,7 @@ _TOO_LATE = (
 
 
 class AddressIn(BaseModel):
-    """Where a letter is to go instead; the old address learns nothing of it."""
+    """The new recipient. The old address is not told."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,7 +51,7 @@ class AddressIn(BaseModel):
 
 
 def can_be_corrected(letter: StoredLetter) -> bool:
-    """Return whether anything of a letter is still to come, and its reader has not stopped it."""
+    """Whether a delivery is still to come and the reader has not stopped the letter."""
     waiting = (Status.SCHEDULED, Status.HELD, Status.FAILED, Status.CLAIMED)
     stopped = any(delivery.stopped for delivery in letter.deliveries)
     return not stopped and any(delivery.status in waiting for delivery in letter.deliveries)
@@ -67,7 +67,6 @@ async def show_address_form(request: Request, services: CurrentServices, token: 
 
 @router.post("", name="correct address", dependencies=[Depends(limit_changes)])
 async def change_address(request: Request, services: CurrentServices, token: str, typed: FormValues) -> Response:
-    """Ask whether it is right, and do it when the answer is yes."""
     letter = await services.letters.find(token)
     try:
         address, name = _read(letter, typed)
@@ -91,7 +90,7 @@ async def change_address(request: Request, services: CurrentServices, token: str
 async def change_address_json(
     request: Request, services: CurrentServices, token: str, correction: AddressIn, background: BackgroundTasks
 ) -> LetterOut:
-    """Send what is still to come of a letter to another address; 409 where nothing is, or it is leaving just now."""
+    """Send the remaining deliveries of a letter to another address. 409: none remain, or one is being sent."""
     letter = await services.letters.find(token)
     await limit_posts(request)
     address, name = _read(letter, correction.model_dump(exclude_none=True))

@@ -1,4 +1,4 @@
-"""The same as the pages do, in JSON."""
+"""The JSON API for letters."""
 
 from http import HTTPStatus
 
@@ -51,7 +51,7 @@ async def post_letter(
     response: Response,
     background: BackgroundTasks,
 ) -> PostedOut:
-    """Seal a letter until its day, or hold it until it is confirmed where the operator requires that."""
+    """Post a letter; it is held until it is confirmed where the operator requires that."""
     now = services.clock.now()
     draft, promise = read_letter(letter.model_dump(), services.settings, language=language, written_at=now, now=now)
     posted = await services.post(draft, now, promise, networks_of(request))
@@ -76,7 +76,7 @@ async def post_letter(
     dependencies=[Depends(limit_misses)],
 )
 async def show_letter(token: str, services: CurrentServices) -> LetterOut:
-    """Say where a letter is, and what it says as long as that may be read."""
+    """Show where a letter is, and its text while it may be read."""
     return await letter_json(token, services)
 
 
@@ -88,9 +88,9 @@ async def show_letter(token: str, services: CurrentServices) -> LetterOut:
     dependencies=[Depends(limit_changes)],
 )
 async def edit_letter(token: str, changed: ChangeIn, services: CurrentServices) -> LetterOut:
-    """Change a letter that is not sealed yet; 409 if it is, and nothing has changed then.
+    """Edit a letter within its edit window. 409: the window is over; nothing has changed.
 
-    Its reader's address is another matter: see `address`.
+    The recipient address is changed by `address`.
     """
     letter = await services.letters.find(token)
     typed = form_values_of(letter, services.settings) | changed.model_dump(exclude_unset=True)
@@ -99,7 +99,7 @@ async def edit_letter(token: str, changed: ChangeIn, services: CurrentServices) 
 
 
 async def letter_json(token: str, services: Services) -> LetterOut:
-    """Return a letter as the API shows it. Raises LetterNotFound."""
+    """Raises LetterNotFound."""
     letter = await services.letters.find(token, services.clock.now())
     return LetterOut(
         token=token,
@@ -125,7 +125,7 @@ async def letter_json(token: str, services: Services) -> LetterOut:
     dependencies=[Depends(limit_changes)],
 )
 async def withdraw_letter(token: str, services: CurrentServices) -> None:
-    """Cancel what has not left yet; twice is the same as once. 409 where all of it has left, or is leaving just now."""
+    """Cancel what has not been sent. Idempotent. 409: all of it has been sent, or is being sent."""
     await services.letters.withdraw(token, services.clock.now())
 
 
@@ -134,12 +134,10 @@ def _delivery(state: DeliveryState) -> DeliveryOut:
 
 
 async def form_error(request: Request, error: FormError) -> Response:
-    """Answer 422 for a letter that read_draft refused."""
     return error_response(request, HTTPStatus.UNPROCESSABLE_ENTITY, error.words(language_of(request)))
 
 
 async def wrong_kind(request: Request, error: RequestValidationError) -> Response:
-    """Answer 422 for a body that is no letter at all."""
     words = translations(language_of(request))
     errors = {}
     for fault in error.errors():

@@ -1,5 +1,3 @@
-"""The whole program as an ASGI application."""
-
 import os
 import sys
 from typing import Any
@@ -117,7 +115,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 
 
 def _middleware(settings: Settings, clock: Clock) -> list[Middleware]:
-    """Return what every request passes, the outermost first; who serves this application makes no difference."""
+    """The outermost first."""
     return [
         Middleware(ForwardedAddress, settings=settings),
         Middleware(SecurityHeaders, settings=settings),
@@ -128,7 +126,7 @@ def _middleware(settings: Settings, clock: Clock) -> list[Middleware]:
 
 
 def _begin() -> Settings:
-    """Do for a process that uvicorn started what `slow-mailbox serve` does for its own."""
+    """Set up a process that uvicorn started, as `slow-mailbox serve` does for its own."""
     os.umask(0o077)  # the database and the outbox are nobody else's
     configure_logging()
     try:

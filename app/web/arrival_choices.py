@@ -1,4 +1,4 @@
-"""The days of arrival, and the places whose clocks count, as the pages say them."""
+"""Arrival days and time zones, as the form shows and reads them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,9 +35,9 @@ _AREAS = (
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way to choose an arrival. `moment` is None for a day that is still open, and for none at all.
+    """One way to choose an arrival. `moment` is None for a day that is still open, and for no arrival.
 
-    `days`, `months` and `seconds` after now are for the page's script.
+    `days`, `months` and `seconds` from now are for the page's script.
     """
 
     value: str
@@ -50,7 +50,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What the form asks about one arrival; `chosen` is the value of a choice, `day` stands in the field for one."""
+    """The choices for one arrival; `chosen` is the value of a choice, `day` the text of the date field."""
 
     occasion: str
     choices: tuple[Choice, ...]
@@ -63,7 +63,6 @@ class Arrival:
 def arrivals(
     typed: Mapping[str, str], settings: Settings, written_at: datetime, timezone: str, language: str
 ) -> tuple[Arrival, Arrival]:
-    """Return what can be chosen for a letter that was written at `written_at`, and what is."""
     asked = _ChosenArrival(settings, written_at, ZoneInfo(timezone), language)
     return asked.arrival("first", settings.first_delay, typed), asked.arrival("second", settings.second_delay, typed)
 
@@ -106,7 +105,6 @@ class _ChosenArrival:
         return Choice(USUAL, self._in(delay_words(delay, self.language)), moment, delay.days, seconds=seconds)
 
     def _quick(self, text: str, today: date) -> Choice | None:
-        """Return a quick choice, where the operator's limits allow it."""
         day = day_of(text, today)
         if not self.settings.min_days <= (day - today).days <= self.settings.max_days:
             return None
@@ -119,21 +117,20 @@ class _ChosenArrival:
 
 @cache
 def _span(text: str, language: str) -> str:
-    """Return one of _QUICK as people say it."""
     months = _QUICK[text].get("months")
     span, unit = (timedelta(days=365), "year") if months else (timedelta(**_QUICK[text]), "day")
     return format_timedelta(span, unit, threshold=float("inf"), locale=language)  # type: ignore[arg-type]
 
 
 def postmark_day(moment: datetime, timezone: str, language: str) -> tuple[str, str]:
-    """Return day and year as they stand in a postmark: `28 Nov`, `2026`."""
+    """Return day and year for a postmark: `28 Nov`, `2026`."""
     there = moment.astimezone(ZoneInfo(timezone))
     return format_date(there, _DAYS[language], locale=language), f"{there:%Y}"
 
 
 @cache
 def zone_options(language: str) -> Markup:
-    """Return time zones with their cities, by part of the world; old names of a zone are left out."""
+    """Return time zones with their cities by region, without obsolete names."""
     areas = groupby(_cities(language).items(), lambda place: place[0].partition("/")[0])
     return Markup(render("partials/time_zones.html", language, areas=areas))  # noqa: S704 - a template of ours, escaped
 
@@ -160,10 +157,7 @@ _NOT_AFTER_FIRST = FieldError(
 def read_letter(
     values: Mapping[str, str], settings: Settings, *, language: str, written_at: datetime, now: datetime
 ) -> tuple[Draft, Promise]:
-    """Return the letter that was typed, and when it arrives.
-
-    Raises Rejected, with all that is wrong.
-    """
+    """Raises FormError with all errors."""
     faults: dict[str, FieldError] = {}
     try:
         draft = read_draft(values, language=language, timezone=settings.timezone)
@@ -179,10 +173,7 @@ def read_letter(
 
 
 def read_promise(values: Mapping[str, str], settings: Settings, *, written_at: datetime, now: datetime) -> Promise:
-    """Return when a letter arrives that was written at `written_at`; the operator's days where none were chosen.
-
-    Raises Rejected.
-    """
+    """Return the arrival times; the operator's defaults where none were chosen. Raises FormError."""
     chosen = values.get("timezone", "")
     zone = ZoneInfo(chosen if chosen in ZONES else settings.timezone)
     name, wish = _chosen("first", values)
@@ -200,10 +191,7 @@ def read_promise(values: Mapping[str, str], settings: Settings, *, written_at: d
 
 
 def _chosen(occasion: str, values: Mapping[str, str]) -> tuple[str, str]:
-    """Return what was chosen, and in which field.
-
-    The form has a field of its own for a day; one that came without a choice is a choice too.
-    """
+    """Return the choice and its field. A date without a choice counts as one."""
     choice, day = values.get(f"{occasion}_arrival", ""), values.get(f"{occasion}_date", "")
     if choice == ON_A_DAY or (day and not choice):
         return f"{occasion}_date", day or ON_A_DAY
@@ -211,7 +199,6 @@ def _chosen(occasion: str, values: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _moment(wish: str, usual: Delay, settings: Settings, zone: ZoneInfo, written_at: datetime) -> datetime | FieldError:
-    """Return the moment a wish means."""
     if wish == USUAL:
         return arrival(written_at, usual, zone)
     if wish == ON_A_DAY:
@@ -225,7 +212,6 @@ def _moment(wish: str, usual: Delay, settings: Settings, zone: ZoneInfo, written
 
 
 def _limit(day: date, today: date, settings: Settings) -> FieldError | None:
-    """Return what is wrong with a day that lies outside of the operator's limits."""
     earliest, latest = (today + timedelta(days) for days in (settings.min_days, settings.max_days))
     if day < earliest:
         return FieldError(_TOO_EARLY, {"day": earliest})

@@ -6,12 +6,12 @@ from starlette.requests import Request
 
 
 def client_of(request: Request) -> str:
-    """Return what stands for the client; behind proxies of TRUSTED_PROXIES it is the one that they name."""
+    """Return the client's network; behind trusted proxies that of the forwarded address."""
     return network(request.client.host if request.client else "")
 
 
 def network(host: str) -> str:
-    """Return what stands for one client: an IPv4 address, or the /64 an IPv6 one has to itself."""
+    """Return an IPv4 address, or the /64 of an IPv6 address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -22,7 +22,7 @@ def network(host: str) -> str:
 
 
 def networks_of(request: Request) -> list[str]:
-    """Return the client; of IPv6 also the /56 and the /48 around it, which a provider may have given it whole."""
+    """Return the client's network; of IPv6 also the /56 and the /48 around it."""
     own = client_of(request)
     if not own.endswith("/64"):
         return [own]

@@ -1,4 +1,4 @@
-"""The cookies: a session of the desk, that a browser has signed in there before, and a language."""
+"""Cookies: admin session, known browser, login proof, language."""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ def read_cookie(request: HTTPConnection, settings: Settings, name: str) -> str:
 
 
 def set_cookie(answer: Response, settings: Settings, name: str, value: str, max_age: int | None = None) -> None:
-    """Set a cookie that no script reads and no other site's form sends along (RFC 6265bis §4.1.3)."""
+    """HttpOnly and SameSite (RFC 6265bis §4.1.3)."""
     answer.set_cookie(
         _full_name(settings, name),
         value,
@@ -41,14 +41,14 @@ def drop_cookie(answer: Response, settings: Settings, name: str) -> None:
 
 
 def mark_as_known(answer: Response, settings: Settings, username: str) -> None:
-    """Let a browser prove later that its owner has signed in here: strangers' tries do not slow it then."""
+    """Remember that the owner has signed in with this browser: failed logins of others do not slow it down."""
     set_cookie(
         answer, settings, _KNOWN, signer(settings).dumps([username, new_token()]), int(KNOWN_FOR.total_seconds())
     )
 
 
 def known_browser(request: Request, settings: Settings, username: str) -> str:
-    """Return the mark of a browser on which this account has signed in before, or an empty string."""
+    """Return the token of a browser that has signed in to this account before, or an empty string."""
     try:
         owner, mark = signer(settings).loads(read_cookie(request, settings, _KNOWN))
     except BadSignature:
@@ -57,13 +57,13 @@ def known_browser(request: Request, settings: Settings, username: str) -> str:
 
 
 def set_proof(answer: Response, settings: Settings, username: str, mark: str, now: datetime) -> None:
-    """Let a browser prove for a while that it knows the password, until it has given the second factor."""
+    """Remember for a while that the password was right, until the second factor is given."""
     value = signer(settings, _PROVEN).dumps([username, mark, (now + _PROOF_LASTS).isoformat()])
     set_cookie(answer, settings, PROOF, value, int(_PROOF_LASTS.total_seconds()))
 
 
 def read_proof(request: Request, settings: Settings, now: datetime) -> tuple[str, str] | None:
-    """Return whose password this browser knew a moment ago, and the mark it was given for that."""
+    """Return the account whose password was just right, and its proof."""
     try:
         username, mark, until = signer(settings, _PROVEN).loads(read_cookie(request, settings, PROOF))
     except BadSignature:

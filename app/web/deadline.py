@@ -1,4 +1,4 @@
-"""No request waits for a database without an end."""
+"""A time limit for every request."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ _LONGEST = 10.0  # seconds from the end of a request to the head of its answer
 
 
 class Deadline:
-    """Calls an answer off that takes too long to begin, as a TimeoutError; how long a body takes is another matter."""
+    """Cancels a response that takes too long to begin, as a TimeoutError. The body may take longer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Changing a letter until it is sealed, with the form it was written in."""
+"""Editing a letter within its edit window."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,7 +35,7 @@ _TOO_LATE = N_(
 
 
 def form_values_of(letter: StoredLetter, settings: Settings) -> dict[str, str]:
-    """Return what somebody would type to write this letter again."""
+    """Return the form values that would produce this letter."""
     draft = letter.draft
     first = _wish(letter.send_at, settings.first_delay, letter)
     second = _wish(letter.second_send_at, settings.second_delay, letter)
@@ -48,7 +48,6 @@ def form_values_of(letter: StoredLetter, settings: Settings) -> dict[str, str]:
 
 
 def _wish(moment: datetime | None, usual: Delay, letter: StoredLetter) -> tuple[str, str]:
-    """Return the choice, and the day, that stand for an arrival."""
     zone = ZoneInfo(letter.draft.timezone)
     if moment is None:
         return NEVER, ""
@@ -58,10 +57,7 @@ def _wish(moment: datetime | None, usual: Delay, letter: StoredLetter) -> tuple[
 
 
 async def apply_edit(services: Services, token: str, letter: StoredLetter, typed: Mapping[str, str]) -> None:
-    """Have a letter changed to what was typed; whom it goes to and in which language stays as it was.
-
-    Raises Rejected, and what `LetterEditor.edit` raises.
-    """
+    """Change a letter; its recipient and language stay. Raises FormError, and what `LetterEditor.edit` raises."""
     settings, now = services.settings, services.clock.now()
     fixed = {"recipient_email": letter.draft.recipient_email, "sender_email": letter.draft.sender_email}
     draft, promise = read_letter(

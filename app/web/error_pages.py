@@ -1,4 +1,4 @@
-"""Answers to what went wrong: a kind page for people, JSON under /api. Never a traceback."""
+"""Error responses: a page, or JSON under /api. Never a traceback."""
 
 from http import HTTPStatus
 
@@ -56,7 +56,7 @@ _OTHERS = (N_("Something went wrong on our side"), N_("It is not your fault. Ple
 def error_response(
     request: Request, status: int, errors: dict[str, str] | None = None, *, words: tuple[str, str] | None = None
 ) -> Response:
-    """Return the answer for a status: a page, or under /api a problem in JSON (after RFC 9457)."""
+    """Return a page, or under /api a problem in JSON (after RFC 9457)."""
     title, text = words or _TEXTS.get(status, _OTHERS)
     if request.url.path.startswith("/api"):
         gettext = translations(language_of(request)).gettext

@@ -1,4 +1,4 @@
-"""What is kept about a letter: its writer may have it all, and have it forgotten."""
+"""A writer's export of what is stored about a letter, and its erasure."""
 
 import asyncio
 from http import HTTPStatus
@@ -25,7 +25,7 @@ api = APIRouter(
 @router.get("/export", name="export", dependencies=[Depends(limit_misses)])
 @api.get("/export", name="api export", summary="Download what is kept", dependencies=[Depends(limit_misses)])
 async def download_export(services: CurrentServices, token: str, response: Response) -> dict[str, Any]:
-    """Return all that is kept of a letter, tries and hashes too; `body` is null while it is sealed."""
+    """Return all that is stored about a letter, attempts and hashes too; `body` is null while it is sealed."""
     response.headers["Content-Disposition"] = 'attachment; filename="letter.json"'
     return await export(services.cipher, token, services.clock.now())
 
@@ -54,12 +54,12 @@ async def erase_letter(request: Request, services: CurrentServices, token: str) 
     dependencies=[Depends(limit_changes)],
 )
 async def erase_letter_json(services: CurrentServices, token: str) -> None:
-    """Call off what has not left yet, and delete text, names and addresses, for good; 409 while it is leaving."""
+    """Cancel what has not been sent, and delete text, names and addresses for good. 409: it is being sent."""
     await _erase(services, token)
 
 
 async def _erase(services: Services, token: str) -> None:
-    """Erase a letter, and its copies in the outbox. Raises LetterNotFound, and BeingSent."""
+    """Erase a letter and its copies in the outbox. Raises LetterNotFound, BeingSent."""
     message_ids = await erase(token, services.clock.now())
     if services.outbox:
         await asyncio.to_thread(services.outbox.forget, message_ids)

@@ -1,4 +1,4 @@
-"""What a form's body says: bytes in, names and values out, or one clear refusal."""
+"""Parsing request bodies: forms and JSON, bounded and strict."""
 
 import asyncio
 import json
@@ -26,17 +26,16 @@ TWICE = "the same name twice"
 
 
 class MalformedForm(ValueError):
-    """The bytes are no form, or not in UTF-8."""
+    """Not a form, or not UTF-8."""
 
 
 def read_urlencoded(body: bytes) -> list[tuple[str, str]]:
-    """Read `application/x-www-form-urlencoded` (URL Standard §5.1), strictly.
+    """Parse `application/x-www-form-urlencoded` (URL Standard §5.1), strictly.
 
-    Starlette's own parser takes every byte for Latin-1 and puts U+FFFD for what it cannot read:
-    `curl -d body=안녕` would arrive as something nobody wrote. The stdlib's takes every escaped
-    byte by itself: 0.3 seconds for a body of 1 MB.
+    Starlette's parser decodes bytes as Latin-1 and replaces what it cannot read with U+FFFD; the
+    standard library's decodes every escaped byte by itself: 0.3 seconds for a body of 1 MB.
 
-    Raises Unreadable.
+    Raises MalformedForm.
     """
     if body.count(b"&") >= _MOST_FIELDS:
         raise MalformedForm("too many fields")
@@ -48,7 +47,7 @@ def read_urlencoded(body: bytes) -> list[tuple[str, str]]:
 
 
 def _unescaped(text: bytes) -> str:
-    """Decode with the decoder of quoted-printable (RFC 2045 §6.7), whose escapes differ only in their sign."""
+    """Decode as quoted-printable (RFC 2045 §6.7), whose escapes differ only in their sign."""
     text, lone = _UNESCAPED.subn(b"%25", text.replace(b"+", b" "), _MOST_UNESCAPED)
     if lone == _MOST_UNESCAPED:
         raise MalformedForm("percent signs that escape nothing")
@@ -56,10 +55,7 @@ def _unescaped(text: bytes) -> str:
 
 
 async def read_multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
-    """Read `multipart/form-data` (RFC 7578), strictly.
-
-    Raises Unreadable, for a file too: nobody asked for one.
-    """
+    """Parse `multipart/form-data` (RFC 7578), strictly. Raises MalformedForm, also for a file."""
     pairs: list[tuple[str, str]] = []
 
     def on_field(field: Field) -> None:
@@ -82,9 +78,9 @@ async def read_multipart(content_type: str, body: bytes) -> list[tuple[str, str]
 
 
 async def read_pairs(request: Request) -> list[tuple[str, str]]:
-    """Return a form's fields in order; boxes that are ticked share a name.
+    """Return a form's fields in order; ticked boxes share a name.
 
-    Raises HTTPException 415 where the body is no form, and 400 where it cannot be read.
+    Raises HTTPException 415 where the body is not a form, and 400 where it cannot be parsed.
     """
     content_type = request.headers.get("content-type", "")
     if len(content_type) > _CONTENT_TYPE_LIMIT:  # to read its parameters is quadratic
@@ -102,7 +98,7 @@ async def read_pairs(request: Request) -> list[tuple[str, str]]:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Return a form's fields; raises as `read_pairs` does, and HTTPException 400 where it says one thing twice."""
+    """Raises as `read_pairs` does, and HTTPException 400 for a repeated name."""
     pairs = await read_pairs(request)
     values = dict(pairs)
     if len(values) < len(pairs):
@@ -116,7 +112,7 @@ FormValues = Annotated[dict[str, str], Depends(read_form)]
 
 class _JsonRequest(Request):
     async def json(self) -> Any:
-        """Raise JSONDecodeError where a name stands twice: of two values for it each reader believes another."""
+        """Raise JSONDecodeError for a repeated name: parsers differ in which value they take."""
         body = await self.body()
         if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -133,7 +129,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class JsonRoute(APIRoute):
-    """A route whose JSON body is bounded, and says each thing once."""
+    """A route whose JSON body is bounded and repeats no name."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()

@@ -1,4 +1,4 @@
-"""Moments as the operator reads them: short, in the operator's zone, and how far away."""
+"""Dates, times and numbers for the admin page, in the operator's zone and language."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -25,44 +25,44 @@ _UNITS: dict[Literal["day", "hour", "minute", "second"], timedelta] = {
 
 @dataclass(frozen=True, slots=True)
 class DateFormatter:
-    """Writes moments for one page that was made at `now`."""
+    """For one page that was rendered at `now`."""
 
     zone: ZoneInfo
     language: str
     now: datetime
 
     def date(self, moment: datetime) -> str:
-        """Return a moment to the minute; the page names the zone once."""
+        """To the minute."""
         return self._written(moment, _PATTERNS[self.language])
 
     def second(self, moment: datetime) -> str:
-        """Return a moment to the second, as one looks for it in a mail server's log."""
+        """To the second, as in a mail server's log."""
         return self._written(moment, f"{_PATTERNS[self.language]}:ss")
 
     def hour(self, moment: datetime) -> str:
-        """Return the time of day: `14:15`."""
+        """`14:15`."""
         return self._written(moment, "HH:mm")
 
     def _written(self, moment: datetime, pattern: str) -> str:
         return parse_pattern(pattern).apply(moment.astimezone(self.zone), locale(self.language))
 
     def distance(self, moment: datetime) -> str:
-        """Return how far away a moment is: `in 7 days`, `3 minutes ago`."""
+        """`in 7 days`, `3 minutes ago`."""
         return span(moment - self.now, self.language, add_direction=True)
 
     def differ(self, one: datetime, other: datetime) -> bool:
-        """Return whether two moments are so far apart that both are worth showing."""
+        """Whether two moments are far enough apart to show both."""
         return abs(one - other) >= _NOTABLE
 
     @property
     def zone_name(self) -> str:
-        """Return the zone with its present offset: `Asia/Seoul (+09:00)`."""
+        """The zone with its present offset: `Asia/Seoul (+09:00)`."""
         offset = self.now.astimezone(self.zone).isoformat()[-6:]
         return f"{self.zone.key.replace('_', ' ')} ({offset})"
 
 
 def span(length: timedelta, language: str, *, add_direction: bool = False) -> str:
-    """Return a span in one unit, of which there are at least two: `90 minutes`, `30 days`."""
+    """Return a duration in one unit, of which there are at least two: `90 minutes`, `30 days`."""
     unit = next(unit for unit, least in _UNITS.items() if abs(length) >= least)
     return format_timedelta(length, unit, threshold=float("inf"), add_direction=add_direction, locale=locale(language))
 
@@ -74,25 +74,23 @@ _SHORT_DAYS = {"en": "d MMM", "ko": "M. d."}
 
 @dataclass(frozen=True, slots=True)
 class NumberFormatter:
-    """Writes numbers, and days without their year, for one page."""
-
     language: str
 
     def full(self, number: int) -> str:
         return _full(number, self.language)
 
     def short(self, number: int) -> str:
-        """Return a number for a narrow place: `12.3K`, `1.2만`."""
+        """`12.3K`, `1.2만`."""
         return self.full(number) if number < _COMPACT else _compact(number, self.language)
 
     def share(self, share: float) -> str:
-        """Return a share in per cent, rounded down: what is not all is not called so."""
+        """In per cent, rounded down: 99.9 is not shown as 100."""
         return f"{format_decimal(floor(share * 1000) / 10, '#,##0.#', locale=locale(self.language))} %".replace(
             " ", "" if self.language == "ko" else "\N{NARROW NO-BREAK SPACE}"
         )
 
     def seconds(self, seconds: float) -> str:
-        """Return how long something took, in the unit that suits it: `40 ms`, `1.2 s`, `3 min`."""
+        """`40 ms`, `1.2 s`, `3 min`."""
         if seconds < 1:
             return self._measured(round(seconds * 1000), "millisecond")
         if seconds < 120:
@@ -109,14 +107,14 @@ class NumberFormatter:
         return format_date(day, _DAYS[self.language], locale=locale(self.language))
 
     def day_of_month(self, day: date, *, in_full: bool) -> str:
-        """Return the day of the month, with the month `in_full` or where it begins."""
+        """With the month if `in_full`, or on its first day."""
         return format_date(
             day, _SHORT_DAYS[self.language] if in_full or day.day == 1 else "d", locale=locale(self.language)
         )
 
     @property
     def weekdays(self) -> list[str]:
-        """The names of the days from Monday on, short."""
+        """Short names from Monday on."""
         names = get_day_names("abbreviated", locale=locale(self.language))
         return [names[number] for number in range(7)]
 

@@ -1,4 +1,4 @@
-"""From what was typed to a letter, or to words about what is wrong beside each field: pure."""
+"""Validation of the letter form: pure."""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def N_(message: str) -> str:  # noqa: N802 - gettext's name for a text that is t
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with a field: a text to translate, and the numbers and days in it."""
+    """A message to translate, with its numbers and dates."""
 
     message: str
     values: Mapping[str, int | date] = field(default_factory=dict)
@@ -68,7 +68,7 @@ _NO_ZONE = FieldError(N_("This is not a known time zone. Example: Asia/Seoul."))
 
 
 class FormError(ValueError):
-    """The form is not right yet; `faults` says what is wrong, by field."""
+    """`faults` are the errors by field."""
 
     def __init__(self, faults: Mapping[str, FieldError]) -> None:
         super().__init__(", ".join(faults))
@@ -79,10 +79,7 @@ class FormError(ValueError):
 
 
 def read_draft(values: Mapping[str, str], *, language: str, timezone: str) -> Draft:
-    """Return the letter that was typed; `timezone` stands in where none was given.
-
-    Raises Rejected.
-    """
+    """`timezone` is the default. Raises FormError."""
     read = {
         "recipient_email": read_address(values.get("recipient_email", "")) or MISSING_ADDRESS,
         "recipient_name": _line(values.get("recipient_name", ""), NAME_LIMIT),
@@ -99,7 +96,7 @@ def read_draft(values: Mapping[str, str], *, language: str, timezone: str) -> Dr
 
 
 def read_recipient(values: Mapping[str, str]) -> tuple[str, str]:
-    """Return whom a letter is to go to, by address and name. Raises Rejected."""
+    """Return address and name. Raises FormError."""
     read = {
         "recipient_email": read_address(values.get("recipient_email", "")) or MISSING_ADDRESS,
         "recipient_name": _line(values.get("recipient_name", ""), NAME_LIMIT),
@@ -111,7 +108,7 @@ def read_recipient(values: Mapping[str, str]) -> tuple[str, str]:
 
 
 def read_sender(values: Mapping[str, str]) -> str:
-    """Return the address that somebody gave as their own. Raises Rejected."""
+    """Raises FormError."""
     address = read_address(values.get("sender_email", "")) or _MISSING_OWN
     if isinstance(address, FieldError):
         raise FormError({"sender_email": address})
@@ -119,7 +116,7 @@ def read_sender(values: Mapping[str, str]) -> str:
 
 
 def _line(text: str, limit: int) -> str | FieldError:
-    """Check what will stand in a mail's header; white space alone counts as nothing."""
+    """Validate a header value; white space alone counts as empty."""
     if _FORBIDDEN_IN_HEADER.search(text):
         return _CONTROLS
     if (found := length(text, limit)) > limit:
@@ -128,9 +125,9 @@ def _line(text: str, limit: int) -> str | FieldError:
 
 
 def read_address(text: str) -> str | FieldError:
-    """Return one address with its domain as A-label (RFC 5890), or an empty string if none was given.
+    """Return one address with its domain as A-label (RFC 5890), or an empty string.
 
-    No DNS is asked: an answer that is slow or wrong today says little about the day of arrival.
+    DNS is not asked: an answer today says little about the day of arrival.
     """
     address = text.strip(" ")
     fault = _address_error(address)
@@ -146,7 +143,7 @@ def read_address(text: str) -> str | FieldError:
 
 
 def _address_error(address: str) -> FieldError | None:
-    """Return what can be said more clearly than the validator says it."""
+    """Return a clearer error than the validator's, if there is one."""
     if _FORBIDDEN_IN_HEADER.search(address):
         return _CONTROLS
     if len(address) > _ADDRESS_LIMIT:
@@ -157,7 +154,7 @@ def _address_error(address: str) -> FieldError | None:
 
 
 def _body(text: str) -> str | FieldError:
-    """Return the text with LF line ends and otherwise as it was written."""
+    """Return the text with LF line ends."""
     body = text.replace("\r\n", "\n")
     if not body.strip():
         return MISSING_BODY

@@ -1,4 +1,4 @@
-"""For those who watch the program: is it alive, is it ready, and how does it stand."""
+"""Liveness, readiness and metrics."""
 
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
@@ -24,8 +24,6 @@ _FORWARDING = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
 
 
 class Readiness(BaseModel):
-    """What the program stands on, and what is wrong with it."""
-
     database: Literal["ok", "unreachable"] = "ok"
     migrations: Literal["ok", "missing", "newer", "unknown"] = "ok"
     keys: Literal["ok", "missing", "unknown"] = "ok"
@@ -35,16 +33,16 @@ class Readiness(BaseModel):
 
 @router.get("/healthz", name="healthz")
 async def show_health() -> dict[str, str]:
-    """Say that this process answers; nothing else is asked."""
+    """Only says that this process answers."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", name="readyz")
 async def show_readiness(services: CurrentServices, response: Response) -> Readiness:
-    """Say whether letters can be taken and sent: 200, or 503 with what is wrong.
+    """200, or 503 with what is wrong.
 
-    The scheduler may be another process's: where it is gone, some process takes over within the
-    lease and a few seconds, so after two leases nobody will.
+    The scheduler may run in another process. If that one is gone, another takes over within the
+    lease and a few seconds, so after two leases no process will.
     """
     try:
         found = await within(_LONGEST, _readiness(services))
@@ -74,7 +72,7 @@ async def _readiness(services: Services) -> Readiness:
 
 @router.get("/metrics", name="metrics")
 async def show_metrics(request: Request, services: CurrentServices) -> Response:
-    """Tell Prometheus how the ledger stands: no text, no address, no more than some hundred lines.
+    """No text, no address, some hundred lines at most.
 
     404 for a client that is neither this machine nor in MAILBOX_METRICS_ALLOW (ASVS 13.4).
     """
@@ -86,10 +84,10 @@ async def show_metrics(request: Request, services: CurrentServices) -> Response:
 
 
 def may_read_metrics(request: Request, allowed: tuple[str, ...]) -> bool:
-    """Return whether the client is this machine or in one of these networks.
+    """Whether the client is this machine or in one of these networks.
 
-    A request from this machine that was forwarded comes from a proxy that MAILBOX_TRUSTED_PROXIES
-    does not name, or the proxy says that its client is this machine; only the setting allows it.
+    A forwarded request from this machine comes from a proxy that is not in MAILBOX_TRUSTED_PROXIES,
+    or whose client is this machine; only the setting allows it.
     """
     try:
         client = ip_address(request.client.host if request.client else "")

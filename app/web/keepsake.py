@@ -1,4 +1,4 @@
-"""A letter to print or to file, once it has arrived for the last time."""
+"""A letter to print or to file after its last arrival."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -35,7 +35,7 @@ async def show_keepsake(request: Request, services: CurrentServices, token: str)
 
 @router.get("/keepsake.eml", name="keepsake mail")
 async def download_keepsake(services: CurrentServices, token: str) -> Response:
-    """Return the mail of the last arrival, as it was composed, without its reader's own link."""
+    """Return the last mail as it was composed, without the reader's own link."""
     kept = await _opened(services, token)
     mail, sent_at = _mail(kept)
     message = build_composer(services.settings).compose(mail, sent_at).message
@@ -55,7 +55,7 @@ async def _opened(services: CurrentServices, token: str) -> Keepsake:
 
 
 def _mail(kept: Keepsake) -> tuple[Mail, datetime]:
-    """Return the last mail that was sent, and when; the reader's link in it is not the writer's business."""
+    """Return the last mail that was sent, and when, without the reader's link."""
     occasion, message_id, sent_at = kept.arrived[-1]
     values = kept.values
     return Mail(

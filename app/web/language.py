@@ -29,7 +29,6 @@ router = APIRouter(include_in_schema=False)
 
 
 def language_of(connection: HTTPConnection) -> str:
-    """Return one of LANGUAGES for this request: what it switches to, or the cookie's, or the browser's."""
     chosen = connection.scope.get(_SWITCHED) or read_cookie(connection, connection.app.state.settings, COOKIE)
     return chosen if chosen in LANGUAGES else preferred(connection.headers.get("accept-language", ""))
 
@@ -42,18 +41,17 @@ Language = Annotated[str, Depends(_language)]
 
 
 def switch(connection: HTTPConnection, form: Mapping[str, str]) -> None:
-    """Answer this request in the language that a button of its form names, if any."""
+    """Use the language of the form's language button for this request."""
     if form.get("language", "") in LANGUAGES:
         connection.scope[_SWITCHED] = form["language"]
 
 
 def remember(request: Request, answer: Response, language: str) -> None:
-    """Have the browser ask for this language from now on."""
     set_cookie(answer, request.app.state.settings, COOKIE, language, _YEAR)
 
 
 def preferred(accepted: str) -> str:
-    """Return the language an Accept-Language header likes best (RFC 9110 §12.5.4)."""
+    """Return the preferred language of an Accept-Language header (RFC 9110 §12.5.4)."""
     wishes: dict[str, float] = {}
     for part in accepted.split(",")[:32]:
         match = _RANGE.fullmatch(part.strip())
@@ -65,14 +63,14 @@ def preferred(accepted: str) -> str:
 
 @lru_cache(1024)
 def delay_words(delay: Delay, language: str) -> str:
-    """Return a delay as people say it: `7 days`, `7일`, `90 minutes`."""
+    """`7 days`, `7일`, `90 minutes`."""
     span = timedelta(days=delay.days) + delay.elapsed
     unit = next((unit for unit, seconds in _UNITS.items() if span.total_seconds() % seconds == 0), "second")
     return format_timedelta(span, unit, threshold=float("inf"), locale=language)  # type: ignore[arg-type]
 
 
 def safe_return(target: str) -> str:
-    """Return a path of our own to go back to; anything else becomes `/` (an open redirect is none)."""
+    """Return a path on this site; anything else becomes `/` (no open redirect)."""
     own = target.startswith("/") and not target.startswith("//") and "\\" not in target and target.isprintable()
     own = own and len(target) <= _RETURN_LIMIT
     return target if own else "/"
@@ -80,7 +78,6 @@ def safe_return(target: str) -> str:
 
 @router.post("/language", name="language")
 async def choose_language(request: Request, form: FormValues) -> RedirectResponse:
-    """Remember a language in a cookie and go back."""
     answer = RedirectResponse(safe_return(form.get("next", "/")), HTTPStatus.SEE_OTHER)
     language = form.get("language", "")
     if language in LANGUAGES:

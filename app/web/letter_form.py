@@ -1,4 +1,4 @@
-"""Writing a letter: the form, and the form again with what was typed so far. Nothing is stored here."""
+"""The letter form, empty or with what was typed. Stores nothing."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -33,13 +33,13 @@ async def show_form(request: Request) -> HTMLResponse:
 @router.get("/letters/draft", name="draft")
 @router.get("/letters/look", name="look")
 async def redirect_to_form() -> RedirectResponse:
-    """Lead back to the form whoever reloads the address of a form that was sent."""
+    """For a reload of an address that a form was posted to."""
     return RedirectResponse("/", HTTPStatus.SEE_OTHER)
 
 
 @router.post("/letters/draft", name="go on writing")
 async def continue_draft(request: Request, typed: FormValues) -> HTMLResponse:
-    """Show the form with what was typed, in the language that was switched to, if one was."""
+    """Show the form with what was typed, in the chosen language."""
     switch(request, typed)
     answer = form_page(request, typed)
     remember_switch(request, answer, typed)
@@ -60,9 +60,9 @@ def form_page(
     notice: str = "",
     letter: StoredLetter | None = None,
 ) -> HTMLResponse:
-    """Return the form with what was typed, for a new letter or to change one.
+    """Return the form for a new letter or for editing one.
 
-    It is fresh, and may hold what the browser kept, where nothing was typed.
+    Without typed values the browser may fill in what it kept.
     """
     services, language = services_of(request), language_of(request)
     zone = typed.get("timezone", "")

@@ -1,4 +1,4 @@
-"""Posting a letter, its postmark page, and calling it back."""
+"""Posting, showing and withdrawing letters."""
 
 from functools import partial
 from http import HTTPStatus
@@ -61,7 +61,7 @@ async def post_letter(request: Request, services: CurrentServices, language: Lan
 
 
 def _pretend_posted() -> RedirectResponse:
-    """Answer like a success to what fills fields that nobody sees; a refusal would only teach it."""
+    """Answer a filled honeypot field like a success; a refusal would teach the program that filled it."""
     _log.info("caught in the trap")
     return RedirectResponse(f"/letters/{new_token()}", HTTPStatus.SEE_OTHER)
 

@@ -1,4 +1,4 @@
-"""What runs beside the pages: the mailbox is opened, the station delivers, and signals are heard first."""
+"""What runs beside the pages: services, worker, alert monitor, signal handlers."""
 
 import asyncio
 import contextlib
@@ -27,8 +27,6 @@ Lifespan = Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]
 
 
 def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
-    """Return the lifespan of an application: it may lead, and then its scheduler runs."""
-
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         warm_up()
@@ -48,10 +46,9 @@ def lifespan_of(settings: Settings, clock: Clock) -> Lifespan:
 
 @cache
 def warm_up() -> None:
-    """Read what the first visitor would wait for, and have no garbage looked for in what stays.
+    """Load what the first request would wait for, and exclude it from garbage collection.
 
-    While a wave goes out, a full collection comes every few seconds. With all that was read at the
-    start to look through, it would stop everything for a tenth of a second.
+    During a wave a full collection runs every few seconds, and would stop the loop for a tenth of a second.
     """
     for language in LANGUAGES:
         zone_options(language)
@@ -61,11 +58,11 @@ def warm_up() -> None:
 
 @contextlib.contextmanager
 def _stopping_at_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Hear SIGTERM and SIGINT before uvicorn does.
+    """Handle SIGTERM and SIGINT before uvicorn does.
 
-    uvicorn waits for open requests before it ends the lifespan; until then we would go on
-    claiming. The second of the same kind ends the process at once, as if nobody listened: the
-    ledger recovers from that as from any kill.
+    uvicorn waits for open requests before it ends the lifespan; until then the worker would go on
+    claiming. A second signal of the same kind ends the process at once; the ledger recovers from
+    that as from any kill.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -95,7 +92,7 @@ def _stopping_at_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 async def show_first_password(services: Services) -> bool:
-    """Make the first account where there is none, and say once how to get in; False: there is one."""
+    """Create the first account and print its password. False: there is an account already."""
     settings = services.settings
     try:
         made = await ensure_first_account(settings.admin_username, settings.admin_password, services.clock.now())

@@ -1,8 +1,4 @@
-"""How much one client may ask in a while (docs/standards.md P2): a school behind one address may, a flood may not.
-
-Each process counts for itself; what must hold over all of them is counted in the ledger, by
-`Quotas`.
-"""
+"""Request limits per client (docs/standards.md P2), counted by each process. Limits over all processes are `Quotas`."""
 
 from collections import deque
 from datetime import timedelta
@@ -60,9 +56,9 @@ _AGAIN = N_("Please try again in %(wait)s.")
 
 
 class Windows(MemoryStorage):
-    """Moving windows on the monotonic clock, of so many clients at most: those silent for longest are forgotten.
+    """Moving windows on the monotonic clock, with a maximum number of clients: the idle ones go first.
 
-    The library's own go by the wall clock, keep every client, and start a thread to forget them.
+    The library's storage uses the wall clock, keeps every client, and starts a thread to expire them.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -89,7 +85,7 @@ class Windows(MemoryStorage):
 
 
 class Allowance:
-    """So many requests in a while from one client, and from the wider networks around it as many times more."""
+    """A number of requests in a period from one client, and more from the wider networks around it."""
 
     def __init__(self, clock: Clock, limit: Limit, item: type[RateLimitItem], most: int, multiples: int = 1) -> None:
         self._clock = clock
@@ -99,7 +95,7 @@ class Allowance:
         self._items = [item(most * NETWORK_FACTOR**step, multiples) for step in range(3)]
 
     def require(self, networks: list[str]) -> None:
-        """Raise LimitExceeded where the next one must wait; nothing is counted."""
+        """Raise LimitExceeded where the next request has to wait; counts nothing."""
         for item, network in zip(self._items, networks, strict=False):
             if not self._limiter.test(item, network):
                 room_at = self._limiter.get_window_stats(item, network).reset_time
@@ -111,8 +107,6 @@ class Allowance:
 
 
 class Limits:
-    """The limits of each client."""
-
     def __init__(self, clock: Clock, posts_per_hour: int) -> None:
         self.posts = Allowance(clock, Limit.POSTS, RateLimitItemPerHour, posts_per_hour)
         self.misses = Allowance(clock, Limit.REQUESTS, RateLimitItemPerMinute, 60, 10)
@@ -123,21 +117,21 @@ class Limits:
 
 
 async def limit_posts(request: Request) -> None:
-    """Count a letter, before it is known whether it can be taken. Raises LimitExceeded."""
+    """Count a post before it is validated. Raises LimitExceeded."""
     limits = _limits(request)
     if limits:
         _take(limits.posts, request)
 
 
 async def limit_misses(request: Request) -> None:
-    """Raise LimitExceeded for a client that tried too many links which lead nowhere; even the right one waits then."""
+    """Raise LimitExceeded after too many links that do not exist; then even a right one has to wait."""
     limits = _limits(request)
     if limits:
         limits.misses.require(networks_of(request))
 
 
 async def may_unsubscribe(request: Request) -> None:
-    """Raise LimitExceeded for a client that posted to too many unsubscribe addresses that do not exist.
+    """Raise LimitExceeded after too many posts to unsubscribe links that do not exist.
 
     Counted apart from other misses: mail providers post for many readers from one address (RFC 8058).
     """
@@ -147,7 +141,7 @@ async def may_unsubscribe(request: Request) -> None:
 
 
 async def limit_changes(request: Request) -> None:
-    """Count a change to a letter. Raises LimitExceeded."""
+    """Raises LimitExceeded."""
     limits = _limits(request)
     if limits:
         limits.misses.require(networks_of(request))
@@ -155,14 +149,14 @@ async def limit_changes(request: Request) -> None:
 
 
 async def limit_previews(request: Request) -> None:
-    """Count a preview: composing a mail takes processor time, though nothing is stored. Raises LimitExceeded."""
+    """Previews cost processor time. Raises LimitExceeded."""
     limits = _limits(request)
     if limits:
         _take(limits.previews, request)
 
 
 async def limit_link_requests(request: Request) -> None:
-    """Count that somebody's links are asked for. Raises LimitExceeded."""
+    """Raises LimitExceeded."""
     limits = _limits(request)
     if limits:
         _take(limits.links, request)
@@ -180,7 +174,7 @@ def _take(allowance: Allowance, request: Request) -> None:
 
 
 async def unknown_letter(request: Request, _: Exception) -> Response:
-    """Answer 404, and remember who asked."""
+    """Answer 404 and count a miss."""
     limits = _limits(request)
     if limits:
         misses = limits.one_click_misses if is_one_click(request) else limits.misses
@@ -189,7 +183,7 @@ async def unknown_letter(request: Request, _: Exception) -> Response:
 
 
 def words_of(error: LimitExceeded, language: str) -> str:
-    """Return which limit was met, what helps, and when there is room again."""
+    """Return which limit was met, what helps, and when to try again."""
     gettext = translations(language).gettext
     unit = 3600 if error.seconds > 5400 else 60 if error.seconds > 90 else 1
     whole = timedelta(seconds=ceil(error.seconds / unit) * unit)
@@ -199,7 +193,7 @@ def words_of(error: LimitExceeded, language: str) -> str:
 
 
 async def too_many(request: Request, error: LimitExceeded) -> Response:
-    """Answer 429 (RFC 6585 §4)."""
+    """RFC 6585 §4."""
     answer = error_response(
         request, HTTPStatus.TOO_MANY_REQUESTS, words=(_TITLE, words_of(error, language_of(request)))
     )

@@ -1,4 +1,4 @@
-"""The way back for who has lost their letters' addresses: by mail, to the address that was given with them."""
+"""Mails a writer the links of their letters, to the address that they gave."""
 
 from http import HTTPStatus
 
@@ -25,7 +25,7 @@ async def show_recovery_form(request: Request) -> HTMLResponse:
 
 @router.post("", name="links", dependencies=[Depends(limit_link_requests)])
 async def request_links(request: Request, services: CurrentServices, typed: FormValues) -> Response:
-    """Answer the same to everybody, and look behind the answer whether there is anything to mail (P3)."""
+    """The same response whether or not there is anything to mail (P3); that is looked up afterwards."""
     try:
         address = read_sender(typed)
     except FormError as rejected:

@@ -1,4 +1,4 @@
-"""What Prometheus reads, made of one look at the ledger: every process tells the same."""
+"""Metrics for Prometheus; the ledger's are the same from every process."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ _PREFIX = "slow_mailbox_"
 
 
 def exposition(watched: MonitorView, now: datetime, lease: timedelta, *, paused: bool) -> bytes:
-    """Return the text that Prometheus reads. A leader that was not seen for `lease` is taken for dead."""
+    """A leader that was not seen for `lease` counts as stalled."""
     registry = CollectorRegistry()
     registry.register(
         _Look([*_ledger(watched, now), *_tries(watched.counts), *_office(watched, now, lease, paused), *_process()])
@@ -84,7 +84,7 @@ def _office(watched: MonitorView, now: datetime, lease: timedelta, paused: bool)
 
 
 def _process() -> Iterator[Metric]:
-    """Yield what only the process that answers knows."""
+    """Yield the metrics of this process alone."""
     lines = CounterMetricFamily(_PREFIX + "log_failures", "Log lines that this process could not write.")
     lines.add_metric([], LogStream.failures)
     yield lines
@@ -126,7 +126,7 @@ def _seconds(counts: list[CounterValue]) -> float:
 
 
 def _buckets(counts: list[CounterValue], steps: tuple[float, ...]) -> list[tuple[str, float]]:
-    """Return how many took at most each step: Prometheus counts the smaller ones along."""
+    """Return cumulative counts, as Prometheus expects."""
     return [
         ("+Inf" if step == inf else str(step), sum(count.number for count in counts if float(count.detail) <= step))
         for step in steps

@@ -1,4 +1,4 @@
-"""The letters in the outbox folder, for whoever tries the program out on this very machine."""
+"""Shows the outbox folder, on this machine only."""
 
 from dataclasses import asdict
 from http import HTTPStatus
@@ -22,11 +22,11 @@ _FRAMED = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'non
 
 
 def is_open(request: Request) -> bool:
-    """Return whether this request may see the outbox.
+    """Whether this request may see the outbox.
 
     No mail server is set, and the server, its base URL, the peer and the Host are this machine.
-    A proxy in front makes every visitor look like this machine. Most give themselves away by a
-    header, and nginx as it comes by speaking HTTP/1.0, which no browser does.
+    Behind a proxy every visitor looks like this machine; most proxies show by a header, and nginx
+    by default by HTTP/1.0, which no browser uses.
     """
     services = services_of(request)
     client = request.client.host if request.client else ""
@@ -55,15 +55,12 @@ def show_mail(request: Request, name: str) -> HTMLResponse:
 
 @router.get("/outbox/{name}/html", name="outbox frame")
 def show_mail_html(request: Request, name: str) -> HTMLResponse:
-    """Return the mail's HTML for its frame: the one place where inline style is allowed, and nothing else is."""
+    """The mail's HTML for its frame, the only place where inline style is allowed."""
     return HTMLResponse(_read(request, name)["html"], headers={"Content-Security-Policy": _FRAMED})
 
 
 def _read(request: Request, name: str) -> dict[str, Any]:
-    """Return subject, headers, text and html of a mail.
-
-    Raises HTTPException 404 where there is none, or it is not for this visitor.
-    """
+    """Return subject, headers, text and HTML of a mail. Raises HTTPException 404."""
     outbox = services_of(request).outbox
     if outbox is None or not is_open(request):
         raise HTTPException(HTTPStatus.NOT_FOUND)

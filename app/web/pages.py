@@ -1,4 +1,4 @@
-"""What every page is made with: a template, the reader's language, and the mailbox behind it."""
+"""Rendering pages: template, language, services."""
 
 import hashlib
 from email.utils import parseaddr
@@ -28,9 +28,9 @@ def services_of(request: Request) -> Services:
 
 
 async def send_notices(request: Request) -> None:
-    """Send the notices that are due: run behind the answer, never within the request.
+    """Send due notices after the response.
 
-    What is logged of them, and by what they set in motion, is not that request's.
+    The request's id is not logged with them.
     """
     structlog.contextvars.unbind_contextvars(REQUEST)
     worker: Worker = request.app.state.worker
@@ -38,7 +38,7 @@ async def send_notices(request: Request) -> None:
 
 
 async def _services(request: Request) -> Services:
-    """Give the mailbox to a page, as a coroutine: FastAPI sends any other dependency to a thread and waits for it."""
+    """A coroutine, since FastAPI runs other dependencies in a thread."""
     return services_of(request)
 
 
@@ -47,19 +47,18 @@ CurrentServices = Annotated[Services, Depends(_services)]
 
 @cache
 def asset(name: str) -> str:
-    """Return a static file's address; it changes with the content, so that browsers may keep it for good."""
+    """Return a static file's address with a hash of its content, so that browsers may keep it."""
     return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 
 def is_admin(request: Request) -> bool:
-    """Whether a page is the operators', not the writers' or readers'."""
     return request.url.path.startswith("/admin")
 
 
 def page(request: Request, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
-    """Fill a template that extends `partials/base.html`.
+    """Render a template that extends `partials/base.html`.
 
-    The switch of languages leads `here`: back to this page if it can be asked for again, else to `/`.
+    The language switch leads to `here`: this page if it can be loaded again, else `/`.
     """
     settings: Settings = request.app.state.settings
     common = {

@@ -1,4 +1,4 @@
-"""A look at a letter as it will arrive, before it is posted. Nothing is stored by it."""
+"""A letter as it will arrive, before it is posted. Stores nothing."""
 
 import re
 from base64 import b64encode
@@ -57,7 +57,7 @@ async def preview_letter(request: Request, services: CurrentServices, typed: For
 
 @api.post("", name="api look at letter", summary="Preview a letter", dependencies=[Depends(limit_previews)])
 async def preview_letter_json(letter: LetterIn, services: CurrentServices, language: Language) -> LookOut:
-    """Return a letter as it will arrive. Nothing is posted, and nothing is stored."""
+    """Return a letter as it will arrive. Nothing is posted or stored."""
     now = services.clock.now()
     draft, promise = read_letter(letter.model_dump(), services.settings, language=language, written_at=now, now=now)
     seen = _preview(services, draft, promise, now)
@@ -77,7 +77,7 @@ def _preview(services: Services, draft: Draft, promise: Promise, now: datetime) 
 
 
 def _mail(draft: Draft, promise: Promise, written_at: datetime, origin: str) -> Mail:
-    """Return a letter's mail as it would arrive first; it has no link of its reader's own yet."""
+    """Return the first arrival's mail, without a reader's link."""
     return Mail(
         occasion=Occasion.FIRST,
         message_id="",
@@ -96,7 +96,7 @@ def _mail(draft: Draft, promise: Promise, written_at: datetime, origin: str) -> 
 
 
 def _policy(html: str) -> str:
-    """Return the usual policy, and the mail's own style for its frame, which inherits this."""
+    """Return the usual policy with the hash of the mail's style, which its frame inherits."""
     hashes = (b64encode(sha256(style.encode()).digest()).decode() for style in _STYLE.findall(html))
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
     return CONTENT_SECURITY_POLICY.replace("style-src 'self'", f"style-src 'self' {allowed}")

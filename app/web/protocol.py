@@ -1,4 +1,4 @@
-"""How bytes become requests: uvicorn's protocol, with an end to the head of a request (docs/standards.md P15)."""
+"""uvicorn's HTTP protocol with a limit on a request's head (docs/standards.md P15)."""
 
 from http import HTTPStatus
 
@@ -11,9 +11,9 @@ HEAD_LIMIT = 64 * 1024
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses a head that does not end (RFC 6585 §5): httptools would read on until the memory is full.
+    """Refuses a head that does not end (RFC 6585 §5); httptools would buffer it without a limit.
 
-    What is refused here has not become a request yet, so no middleware puts our headers on the answer.
+    No middleware sees such a request, so the headers of P7 are added here.
     """
 
     _in_head = _began = False

@@ -11,10 +11,10 @@ from app.settings import Settings
 
 
 class ForwardedAddress:
-    """Takes the client's address from forwarding headers where the setting names their sender.
+    """Takes the client's address from forwarding headers of trusted proxies.
 
-    Plain uvicorn does so before us for every program on this machine, unless it gets `--no-proxy-headers`.
-    A header that is no address is ignored: the peer counts then.
+    uvicorn itself does so for every program on this machine, unless it gets `--no-proxy-headers`.
+    A value that is not an address is ignored: the peer counts.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -42,4 +42,4 @@ def _is_address(text: str) -> bool:
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """Be asked in place of the application."""
+    """Stands in for the application while the headers are read."""

@@ -1,4 +1,4 @@
-"""One line in the log for every request, and an answer where a page broke."""
+"""One log line for every request, and the response to an unhandled error."""
 
 import traceback
 from http import HTTPStatus
@@ -19,11 +19,10 @@ _log = structlog.get_logger()
 
 
 class RequestLog:
-    """Logs method, route, status and time; never a path, for ours hold tokens (P12).
+    """Logs method, route, status and time; never a path, which may hold a token (P12).
 
-    It stands inside SecurityHeaders, so that the answer to a broken page has them too. HEAD is
-    answered as GET without the body, which every page would have to say for itself otherwise. All
-    that a request logs carries the same `request_id`.
+    Inside SecurityHeaders, so that error responses have its headers, too. Answers HEAD as GET
+    without the body. Everything that a request logs has the same `request_id`.
     """
 
     def __init__(self, app: ASGIApp, clock: Clock) -> None:
@@ -71,7 +70,7 @@ def _route(scope: Scope) -> str:
 
 
 def log_error(error: BaseException, route: str) -> None:
-    """Log what an error is and where; not its text, which may quote what somebody wrote."""
+    """Log an error's type and place, not its text, which may quote a letter."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     at = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
     event = "store unavailable" if is_unavailable(error) else "page broke"

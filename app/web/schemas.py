@@ -1,4 +1,4 @@
-"""What the JSON API takes and gives, as its OpenAPI document describes it."""
+"""Request and response models of the JSON API."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -55,7 +55,7 @@ class LetterIn(BaseModel):
 
 
 class ChangeIn(BaseModel):
-    """What of a letter is to be another; a field that is left out stays as it was, an empty one is emptied."""
+    """The fields to change: one that is left out stays as it is, an empty one is cleared."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -69,9 +69,9 @@ class ChangeIn(BaseModel):
 
 
 class PostedOut(BaseModel):
-    """A letter that was posted.
+    """A posted letter.
 
-    Keep `token`: without it nobody gets back to the letter, unless it has a `sender_email` to mail the way to.
+    Keep `token`: without it the letter cannot be found again, unless it has a `sender_email`.
     """
 
     token: str = Field(description="The writer's key to the letter.")
@@ -82,7 +82,7 @@ class PostedOut(BaseModel):
 
 
 class TextOut(BaseModel):
-    """What a letter says, while it may be read."""
+    """The text of a letter, while it may be read."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -93,7 +93,7 @@ class TextOut(BaseModel):
 
 
 class ReplyOut(BaseModel):
-    """A mail server's answer, with addresses taken out of it."""
+    """A mail server's reply, with addresses removed."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -103,7 +103,7 @@ class ReplyOut(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """Where one arrival stands."""
+    """The state of one delivery."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -141,7 +141,7 @@ class LookOut(BaseModel):
 
 
 class ProblemOut(BaseModel):
-    """What went wrong (after RFC 9457)."""
+    """After RFC 9457."""
 
     status: int
     title: str
@@ -152,6 +152,6 @@ class ProblemOut(BaseModel):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """Return what the API's document says of these statuses."""
+    """Return the OpenAPI responses of these statuses."""
     content = {"application/problem+json": {"schema": ProblemOut.model_json_schema()}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}

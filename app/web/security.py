@@ -1,4 +1,4 @@
-"""What every request passes before a page sees it, and what every answer carries."""
+"""Checks on every request and headers on every response."""
 
 import asyncio
 import ipaddress
@@ -51,7 +51,7 @@ _TWO_YEARS = "max-age=63072000"
 
 
 class SecurityHeaders:
-    """Puts the headers of P7 on every answer; a page may set one of its own instead."""
+    """Sets the headers of P7; a page may override one."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
@@ -71,7 +71,7 @@ class SecurityHeaders:
 
 
 class RequestFilter:
-    """Refuses a foreign Host (P9), a forged request (P4), and a head or a body that is too long (P15, P16)."""
+    """Refuses a foreign Host (P9), a forged request (P4), and a head or body that is too long (P15, P16)."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
@@ -109,7 +109,7 @@ class RequestFilter:
 
 
 def _too_long(scope: Scope) -> HTTPStatus | None:
-    """Bound the head before anything reads its parameters, cookies and languages (P16)."""
+    """Bound the head before its parameters, cookies and languages are parsed (P16)."""
     if len(scope["path"]) + len(scope["query_string"]) > TARGET_LIMIT:
         return HTTPStatus.REQUEST_URI_TOO_LONG
     fields = sum(len(name) + len(value) for name, value in scope["headers"])
@@ -117,9 +117,9 @@ def _too_long(scope: Scope) -> HTTPStatus | None:
 
 
 def _without_backslashes(scope: Scope) -> None:
-    """Drop them from cookies, where none may stand (RFC 6265 §4.1.1).
+    """Drop backslashes from cookies, which may not have any (RFC 6265 §4.1.1).
 
-    `http.cookies` reads quoted values in quadratic time before Python 3.11.10 (CVE-2024-7592).
+    `http.cookies` parses quoted values in quadratic time before Python 3.11.10 (CVE-2024-7592).
     """
     scope["headers"] = [
         (name, value.replace(b"\\", b"") if name == b"cookie" else value) for name, value in scope["headers"]
@@ -127,20 +127,19 @@ def _without_backslashes(scope: Scope) -> None:
 
 
 def host_name(headers: Headers) -> str:
-    """Return the Host's name without its port, or an empty string where there is not exactly one."""
+    """Return the Host's name without its port, or an empty string unless there is exactly one."""
     hosts = headers.getlist("host")
     match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
     return (match["six"] or match["name"]).lower() if match else ""
 
 
 def is_forged(request: Request, own: str) -> bool:
-    """Return whether another site's page made a browser send this; `own` is our origin.
+    """Whether a page of another site sent this; `own` is this site's origin.
 
-    Under another name of ours the scheme is that of the request, or of our origin where a proxy
-    that is not trusted took TLS off.
+    Under another allowed host the scheme is that of the request, or of this origin where a proxy
+    that is not trusted ended TLS.
 
-    A request with neither header comes from no browser, and passes; not so under /admin, where
-    only browsers have a business.
+    A request with neither header does not come from a browser, and passes, except under /admin.
     """
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
@@ -154,19 +153,15 @@ def is_forged(request: Request, own: str) -> bool:
 
 
 def is_one_click(request: Request) -> bool:
-    """Return whether this stops a letter, or all mail, as mail programs do it (RFC 8058 §3.2).
-
-    It comes from anywhere, and proves itself by the token in its path. Nothing else is exempt.
-    """
+    """Whether this is a one-click unsubscribe (RFC 8058 §3.2): sent from anywhere, authorised by its token."""
     return request.method == "POST" and _ONE_CLICK.fullmatch(request.url.path) is not None
 
 
 def limited(receive: Receive, limit: int, time: timedelta) -> Receive:
-    """Return a `receive` that stops at `limit` bytes, and when the whole body has taken `time`.
+    """Return a `receive` that is limited to `limit` bytes and to `time` for the whole body.
 
-    A chunked body does not say its length before, and one that trickles in would hold its
-    connection and its memory for ever. Raises HTTPException 413 or 408; the connection is closed
-    then, since the rest of the body may still be on its way.
+    A chunked body does not announce its length, and a slow one would hold its connection for ever.
+    Raises HTTPException 413 or 408 and closes the connection: the rest may still be on its way.
     """
     seen = 0
     whole = False
@@ -195,7 +190,6 @@ def _closing(status: HTTPStatus) -> HTTPException:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a name or an address is this machine's own."""
     if host in LOOPBACK_NAMES:
         return True
     try:

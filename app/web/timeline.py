@@ -1,4 +1,4 @@
-"""A letter's way from stop to stop, for the postmark page: pure."""
+"""The timeline on a letter's page: pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,7 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class TimelineStep:
-    """One station of a letter. `state` is done, now, ahead, trouble or off; `status` that of a delivery."""
+    """`state` is done, now, ahead, trouble or off; `status` that of a delivery."""
 
     kind: str
     state: str
@@ -33,7 +33,7 @@ class TimelineStep:
 
 
 def timeline(letter: StoredLetter, now: datetime, language: str) -> list[TimelineStep]:
-    """Return where a letter has been, is, and will be, with dates as its writer's clocks say them."""
+    """Dates are in the writer's time zone."""
 
     def said(moment: datetime, patterns: dict[str, str]) -> str:
         return format_datetime(moment, patterns[language], tzinfo=ZoneInfo(letter.draft.timezone), locale=language)

@@ -20,9 +20,9 @@ async def show_unsubscribe(request: Request, token: str) -> HTMLResponse:
 
 @router.post("/stop/{token}", name="stop", dependencies=[Depends(may_unsubscribe)])
 async def stop_letter(request: Request, services: CurrentServices, token: str) -> HTMLResponse:
-    """Stop at one click (RFC 8058): the token says it all, so what the body says is not even read.
+    """One-click unsubscribe (RFC 8058): the token is enough, the body is not read.
 
-    Only wrong links count against a client: the mail programs of many readers come from one address.
+    Only wrong links count against a client: mail providers post for many readers from one address.
     """
     await unsubscribe.stop(token, services.clock.now())
     return await _unsubscribe_page(request, token)
