@@ -1,4 +1,4 @@
-"""Builds the concrete parts from the settings; nothing else names a concrete transport."""
+"""Builds the concrete parts from the settings; no other module names a concrete transport."""
 
 import contextlib
 import os
@@ -56,7 +56,7 @@ _SLOTS_PER_CONNECTION = 3
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The program's parts. `outbox` is None where a mail server is set."""
+    """`outbox` is None where a mail server is set."""
 
     settings: Settings
     clock: Clock
@@ -87,8 +87,8 @@ class Services:
 async def open_services(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
     """Connect to the database and build the parts.
 
-    Raises DatabaseError where the database is away or lacks a migration, SettingsError where a
-    key is missing, KeyMissing where the database was sealed with another one.
+    Raises DatabaseError where the database is unavailable or lacks a migration, SettingsError where a
+    key is missing, KeyMissing where the data was encrypted with another one.
     """
     base_cipher = Cipher(settings.keys())
     async with connected(settings.database_url):
@@ -131,7 +131,7 @@ def _confirmations(settings: Settings, cipher: LetterCipher) -> Confirmations:
 
 
 def quotas_of(settings: Settings) -> Quotas | None:
-    """Return what is taken in a day; None where there is no limit."""
+    """None where limits are off."""
     if not settings.rate_limits:
         return None
     return Quotas(
@@ -143,7 +143,7 @@ def quotas_of(settings: Settings) -> Quotas | None:
 
 
 def build_transport(settings: Settings, clock: Clock) -> Transport:
-    """Build what carries envelopes: whoever asks closes it."""
+    """The caller closes it."""
     return _smtp(settings, clock) if settings.smtp else Outbox(settings.outbox_dir, clock)
 
 
@@ -163,7 +163,7 @@ def _message_domain(settings: Settings) -> str:
 
 
 def build_worker(services: Services, *, leads: bool) -> Worker:
-    """Build what delivers in this process; where it `leads` it may run the scheduler."""
+    """With `leads` it may run the scheduler."""
     settings, clock = services.settings, services.clock
     slots = DeliverySlots(_SLOTS_PER_CONNECTION * settings.smtp_connections)
     breaker = Breaker(clock, random.random)
@@ -227,7 +227,6 @@ def _leadership(services: Services, heartbeat: Heartbeat, dispatcher: Dispatcher
 
 
 def build_alert_monitor(services: Services, worker: Worker) -> AlertMonitor:
-    """Build what tells the operator when something is wrong, with this process too."""
     settings = services.settings
     to = settings.alert_email
     by_mail = [build_mail_channel(settings, services.transport, to)] if to else []
@@ -244,7 +243,6 @@ def build_alert_monitor(services: Services, worker: Worker) -> AlertMonitor:
 
 
 def build_mail_channel(settings: Settings, transport: Transport, to: str) -> MailChannel:
-    """Build the way to an operator by mail."""
     mails = OperatorMails(settings.sender, settings.origin, settings.operator_name, to, settings.language)
     return MailChannel(mails, transport)
 

@@ -46,8 +46,8 @@ def _options(
 
 
 def main() -> None:
-    """Run a command; what a person can mend is said in one line."""
-    os.umask(0o077)  # the database and the outbox are nobody else's
+    """Run a command; errors that a person can mend are printed in one line."""
+    os.umask(0o077)  # other users may not read the database and the outbox
     configure_logging()
     try:
         cli()

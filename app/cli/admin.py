@@ -1,4 +1,4 @@
-"""The accounts of the admin page."""
+"""Accounts of the admin page."""
 
 import asyncio
 from typing import Annotated
@@ -17,7 +17,7 @@ admin = typer.Typer(help="The accounts of the admin page.", no_args_is_help=True
 
 @admin.command("create")
 def admin_create(username: str) -> None:
-    """Make an account; the password is asked for twice."""
+    """Create an account; asks for the password twice."""
     settings = load_settings()
     asyncio.run(with_database(settings, lambda: accounts.check_new_name(username)))
     password = _new_password()
@@ -32,7 +32,7 @@ async def _create(username: str, password: str) -> None:
 
 @admin.command("reset")
 def admin_reset(username: str) -> None:
-    """Give an account another password, take its second factor away, and end its sessions."""
+    """Set another password, remove the second factor, and end all sessions of an account."""
     settings = load_settings()
     asyncio.run(with_database(settings, lambda: accounts.check_exists(username)))
     password = _new_password()

@@ -1,4 +1,4 @@
-"""Finding out what is to be mended."""
+"""The `doctor` command."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
 ) -> None:
-    """Check the settings, the database, the mail server and DNS, and say what to mend. Exit code 1 for a problem."""
+    """Check settings, database, mail server and DNS, and say what to change. Exit code 1 for a problem."""
     findings = asyncio.run(_examine(load_settings(), dkim_selector, send_test_to))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))

@@ -1,4 +1,4 @@
-"""The keys that letters are sealed with."""
+"""Rotation of the secret keys."""
 
 import asyncio
 import json
@@ -23,11 +23,11 @@ keys = typer.Typer(help="The keys that letters are sealed with.", no_args_is_hel
 
 @keys.command("rotate")
 def keys_rotate() -> None:
-    """Seal everything with the first key of MAILBOX_SECRET_KEY, and report as JSON. Exit code 1 if anything is left.
+    """Encrypt everything with the first key of MAILBOX_SECRET_KEY, and report as JSON. Exit code 1 if anything is left.
 
-    Put the new key before the old one and restart the program; then run this while it serves. After
-    it, the old key can be taken out. It may be broken off and run again. It refuses to begin while a
-    process serves that lacks the new key.
+    Put the new key before the old one and restart every process; then run this while they serve.
+    Afterwards the old key can be removed. It may be interrupted and run again. It refuses to start
+    while a process serves without the new key.
     """
     rotation = asyncio.run(_rotate(load_settings()))
     typer.echo(json.dumps(asdict(rotation)))

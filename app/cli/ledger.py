@@ -1,4 +1,4 @@
-"""What is asked of the ledger, and done to it."""
+"""Commands that read and change the ledger."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def audit(
         typer.Option(help="A mail server's log, a folder of logs or messages, or - for standard input"),
     ] = None,
 ) -> None:
-    """Sum the ledger as JSON; settle as sent what a mail server received.
+    """Sum the ledger as JSON; with a mail server's log, settle as sent what it received.
 
     Exit code 1 if the ledger does not add up, or if the log names none of our Message-IDs.
     """
@@ -61,14 +61,14 @@ async def _reconcile(source: Path) -> Reconciliation:
 def hold(
     due_since: Annotated[datetime, typer.Option(help="A moment such as 2026-11-21T08:00:00+00:00; UTC if not said")],
 ) -> None:
-    """Hold what was due since a moment: after a backup was restored. Waits until nothing is claimed."""
+    """Hold deliveries that were due since a moment, after a restored backup. Waits until no delivery is claimed."""
     since = due_since if due_since.tzinfo else due_since.replace(tzinfo=UTC)
     held = asyncio.run(_hold(load_settings(), since))
     typer.echo(json.dumps({"held": held}))
 
 
 async def _hold(settings: Settings, since: datetime) -> int:
-    """Hold, once the workers that the backup remembers are found dead and their claims have come back."""
+    """Hold once the workers that the backup names have been found dead and their claims are released."""
     clock = SystemClock()
     async with open_services(settings, clock) as services, build_worker(services, leads=False):
         end = clock.monotonic() + 2 * settings.lease.total_seconds() + 5
@@ -82,26 +82,26 @@ async def _hold(settings: Settings, since: datetime) -> int:
 def release(
     reason: Annotated[HeldReason, typer.Option(help="Why they are held")] = HeldReason.OPERATOR,
 ) -> None:
-    """Schedule again, for now, what was held for a reason."""
+    """Schedule held deliveries again, by reason."""
     clock = SystemClock()
     released = asyncio.run(with_database(load_settings(), lambda: release_held(reason, clock.now(), operator())))
     typer.echo(json.dumps({"released": released}))
 
 
 def pause() -> None:
-    """Send nothing any more, on every process, until `resume`; what is under way lands."""
+    """Pause sending in every process until `resume`; deliveries in flight end."""
     paused = asyncio.run(with_database(load_settings(), lambda: pauses.pause(operator(), SystemClock().now())))
     typer.echo("Nothing is sent from now on" if paused else "Sending was paused already")
 
 
 def resume() -> None:
-    """Go on sending after `pause`; what is due goes out within a minute."""
+    """Resume sending after `pause`; due deliveries are sent within a minute."""
     resumed = asyncio.run(with_database(load_settings(), lambda: pauses.resume(operator(), SystemClock().now())))
     typer.echo("Sending goes on" if resumed else "Sending was not paused here")
 
 
 def purge() -> None:
-    """Forget now what was kept for MAILBOX_RETENTION after its last delivery; a server does so every midnight."""
+    """Delete texts, names and addresses older than MAILBOX_RETENTION now; a server does so every midnight."""
     settings = load_settings()
     typer.echo(json.dumps({"purged": asyncio.run(with_database(settings, lambda: _purge(settings)))}))
 
@@ -114,6 +114,6 @@ async def _purge(settings: Settings) -> int:
 
 
 def vacuum() -> None:
-    """Give back the space of what was forgotten. On SQLite no letter is taken or sent meanwhile."""
+    """Free the space of deleted data. On SQLite no letter is taken or sent meanwhile."""
     asyncio.run(with_database(load_settings(), write_anew))
     typer.echo("done")

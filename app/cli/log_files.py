@@ -1,4 +1,4 @@
-"""Reading the logs and messages of a mail server: compressed or not, in any of their encodings, and in any order."""
+"""Reading log files and messages of a mail server: compressed or not, in any of their encodings and any order."""
 
 import bz2
 import gzip

@@ -23,7 +23,7 @@ async def with_database(settings: Settings, question: Callable[[], Awaitable[T]]
 
 
 def operator() -> Operator:
-    """Return whoever runs this command, by the name that the machine knows them by."""
+    """Return the user who runs this command, by login name."""
     try:
         name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -32,7 +32,7 @@ def operator() -> Operator:
 
 
 async def say_if_paused() -> bool:
-    """Tell who has paused sending, if anybody has; return whether."""
+    """Print who has paused sending; return whether it is paused."""
     pause = await pauses.paused()
     if pause:
         typer.echo(_PAUSED_BY.format(since=pause.since, who=pause.who), err=True)

@@ -1,4 +1,4 @@
-"""Serving, migrating, scanning."""
+"""The commands `serve`, `migrate` and `scan`."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def serve(
     reload: Annotated[bool, typer.Option("--reload", help="Start anew when the source changes")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests")] = 1,
 ) -> None:
-    """Serve the pages, and deliver what is due."""
+    """Serve the pages and deliver letters."""
     if host is not None:
         os.environ["MAILBOX_HOST"] = host  # the workers read it again
     if port is not None:
@@ -60,7 +60,7 @@ def serve(
 
 
 async def _prepare(settings: Settings) -> None:
-    """Find out now whether we can start: an error inside a lifespan is a traceback, or a hang."""
+    """Check that the program can start: an error inside a lifespan is a traceback, or a hang."""
     async with open_services(settings, SystemClock()) as services:
         typer.echo(f"Write a letter at {settings.origin}/")
         typer.echo(
@@ -78,7 +78,7 @@ async def _prepare(settings: Settings) -> None:
 
 
 def migrate() -> None:
-    """Bring the database up to date."""
+    """Apply the migrations that the database lacks."""
     applied = asyncio.run(apply_migrations(load_settings().database_url))
     typer.echo("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
 

@@ -1,4 +1,4 @@
-"""What an operator should know before letters are due: small checks, each with what to mend."""
+"""Checks for the operator: settings, database, mail server, DNS; each finding says what to change."""
 
 from email.utils import parseaddr
 
@@ -13,7 +13,7 @@ from app.settings import Settings
 
 
 async def examine(settings: Settings, clock: Clock, dkim_selector: str = "") -> list[Finding]:
-    """Check everything that sending rests on. Changes nothing, and writes to nobody."""
+    """Changes nothing and sends nothing."""
     domain = domain_of(parseaddr(settings.sender)[1])
     found = [check_pages(settings), check_key(settings), *check_sending(settings, domain)]
     found += [finding async for finding in check_database(settings, clock.now())]

@@ -1,5 +1,3 @@
-"""What the operator chose, or forgot to."""
-
 from collections.abc import Iterator
 
 from app.doctor.findings import Finding, ok, problem, warning
@@ -8,7 +6,6 @@ from app.settings import Settings
 
 
 def check_pages(settings: Settings) -> Finding:
-    """Look where the links in mails lead."""
     subject = "base URL"
     if settings.smtp and not settings.origin.startswith("https://"):
         return warning(

@@ -1,5 +1,3 @@
-"""Whether the database can be used, opened with our key, and agrees about the time."""
-
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
@@ -48,7 +46,7 @@ async def check_database(settings: Settings, now: datetime) -> AsyncIterator[Fin
 
 
 async def _check_seal(settings: Settings) -> Finding:
-    """Whether our keys are those that this database was sealed with."""
+    """Whether our keys decrypt what is stored."""
     try:
         if await Secret.exists():  # opening the vault of a new database would make one
             base_cipher = Cipher(settings.keys())
@@ -60,7 +58,7 @@ async def _check_seal(settings: Settings) -> Finding:
 
 
 async def _check_clock(url: str, now: datetime) -> Finding:
-    """Whether our clock agrees with the database server's, and is not behind what was recorded."""
+    """Whether our clock agrees with the database server's, and is not behind recorded times."""
     last_seen = await Worker.all().order_by("-seen_at").first()
     off = last_seen.seen_at - now if last_seen else timedelta()
     if not is_sqlite(url):

@@ -1,4 +1,4 @@
-"""What other mail servers learn about the sender from DNS."""
+"""What other mail servers find about the sender in DNS."""
 
 from collections.abc import AsyncIterator
 
@@ -13,7 +13,7 @@ from app.doctor.findings import Finding, ok, problem, warning
 async def check_names(domain: str, dkim_selector: str, mail_host: str) -> AsyncIterator[Finding]:
     """Look up MX, SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 7489) of the sender's domain, and the server's name.
 
-    Without a selector DKIM's key cannot be found; `mail_host` is empty where the server is this machine.
+    Without a selector the DKIM key cannot be found; `mail_host` is empty where the server is this machine.
     """
     try:
         yield await _check_mx(domain)
@@ -42,7 +42,7 @@ async def _check_spf(domain: str) -> Finding:
 
 
 async def _check_dmarc(domain: str) -> Finding:
-    """Look at the domain and those above it, whose record holds for it too."""
+    """A parent domain's record holds as well."""
     labels = domain.split(".")
     for start in range(max(1, len(labels) - 1)):
         found = await _texts(".".join(("_dmarc", *labels[start:])), "v=DMARC1")
@@ -66,7 +66,7 @@ async def _check_dkim(domain: str, selector: str) -> Finding:
 
 
 async def _check_reverse(host: str) -> Finding:
-    """Whether the address of a name leads back to a name that leads there: many receivers insist."""
+    """Whether the address of a name resolves back to a name with that address; many receivers insist on it."""
     subject = "DNS: PTR"
     addresses = [*await _records(host, "A"), *await _records(host, "AAAA")]
     if not addresses:
@@ -87,7 +87,7 @@ async def _texts(name: str, beginning: str) -> list[str]:
 
 
 async def _records(name: str, kind: str) -> list[str]:
-    """Return a name's records as text. Raises DNSException where nobody answers."""
+    """Return a name's records as text. Raises DNSException."""
     try:
         return [record.to_text() for record in await dns.asyncresolver.resolve(name, kind)]
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):

@@ -1,5 +1,3 @@
-"""What a check found."""
-
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,10 +22,10 @@ def ok(subject: str, text: str) -> Finding:
 
 
 def warning(subject: str, text: str) -> Finding:
-    """Letters go out, but not as well as they could."""
+    """Letters are sent, with reduced reliability or reputation."""
     return Finding(Level.WARNING, subject, text)
 
 
 def problem(subject: str, text: str) -> Finding:
-    """Letters do not go out, or will not one day."""
+    """Letters are not sent, or will not be some day."""
     return Finding(Level.PROBLEM, subject, text)

@@ -1,5 +1,3 @@
-"""Whether letters can be handed over."""
-
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -33,7 +31,7 @@ def check_outbox(folder: Path) -> Finding:
 
 
 async def check_mail_server(server: SmtpServer, clock: Clock) -> Finding:
-    """Connect, secure and log in, just as a scan does."""
+    """Connect, secure and log in as a scan does."""
     subject, where = "mail server", f"{server.host}:{server.port}"
     transport = SmtpTransport(server, connections=1, messages_per_connection=1, clock=clock, timeouts=_TIMEOUTS)
     try:
@@ -54,7 +52,7 @@ async def check_mail_server(server: SmtpServer, clock: Clock) -> Finding:
 
 
 async def send_test(settings: Settings, clock: Clock, to: str) -> list[Finding]:
-    """Send a test letter, and a word to the webhook if there is one; each is a finding."""
+    """Send a test letter, and a test to the webhook if there is one; yields a finding for each."""
     news = Notification("test", {}, "Slow Mailbox: a test that doctor was asked for.", {"alert": "test"})
     transport = build_transport(settings, clock)
     try:

@@ -1,1 +1,1 @@
-"""What a letter is and what may happen to it: pure, without a database, web or mail."""
+"""Letters and their rules: pure, without database, web or mail."""

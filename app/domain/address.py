@@ -1,4 +1,4 @@
-"""Mail addresses, for comparing and for showing without telling."""
+"""Mail addresses: normalising, masking, redacting."""
 
 import re
 
@@ -23,12 +23,12 @@ _LONGEST_WORD = 64
 
 
 def normalised(address: str) -> str:
-    """Return the one spelling under which an address is counted and looked up.
+    """Return the spelling under which an address is counted and looked up.
 
-    The domain is an A-label already (the form saw to it). Case is folded and a `+tag` taken off:
-    nearly every mail server treats these as one mailbox, and counting them apart would let one
-    person be written to without limit; so are a provider's twin domains. Gmail leaves out dots as
-    well (https://support.google.com/mail/answer/7436150).
+    The domain is an A-label (the form converts it). Case is folded and a `+tag` removed: nearly every
+    mail server treats these as one mailbox, and counting them apart would let one person be written to
+    without a limit. A provider's twin domains are folded, too, and dots for Gmail
+    (https://support.google.com/mail/answer/7436150).
 
     For counts, blocks and look-ups only: mail goes to the address as it was typed.
     """
@@ -39,9 +39,9 @@ def normalised(address: str) -> str:
 
 
 def is_alias(address: str) -> bool:
-    """Return whether its server may not know this address although it knows others that are counted as the same.
+    """Whether the server may not know this address although it knows others that are counted as the same.
 
-    One with a `+tag`, or at a twin domain: not everyone at icloud.com has me.com, too.
+    One with a `+tag`, or at a twin domain: not every address at icloud.com exists at me.com.
     """
     local, _, domain = address.rpartition("@")
     return "+" in local or domain.casefold() in _TWINS
@@ -52,16 +52,16 @@ def domain_of(address: str) -> str:
 
 
 def masked(address: str) -> str:
-    """Return the address with its local part hidden but for its first character."""
+    """Return the address with all but the first character of its local part hidden."""
     local, _, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain}"
 
 
 def redacted(answer: str) -> str:
-    """Return what a mail server said with addresses, and whatever may be a token, taken out.
+    """Return a reply without addresses and possible tokens.
 
-    On one line, without controls or lone surrogates: PostgreSQL takes neither, and one of them
-    would keep a whole group from being settled.
+    On one line, without controls or lone surrogates: PostgreSQL takes neither, and one of them would
+    keep a whole group from being settled.
     """
     if not answer.isprintable():
         answer = "".join(character if character.isprintable() else " " for character in answer)
@@ -72,5 +72,5 @@ def redacted(answer: str) -> str:
 
 
 def _is_words(run: str) -> bool:
-    """Whether these are words joined as in SubmissionQuotaExceededException: letters as names have them, no digits."""
+    """Whether these are joined words, as in SubmissionQuotaExceededException: letters, no digits."""
     return len(run) <= _LONGEST_WORD and not _LETTERS.sub("", run).strip("-_") and not _NO_WORD.search(run)

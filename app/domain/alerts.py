@@ -1,4 +1,4 @@
-"""What an operator is to be told about: pure, from how the post office stands to what is wrong with it."""
+"""Which alerts fire, from a snapshot of the program's state: pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,8 +11,6 @@ _ENOUGH = 20
 
 
 class Alert(StrEnum):
-    """Something that an operator should know before the readers notice."""
-
     STALLED = "stalled"
     NO_SCHEDULER = "no_scheduler"
     LATE = "late"
@@ -26,12 +24,12 @@ class Alert(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How the post office stands. Counts are those of the last hour.
+    """Counts are those of the last hour.
 
-    `watched_since`: since when this process looks. `led_at`: when a scheduler was last seen to live.
-    `tried_at`: when the last attempt ended. `unanswered`: what is uncertain now, and tries whose
-    answer was lost. `trouble`: why the mail server cannot be used, or empty. `clock_deviation`: how
-    far this process's clock is ahead of the ledger while sending waits for that, or (negative) behind.
+    `watched_since`: when this process began to watch. `led_at`: the leader's last heartbeat.
+    `tried_at`: the end of the last attempt. `unanswered`: uncertain deliveries, and attempts whose
+    reply was lost. `trouble`: why the mail server is unavailable, or empty. `clock_deviation`: how far
+    this process's clock is ahead of the ledger while sending waits for that, or (negative) behind.
     """
 
     now: datetime
@@ -49,14 +47,14 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When to tell: how long the oldest due letter may wait, and how many in a hundred may fail."""
+    """How late the oldest due letter may be, and how many in a hundred may fail."""
 
     oldest: timedelta
     failures: int
 
 
 def firing(stand: Snapshot, limits: Thresholds) -> set[Alert]:
-    """Return what is wrong. While sending is paused, waiting is not."""
+    """While sending is paused, late letters do not count."""
     waits = stand.now - stand.oldest_due_at if stand.oldest_due_at and not stand.paused else timedelta()
     ended = stand.sent + stand.failed
     wrong = {
@@ -72,5 +70,5 @@ def firing(stand: Snapshot, limits: Thresholds) -> set[Alert]:
 
 
 def _silent(stand: Snapshot, last: datetime | None) -> bool:
-    """Whether nothing was seen for as long as anybody can be patient; we have not always looked."""
+    """Whether there was no sign for too long, as far as this process has watched."""
     return stand.now - max(last or stand.watched_since, stand.watched_since) >= GRACE

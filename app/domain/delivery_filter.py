@@ -1,4 +1,4 @@
-"""Which deliveries are meant: what the list shows, what is exported, and what is done to all that match. Pure."""
+"""Filters for deliveries, used by the list, the export and bulk actions: pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -22,8 +22,6 @@ _Kind = TypeVar("_Kind", bound=StrEnum)
 
 
 class FilterError(StrEnum):
-    """What is wrong with one part of a selection."""
-
     UNKNOWN = "unknown"
     NO_TIME = "no time"
     ENDS_FIRST = "ends first"
@@ -31,7 +29,7 @@ class FilterError(StrEnum):
 
 
 class InvalidFilter(ValueError):
-    """Something asked for is none of ours; `flaws` says what, by the name it has in the query."""
+    """`flaws` are the errors by query name."""
 
     def __init__(self, flaws: Mapping[str, FilterError]) -> None:
         super().__init__(", ".join(flaws))
@@ -40,13 +38,12 @@ class InvalidFilter(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """A delivery is meant if every part says so; a part that is not given does not narrow anything.
+    """A delivery matches if every part matches; a part that is not given matches all.
 
-    Every delivery has one place in time, its *moment*: when it is due while it is still to come, and
-    when it ended once it has. `since` is the first moment that is meant, `until` the first that is
-    not. `reasons` narrow what is held, and nothing else. At most one of the hmacs is given, of
-    `Vault.address_hmac` or `domain_hmac`: for whom it is, which for a notice is the writer, if we know
-    an address.
+    The *moment* of a delivery is when it is due, or once it has ended, when it ended. `since` is
+    inclusive, `until` exclusive. `reasons` apply to held deliveries only. At most one HMAC is given,
+    of `LetterCipher.address_hmac` or `domain_hmac`: of the addressee, which for a notice is the writer
+    if their address is known.
     """
 
     states: frozenset[Status] = frozenset(Status)
@@ -60,11 +57,11 @@ class DeliveryFilter:
 
     @property
     def has_ended(self) -> bool:
-        """Whether only what has ended is meant, of which people look at the newest first."""
+        """Whether only ended deliveries match; these are listed newest first."""
         return self.states <= set(ENDED)
 
     def query(self) -> list[tuple[str, str]]:
-        """Return what `read_selection` makes the same selection of; it holds no address."""
+        """The inverse of `read_filter`; holds no address."""
         every, held_for_any = set(Status), self.reasons == set(HeldReason)
         hmacs = (("address", self.address_hmac), ("domain", self.domain_hmac))
         return [
@@ -85,11 +82,9 @@ class DeliveryFilter:
 
 
 def read_filter(query: Iterable[tuple[str, str]], zone: ZoneInfo) -> DeliveryFilter:
-    """Return what a query asks for; a time without an offset is one of `zone`. Other names are left alone.
+    """Parse a query; a time without an offset is in `zone`. Other names are ignored.
 
-    Who asks for reasons and for no state means what is held.
-
-    Raises Unselectable.
+    Reasons without a state select held deliveries. Raises InvalidFilter.
     """
     pairs = [(name, value.strip()) for name, value in query if value.strip()]
     last, flaws = dict(pairs), dict[str, FilterError]()

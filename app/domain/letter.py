@@ -1,5 +1,3 @@
-"""A letter as its writer wrote it."""
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +21,7 @@ _CHARACTER = regex.compile(r"[\U0001F1E6-\U0001F1FF]{2}|\X")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A letter that has passed the form's checks and may be stored.
+    """A validated letter.
 
     `body` has LF line ends; a name, address or subject that was not given is an empty string;
     `timezone` is an IANA name, `language` is `en` or `ko`.
@@ -40,20 +38,20 @@ class Draft:
 
 
 def is_open(sealed_at: datetime | None, promised: Sequence[Status], now: datetime) -> bool:
-    """Return whether a letter's writer may still read and change it; `promised` are its deliveries' states."""
+    """Whether the writer may still read and edit it; `promised` are its deliveries' states."""
     waiting = all(status in (Status.SCHEDULED, Status.HELD) for status in promised)
     return sealed_at is not None and now < sealed_at and waiting
 
 
 def is_readable(sealed_at: datetime | None, promised: Sequence[Status], now: datetime) -> bool:
-    """Return whether its writer may read it: until it is sealed, and once it has arrived."""
+    """Whether the writer may read it: within the edit window, and once it has arrived."""
     return promised[0] is Status.SENT or is_open(sealed_at, promised, now)
 
 
 def length(text: str, limit: int) -> int:
-    """Return how many characters people count in a text; of one that piles up marks on them, its code points.
+    """Return the number of characters (UAX #29); of a text with many marks per character, its code points.
 
-    Exact only where it matters: up to `limit` code points it is as good as their number.
+    Exact only near the limit: up to `limit` code points it returns their number.
     """
     if not limit < len(text) <= _MOST_IN_ONE * limit:
         return len(text)
@@ -61,6 +59,6 @@ def length(text: str, limit: int) -> int:
 
 
 def excess(body: str) -> int:
-    """Return how many characters must go for a body to fit into one mail (BODY_OCTETS), about."""
+    """Return about how many characters must go for a body to fit into one mail (BODY_OCTETS)."""
     octets = len(escape(body).encode())
     return 0 if octets <= BODY_OCTETS else 1 + (octets - BODY_OCTETS) * len(body) // octets

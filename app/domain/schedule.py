@@ -11,10 +11,10 @@ LONGEST = timedelta(days=36_500)
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How long after writing a letter arrives.
+    """The time between writing and arrival.
 
-    `days` are calendar days in the letter's own time zone, at the hour of writing; `elapsed` is
-    time on a stopwatch. One of them is zero. Raises ValueError for nothing, and beyond LONGEST.
+    `days` are calendar days in the letter's time zone, at the hour of writing; `elapsed` is elapsed
+    time. One of them is zero. Raises ValueError for none, and beyond LONGEST.
     """
 
     days: int = 0
@@ -26,14 +26,14 @@ class Delay:
 
     @property
     def nominal(self) -> timedelta:
-        """How long it is where no clock changes to or from summer time."""
+        """Its length without changes of the clocks."""
         return timedelta(days=self.days) + self.elapsed
 
     def always_beyond(self, other: "Delay") -> bool:
-        """Whether a letter arrives later by this one than by `other`, whenever and wherever it was written.
+        """Whether this delay ends later than `other`, whenever and wherever a letter is written.
 
-        Seven calendar days and 169 hours end at once where the clocks go back between; a zone
-        that moves across the date line shifts by a whole day.
+        Seven calendar days and 169 hours end at once where the clocks go back between; a zone that moves
+        across the date line shifts by a whole day.
         """
         same_kind = bool(self.days) == bool(other.days)
         return self.nominal > other.nominal + (timedelta() if same_kind else timedelta(days=1))
@@ -41,14 +41,14 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """When a letter arrives, in UTC; `second` is None where it comes only once."""
+    """In UTC; `second` is None for a letter that arrives once."""
 
     first: datetime
     second: datetime | None
 
 
 def arrival(written_at: datetime, delay: Delay, zone: ZoneInfo) -> datetime:
-    """Return when a letter written at `written_at` arrives, in UTC."""
+    """In UTC."""
     if not delay.days:
         return written_at + delay.elapsed
     return arrival_on(written_at, written_at.astimezone(zone).date() + timedelta(days=delay.days), zone)
@@ -71,9 +71,9 @@ _MONTHS_IN = {"M": 1, "Y": 12}
 
 
 def day_of(text: str, today: date) -> date:
-    """Read a day (`2027-03-01`), or a time after today in one unit (`P100D`, `P6W`, `P3M`, `P1Y`).
+    """Parse a day (`2027-03-01`), or a time after today in one unit (`P100D`, `P6W`, `P3M`, `P1Y`).
 
-    A month after the 31st is the last day of a month that is shorter. Raises ValueError.
+    A month after the 31st is the last day of a shorter month. Raises ValueError.
     """
     after = _AFTER.fullmatch(text)
     if not after:

@@ -1,4 +1,4 @@
-"""What is read out of counts: shares, and what most things took. Pure."""
+"""Shares and quantiles of counts: pure."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,19 +14,16 @@ _DIGIT = re.compile(r"\d")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a mail server said, how often, and when last."""
-
     said: str
     times: int
     last_at: datetime
 
 
 def quantile(counts: Sequence[tuple[float, int]], share: float) -> float | None:
-    """Return about how much the given share of things stay within; None where there are none.
+    """Return about the value that the given share stays within; None without any.
 
-    `counts` are how many fell to each step, by the step's upper end, rising; within a step they are
-    taken to lie evenly, as Prometheus' `histogram_quantile` does. Beyond the last finite end
-    nothing is known but that end.
+    `counts` are the numbers per bucket, by its upper bound, ascending; within a bucket they are assumed
+    to lie evenly, as in Prometheus' `histogram_quantile`. The last finite bound is the maximum.
     """
     rank, below, since = share * sum(number for _, number in counts), 0, 0.0
     for until, number in counts:
@@ -37,7 +34,7 @@ def quantile(counts: Sequence[tuple[float, int]], share: float) -> float | None:
 
 
 def share_of(good: int, bad: int) -> float | None:
-    """Return which share was good; None where there was nothing."""
+    """None where there was nothing."""
     return good / (good + bad) if good + bad else None
 
 
@@ -53,9 +50,9 @@ def _midnight(day: date, zone: tzinfo) -> datetime:
 
 
 def grouped(answers: Iterable[tuple[str, datetime]], most: int) -> list[Refusal]:
-    """Count what was said, the most frequent first, newest first given.
+    """Count replies, the most frequent first; `replies` are newest first.
 
-    What holds a digit is taken for a queue's number or a time, and makes no difference behind the codes.
+    A word with a digit behind the codes is taken for a queue id or a time, and ignored.
     """
     found: dict[str, Refusal] = {}
     for said, at in answers:

@@ -16,29 +16,29 @@ class Status(StrEnum):
     | scheduled               | claimed   | the scan                                                |
     | scheduled               | scheduled | the operator: sent now                                  |
     | scheduled               | held      | the operator, a refused first delivery                  |
-    | claimed                 | sent      | the courier: the server accepted it; the reclaimer: its |
-    |                         |           | worker wrote that down before it died                   |
-    | claimed                 | scheduled | the courier: refused for now, or given back uncharged;  |
-    |                         |           | the reclaimer: its worker died before the hand-over     |
-    | claimed                 | failed    | the courier: refused for good, or for too long          |
-    | claimed                 | uncertain | the courier or the reclaimer: handed over, no answer    |
-    | claimed                 | held      | the courier, before the hand-over: later than the       |
-    |                         |           | catch-up limit, to an address known not to exist, not   |
-    |                         |           | wanted by its reader, or not to be opened               |
+    | claimed                 | sent      | courier: the server accepted it; recovery: its worker's |
+    |                         |           | journal says so                                         |
+    | claimed                 | scheduled | courier: refused for now, or given back uncharged;      |
+    |                         |           | recovery: its worker stopped before the hand-over       |
+    | claimed                 | failed    | courier: refused permanently, or for too long           |
+    | claimed                 | uncertain | courier or recovery: handed over, no reply              |
+    | claimed                 | held      | courier, before the hand-over: too late, to an address  |
+    |                         |           | known not to exist, blocked by its reader, or not       |
+    |                         |           | decryptable                                             |
     | uncertain               | scheduled | the policy `resend`, or the operator                    |
     | uncertain               | sent      | the operator, an audit against the mail server's log,   |
-    |                         |           | an answer found in a dead worker's file                 |
+    |                         |           | a reply found in a stopped worker's journal             |
     | held                    | sent      | an audit against the mail server's log                  |
     | uncertain               | failed    | the operator, the writer who erases the letter          |
-    | held, failed            | scheduled | the operator, or the writer who mended what was wrong   |
-    | held                    | scheduled | the reader who takes back a block; whoever confirms     |
+    | held, failed            | scheduled | the operator, or the writer who corrected the address   |
+    | held                    | scheduled | the reader who undoes a block; a confirmation           |
     | scheduled, held, failed | cancelled | the writer, the operator                                |
     | scheduled, held         | cancelled | the reader: stopping the letter                         |
-    | held                    | cancelled | the scan: what nobody confirmed for two days            |
-    | scheduled               | held      | the writer who corrects an address nobody confirmed yet |
+    | held                    | cancelled | the scan: not confirmed for two days                    |
+    | scheduled               | held      | the writer who corrects an unconfirmed address          |
     |                         |           | or to one beyond its quota                              |
     | scheduled, held         | (gone)    | the writer whose unsealed letter is to come only once   |
-    | cancelled               | scheduled | the reader who takes back that stop, before it was due  |
+    | cancelled               | scheduled | the reader who undoes the stop before it was due        |
     """
 
     SCHEDULED = "scheduled"
@@ -51,8 +51,6 @@ class Status(StrEnum):
 
 
 class Occasion(StrEnum):
-    """Which promised sending of a letter a delivery is."""
-
     FIRST = "first"
     SECOND = "second"
     RECEIPT = "receipt"
@@ -62,12 +60,12 @@ class Occasion(StrEnum):
 
     @property
     def is_notice(self) -> bool:
-        """Whether this is about a letter, and so goes before the letters; to its writer, where we know an address."""
+        """Whether this is about a letter; it is sent before letters, to the writer where their address is known."""
         return self not in (Occasion.FIRST, Occasion.SECOND)
 
 
 class HeldReason(StrEnum):
-    """Why a delivery waits for somebody."""
+    """Why a delivery is held."""
 
     OPERATOR = "operator"
     FIRST_REFUSED = "first_refused"
@@ -80,8 +78,6 @@ class HeldReason(StrEnum):
 
 
 class AttemptResult(StrEnum):
-    """How an attempt ended."""
-
     ACCEPTED = "accepted"
     TRANSIENT = "transient"
     PERMANENT = "permanent"
@@ -89,10 +85,9 @@ class AttemptResult(StrEnum):
 
 
 def letter_status(first: Status, second: Status | None) -> Status:
-    """Return the one word for a whole letter: the state of the delivery that is still to come.
+    """Return one state for a whole letter: that of the delivery that is still to come.
 
-    Once neither will move by itself any more, it is the state of the last one that went out, or
-    else of the first.
+    Once neither moves by itself any more, it is that of the last one sent, else of the first.
     """
     ended = (Status.SENT, Status.CANCELLED, Status.FAILED)
     if first not in ended or second is None:
@@ -105,9 +100,8 @@ def letter_status(first: Status, second: Status | None) -> Status:
 def shown(
     status: Status, held_reason: HeldReason | None, due_at: datetime, now: datetime
 ) -> tuple[Status, HeldReason | None]:
-    """Return the state that a letter's links show: that it is held for a quota not before it is due (P3).
-
-    Before, it would tell how many letters others posted to the address.
+    """Return the state that a letter's links show. A hold for a quota is hidden until the delivery is due (P3):
+    before, it would tell how many letters others posted to the address.
     """
     if held_reason is HeldReason.QUOTA and due_at > now:
         return Status.SCHEDULED, None
@@ -115,7 +109,7 @@ def shown(
 
 
 class Action(StrEnum):
-    """One edge of the ledger that an operator decides on; `store.edges` carries it out."""
+    """A transition that an operator decides on; `store.operator_actions` carries it out."""
 
     SEND_NOW = "send_now"
     HOLD = "hold"
@@ -129,12 +123,11 @@ class Action(StrEnum):
 
     @property
     def begins_at(self) -> frozenset[Status]:
-        """The states from which it leads on; in any other it changes nothing."""
+        """The states from which it moves a delivery; in others it changes nothing."""
         return frozenset(_TRANSITIONS[self][0])
 
     @property
     def ends_at(self) -> Status:
-        """The state it leads to."""
         return _TRANSITIONS[self][1]
 
 
@@ -152,7 +145,7 @@ _TRANSITIONS = {
 
 
 class Event(StrEnum):
-    """What the trail tells of beside actions on deliveries."""
+    """Events of the activity log other than actions on deliveries."""
 
     SIGN_IN = "sign_in"
     REFUSED = "refused"

@@ -1,4 +1,4 @@
-"""All settings; the only reader of the environment and of `.env`."""
+"""Settings; the only reader of the environment and of `.env`."""
 
 from app.settings.load import load_settings
 from app.settings.settings import Settings

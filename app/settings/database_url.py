@@ -1,4 +1,4 @@
-"""The URL of the database, and what is said of one that is mistyped: never its password."""
+"""Parsing the database URL; errors never quote its password."""
 
 import re
 from difflib import get_close_matches
@@ -10,7 +10,7 @@ _SCHEMES = ("sqlite", "postgres", "postgresql")
 
 
 def read_database_url(value: str) -> str:
-    """Return the URL with the scheme that our driver knows. Raises ValueError that says what to mend."""
+    """Return the URL with the scheme of our driver. Raises ValueError that says what to change."""
     scheme, separator, rest = value.partition("://")
     if not separator or scheme not in _SCHEMES:
         raise ValueError(_wrong_scheme(value, scheme if separator else ""))

@@ -1,4 +1,4 @@
-"""Where the secret keys lie when they are not in the environment: a file, a key a line."""
+"""Secret keys in a file, one per line."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ KEY_LENGTH = 32
 def keys_in(path: Path) -> tuple[str, ...]:
     """Return a file's keys in order.
 
-    Raises SettingsError where it cannot be read, or holds none that is long enough.
+    Raises SettingsError where it cannot be read, or has no key that is long enough.
     """
     try:
         keys = tuple(path.read_text().split())
@@ -27,7 +27,7 @@ def keys_in(path: Path) -> tuple[str, ...]:
 
 
 def make_key(path: Path) -> None:
-    """Write a new key, whole or not at all: several processes may start at once."""
+    """Create the file atomically: several processes may start at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # mode 0600
     with os.fdopen(descriptor, "w") as file:

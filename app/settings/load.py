@@ -1,5 +1,3 @@
-"""Reading the settings: nothing else looks at the environment or at `.env`."""
-
 import os
 from difflib import get_close_matches
 
@@ -28,7 +26,7 @@ def load_settings() -> Settings:
 
 
 def _refuse_unknown(names: set[str]) -> None:
-    """A setting that is silently ignored is worse than none: somebody relies on it."""
+    """Ignoring a mistyped setting would be worse than refusing it."""
     known = {name.upper() for name in Settings.model_fields}
     given = {name.upper().removeprefix(PREFIX) for name in names if name.upper().startswith(PREFIX)}
     for name in sorted(given - known):

@@ -1,5 +1,3 @@
-"""What the operator decides, with what each may be."""
-
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -31,7 +29,7 @@ ENV_FILE = ".env"
 
 
 class Settings(BaseSettings):
-    """What the operator decides. Each is read from `MAILBOX_` and its name in capitals.
+    """Each is read from `MAILBOX_` and its name in capitals.
 
     Durations are ISO 8601 (`P7D`, `PT30S`); switches are `on` or `off`; lists are separated by
     commas.
@@ -177,13 +175,13 @@ class Settings(BaseSettings):
 
     @property
     def origin(self) -> str:
-        """The address under which people reach the pages; every mailed link begins with it."""
+        """The public address of the pages; every mailed link begins with it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.base_url or f"http://{host}:{self.port}"
 
     @property
     def confirms(self) -> bool:
-        """Whether nothing is sent before its address confirms."""
+        """Whether letters wait until an address confirms."""
         return self.confirmation == "required"
 
     @property
@@ -192,7 +190,7 @@ class Settings(BaseSettings):
 
     @property
     def smtp(self) -> SmtpServer | None:
-        """The mail server, or None where letters go to the outbox folder."""
+        """None where mails go to the outbox folder."""
         if not self.smtp_url:
             return None
         parts = urlsplit(self.smtp_url)
@@ -206,14 +204,13 @@ class Settings(BaseSettings):
         )
 
     def keys(self) -> tuple[str, ...]:
-        """Return the secret keys, the one to seal with first.
+        """Return the secret keys; the first one encrypts.
 
-        Without `SECRET_KEY` they are read from the key file, a line each. Where nothing but the
-        outbox is used and no file is named, one is made beside it, so that a newcomer's letters
-        are sealed too.
+        Without `SECRET_KEY` they are read from the key file, one per line. Where only the outbox is used
+        and no file is named, one is created beside it, so that a first try is encrypted, too.
 
-        Raises SettingsError where the file cannot be read, or a real mail server is set and
-        there is no key: a key that was made in passing is lost as easily.
+        Raises SettingsError where the file cannot be read, or a mail server is set and there is no key:
+        a generated one is easily lost.
         """
         if self.secret_key:
             return self.secret_key

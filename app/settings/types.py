@@ -1,4 +1,4 @@
-"""The kinds of values that settings have, and how each is read from text."""
+"""Types of settings, and how they are parsed."""
 
 import contextlib
 import re
@@ -19,7 +19,7 @@ _CALENDAR = re.compile(r"P(\d{1,5})([DW])", re.ASCII)
 
 
 def _split(value: object) -> object:
-    """Read `a, b` as two entries."""
+    """Parse `a, b` as two entries."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
@@ -64,8 +64,6 @@ SMTP_SCHEMES: dict[str, tuple[Security, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """Where letters are handed over, and how the way there is secured."""
-
     host: str
     port: int
     security: Security
@@ -77,7 +75,7 @@ ESCAPES = "in a password, write / as %2F, @ as %40, : as %3A, # as %23, ? as %3F
 
 
 def check_port(parts: SplitResult) -> None:
-    """Raise ValueError where the port is none. The stdlib's own message would quote half a password."""
+    """Raise ValueError for a wrong port; the standard library's message would quote part of the password."""
     with contextlib.suppress(ValueError):
         if parts.port != 0:
             return
@@ -85,7 +83,7 @@ def check_port(parts: SplitResult) -> None:
 
 
 def is_mailbox(value: str) -> bool:
-    """Whether this is exactly one address, with or without a name, that may stand in a header."""
+    """Whether this is exactly one address, with or without a name, that may be used in a header."""
     match getaddresses([value]):
         case [(_, address)] if value.isprintable() and address.isascii():
             local, _, domain = address.rpartition("@")

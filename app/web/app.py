@@ -127,7 +127,7 @@ def _middleware(settings: Settings, clock: Clock) -> list[Middleware]:
 
 def _begin() -> Settings:
     """Set up a process that uvicorn started, as `slow-mailbox serve` does for its own."""
-    os.umask(0o077)  # the database and the outbox are nobody else's
+    os.umask(0o077)  # other users may not read the database and the outbox
     configure_logging()
     try:
         return load_settings()

@@ -18,7 +18,7 @@ FIELDS = (
     *("first_arrival", "first_date", "second_arrival", "second_date"),
 )
 HONEYPOT = "website"
-"""A field that nobody sees, and that only programs fill which fill everything."""
+"""A hidden field that only programs fill."""
 ZONES = frozenset(available_timezones()) - {"Factory", "localtime"}
 _ADDRESS_LIMIT = 254  # octets (RFC 5321 §4.5.3.1.3, less the angle brackets)
 # Unicode's control characters and lone surrogates; in a header also the two separators that

@@ -23,7 +23,7 @@ CLOSED = N_("We cannot reach our database right now. What you wrote is kept belo
 @router.get("/", name="form")
 async def show_form(request: Request) -> HTMLResponse:
     answer = form_page(request, {})
-    # The browser may keep the page for its back button: what was typed without a script is in it.
+    # The browser may keep the page for its back button, with what was typed without a script.
     answer.headers["Cache-Control"] = "private, no-cache"
     answer.headers["X-Robots-Tag"] = "all"
     return answer

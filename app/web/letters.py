@@ -62,7 +62,7 @@ async def post_letter(request: Request, services: CurrentServices, language: Lan
 
 def _pretend_posted() -> RedirectResponse:
     """Answer a filled honeypot field like a success; a refusal would teach the program that filled it."""
-    _log.info("caught in the trap")
+    _log.info("honeypot field filled")
     return RedirectResponse(f"/letters/{new_token()}", HTTPStatus.SEE_OTHER)
 
 

@@ -55,7 +55,7 @@ class RequestLog:
         try:
             await self._app(inner, receive, noting_send)
         except ClientDisconnect:
-            pass  # nobody is there to read an answer; the line below says so with status 0
+            pass  # the client has gone; the line below has status 0
         except Exception as error:  # noqa: BLE001 - the last resort: whatever broke gets an answer
             log_error(error, _route(inner))
             if not status:

@@ -169,7 +169,7 @@ def limited(receive: Receive, limit: int, time: timedelta) -> Receive:
 
     async def receive_within_limits() -> Message:
         nonlocal seen, whole
-        if whole:  # what is waited for now is that the client goes away
+        if whole:  # only a disconnect can follow
             return await receive()
         try:
             async with asyncio.timeout_at(ends_at):

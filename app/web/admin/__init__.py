@@ -1,1 +1,1 @@
-"""The postmaster's desk: the pages behind the login."""
+"""The admin page."""

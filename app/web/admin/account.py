@@ -1,4 +1,4 @@
-"""One's own account: password, second factor, sessions."""
+"""The operator's own account: password, second factor, sessions."""
 
 from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
@@ -50,7 +50,7 @@ _HOME = "/admin/account"
 class _Proposal:
     """A second factor that is being set up; the form carries it, signed for this session.
 
-    `mark` is that of the password it was asked for with: another password makes it void.
+    `mark` is the proof of the password at that time: a changed password makes it void.
     """
 
     mark: str
@@ -197,13 +197,13 @@ async def _read_proposal(request: Request, account: AccountView, signed: str) ->
 
 
 def _signer(request: Request, account: AccountView) -> URLSafeSerializer:
-    """Return what signs for this session alone."""
+    """A signature of this session alone."""
     settings = services_of(request).settings
     return signer(settings, f"slow-mailbox second factor of {account.username} {token_hash(_token(request))}")
 
 
 def _continue(answer: Response, request: Request, token: str | None) -> Response:
-    """Answer under a new session; without one the password was changed at the same moment."""
+    """Answer under a new session; without a token the password was changed at the same moment."""
     if token is None:
         return to_login()
     set_cookie(answer, services_of(request).settings, SESSION, token)
@@ -211,7 +211,7 @@ def _continue(answer: Response, request: Request, token: str | None) -> Response
 
 
 async def _prove_again(request: Request, account: AccountView, password: str) -> tuple[str, str]:
-    """Return what `verify_password` returns for one's own password, and what is wrong, if anything."""
+    """Return the result of `verify_password` for the own password, and an error, if any."""
     if not _may_try(request, account):
         return "", _TOO_OFTEN
     mark = await verify_password(account.username, password)
@@ -231,7 +231,7 @@ def _in_words(request: Request, errors: dict[str, str]) -> dict[str, str]:
 
 
 def _may_try(request: Request, account: AccountView) -> bool:
-    """Count a try by whoever holds this session; a stolen one guesses no faster than the login lets anybody."""
+    """Count an attempt by this session: a stolen one guesses no faster than the login allows."""
     throttle: LoginThrottle = request.app.state.login_throttle
     return not throttle.wait(f"own account {account.username}")
 

@@ -1,4 +1,4 @@
-"""Doing something to deliveries: the question first, then the deed, and how far it has come."""
+"""Actions on deliveries: confirmation, start, progress."""
 
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -25,7 +25,7 @@ _QUERY_LIMIT = 2000  # characters; all states, occasions and reasons with a Mess
 
 @router.get("/ask", name="ask before an action")
 async def confirm_action(request: Request, account: SignedIn, services: CurrentServices, action: str) -> Response:
-    """Ask whether this is meant, for how many; nothing has happened yet."""
+    """Ask for confirmation, with the number of deliveries. Changes nothing."""
     query = request.query_params.multi_items()
     which = (
         _selection(query, services)
@@ -47,7 +47,7 @@ async def confirm_action(request: Request, account: SignedIn, services: CurrentS
 
 @router.post("", name="act")
 async def start_action(request: Request, account: SignedIn, services: CurrentServices, form: FormValues) -> Response:
-    """Begin it, by the key that came with the question: a second click begins nothing."""
+    """Start an action by the key of its form: a second click starts nothing."""
     bulk: BulkActions = request.app.state.bulk_actions
     key, action, now = _key(form.get("key", "")), _action(form.get("action", "")), services.clock.now()
     chosen = form.get("chosen", "")
@@ -67,7 +67,7 @@ async def start_action(request: Request, account: SignedIn, services: CurrentSer
 
 @router.get("/{key}", name="progress of an action")
 async def show_action_progress(request: Request, account: SignedIn, key: str) -> Response:
-    """Show how far it has come; where nobody goes on with it any more, this process does."""
+    """Show its progress; if no process works on it any more, this one goes on."""
     found = await progress(_key(key))
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)

@@ -1,4 +1,4 @@
-"""Giving a letter another reader's address, from the desk."""
+"""Giving a letter another recipient address."""
 
 from http import HTTPStatus
 

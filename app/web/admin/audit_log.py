@@ -1,4 +1,4 @@
-"""The page of what operators did."""
+"""The activity log."""
 
 from urllib.parse import parse_qsl
 
@@ -34,7 +34,7 @@ async def show_audit_log(
 
 
 def _described(entry: OperatorAction, services: CurrentServices) -> DeliveryFilter | list[str] | None:
-    """Return the selection or the ids that an action on deliveries was for; None: its subject says it in words."""
+    """Return the filter or the ids of an action on deliveries; None: its subject is a text."""
     if entry.action != Event.EXPORT and (entry.action not in set(Action) or entry.asked is None):
         return None
     if entry.subject[:1].isdigit():

@@ -1,4 +1,4 @@
-"""What the pages behind the login share: who is signed in, and the frame around them."""
+"""What the pages behind the login share."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -23,15 +23,14 @@ _DIGITS = 19  # as many as 2**63 has, and one more than any id will
 
 
 class MustEnrol(Exception):
-    """A second factor is required, and this account has none yet."""
+    """A second factor is required, and this account has none."""
 
 
 class SignedOut(Exception):
-    """Nobody is signed in here."""
+    """There is no session."""
 
 
 async def signed_in(request: Request) -> AccountView | None:
-    """Return whose session this is."""
     services = services_of(request)
     token = read_cookie(request, services.settings, SESSION)
     account = await session_account(token, services.clock.now()) if token else None
@@ -42,14 +41,14 @@ async def signed_in(request: Request) -> AccountView | None:
 
 
 async def _check_second_factor(request: Request, account: AccountView) -> None:
-    """Where a second factor is required, let nobody without one anywhere else. Raises MustEnrol."""
+    """Raises MustEnrol where a second factor is required and missing."""
     required = services_of(request).settings.admin_second_factor == "required"
     if required and not request.url.path.startswith(_WITHOUT_SECOND_FACTOR) and not await is_on(account.username):
         raise MustEnrol
 
 
 async def admit(request: Request) -> AccountView:
-    """Return whose session this is. Raises SignedOut, which leads to the login."""
+    """Raises SignedOut, which leads to the login."""
     account = await signed_in(request)
     if account is None:
         raise SignedOut
@@ -60,7 +59,7 @@ SignedIn = Annotated[AccountView, Depends(admit)]
 
 
 def read_id(text: str) -> int:
-    """Return a row's id. Raises ValueError where no row can have it: both databases count to 2**63."""
+    """Raises ValueError where no row can have this id: both databases count to 2**63."""
     if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS):
         raise ValueError("this is no id")
     return int(text)
@@ -77,7 +76,7 @@ DeliveryId = Annotated[int, Depends(_delivery_of_path)]
 
 
 def operator_of(request: Request, account: AccountView) -> Operator:
-    """Return how the trail names who asks for this."""
+    """Return the operator as the activity log names them."""
     return Operator(account.username, client_of(request))
 
 
@@ -96,7 +95,7 @@ async def must_enrol(_: Request, __: Exception) -> RedirectResponse:
 def admin_page(
     request: Request, template: str, account: AccountView, status: int = HTTPStatus.OK, **values: Any
 ) -> HTMLResponse:
-    """Fill a template that extends `admin/layout.html`."""
+    """Render a template that extends `admin/layout.html`."""
     services, language = services_of(request), language_of(request)
     moments = DateFormatter(services.settings.zone, language, services.clock.now())
     standstill = {"pause": request.state.pause, "stopped": services.settings.paused}

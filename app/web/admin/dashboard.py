@@ -1,4 +1,4 @@
-"""How the post office stands today."""
+"""The dashboard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from app.web.pages import CurrentServices
 HEIGHT = 100.0
 """Of a plot, in its own units; so is a day's width 10."""
 _STEP, _WIDTH = 10.0, 7.0
-_LEAST = 1.5  # what is not nothing is seen
+_LEAST = 1.5  # so that a small number is visible
 _SHADES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A rectangle of a plot, from its upper left corner."""
+    """A rectangle of a chart, from its upper left corner."""
 
     x: float
     y: float
@@ -38,7 +38,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A day of the calendar; `shade` is from 0, nothing, to 5, as much as on any day."""
+    """A day of the calendar; `shade` is from 0, none, to 5, the most of any day."""
 
     day: date
     number: int
@@ -46,13 +46,13 @@ class Cell:
 
 
 def ceiling(largest: int) -> int:
-    """Return the next number that people count by: 1, 2 or 5 with noughts behind."""
+    """Return the next round number: 1, 2 or 5 with zeros."""
     power = 10 ** (len(str(max(largest, 1))) - 1)
     return next(int(step * power) for step in (1, 2, 5, 10) if step * power >= largest)
 
 
 def stacked(lower: Sequence[int], upper: Sequence[int]) -> tuple[list[Bar], list[Bar], int]:
-    """Return bars for pairs of numbers, one upon the other, and what the whole height stands for."""
+    """Return stacked bars for pairs of numbers, and the value of the full height."""
     top = ceiling(max((low + high for low, high in zip(lower, upper, strict=True)), default=0))
     below = [_bar(number, 0.0, low, top) for number, low in enumerate(lower)]
     above = [_bar(number, HEIGHT - below[number].y, high, top) for number, high in enumerate(upper)]
@@ -70,7 +70,7 @@ def _bar(number: int, base: float, value: int, top: int) -> Bar:
 
 
 def calendar(days: Sequence[tuple[date, int]]) -> list[list[Cell | None]]:
-    """Return weeks from Monday to Sunday; None is a day before the first or behind the last."""
+    """Return weeks from Monday to Sunday; None is a day outside of the range."""
     largest = max((number for _, number in days), default=0)
     cells = [Cell(day, number, _shade(number, largest)) for day, number in days]
     if not cells:
@@ -94,7 +94,7 @@ _LATE_AFTER = timedelta(minutes=5)  # a scan that should have begun so long ago,
 
 @dataclass(frozen=True, slots=True)
 class SentPlot:
-    """The plot of what went out: a bar for each day, and what the whole height stands for."""
+    """A bar for each day, and the value of the full height."""
 
     days: tuple[Day, ...]
     sent: list[Bar]
@@ -105,9 +105,9 @@ class SentPlot:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The figures as the page shows them. Durations are in seconds; None: there is nothing to say.
+    """Figures for the page. Durations are in seconds; None: not known.
 
-    `lateness` is, for each step in seconds, how many letters fell to it and which share of all.
+    `lateness` is, for each step in seconds, the number of letters and their share.
     """
 
     figures: MonthStatistics
@@ -140,7 +140,7 @@ async def show_dashboard(request: Request, account: SignedIn, services: CurrentS
 
 
 def is_alive(stand: StatusSummary, now: datetime, lease: timedelta) -> bool:
-    """Return whether a scheduler shows that it lives: by its worker's beat, and by scanning in time."""
+    """Whether a scheduler is alive: by its worker's heartbeat and by recent scans."""
     if stand.seen_at is None or now - stand.seen_at > lease:
         return False
     next_at = stand.last_scan.next_at if stand.last_scan else None
@@ -148,7 +148,6 @@ def is_alive(stand: StatusSummary, now: datetime, lease: timedelta) -> bool:
 
 
 def situation_of(found: MonthStatistics) -> Situation:
-    """Return the figures as the page shows them."""
     behind, ahead = found.days[: MONTH + 1], found.days[MONTH:]
     sent, failed, top = stacked([day.sent for day in behind], [day.failed for day in behind])
     day = found.recent[1]

@@ -1,4 +1,4 @@
-"""The list of scheduled sends: what is meant stands in the address, and can be shared."""
+"""The list of deliveries, one delivery, and the list as CSV. The filter is in the URL, and can be shared."""
 
 import csv
 import io
@@ -49,7 +49,7 @@ async def list_deliveries_page(
 
 @router.post("/deliveries", name="admin find")
 async def apply_filter(request: Request, account: SignedIn, services: CurrentServices, form: FormPairs) -> Response:
-    """Lead to what was asked for. An address is posted, so that none ever stands in an address bar or a log."""
+    """Redirect to the list. An address is posted, so that none is ever in a URL or a log."""
     sought = filter_from_form(form, services.settings.zone, services.cipher)
     if sought.selection is None:
         return _invalid_filter(request, account, sought)
@@ -92,7 +92,7 @@ async def show_delivery(
     )
 
 
-_BATCH = 200  # whose lines take 5 ms, for as long as which nobody else is answered
+_BATCH = 200  # rows; formatting them takes 5 ms of the event loop
 _SUBJECT_LIMIT = 255
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"  # by which Excel knows UTF-8
 _COLUMNS = (
@@ -129,7 +129,7 @@ async def export_csv(request: Request, account: SignedIn, services: CurrentServi
 
 
 async def _written(cipher: LetterCipher, selection: DeliveryFilter, descending: bool) -> AsyncIterator[str]:
-    """Yield the table a batch at a time. What moves meanwhile may be missing or stand twice, nothing else."""
+    """Yield the table in batches. Rows that change meanwhile may be missing or repeated."""
     yield _BYTE_ORDER_MARK + _lines([_COLUMNS])
     beyond: Cursor | None = None
     while places := await find(selection, beyond, _BATCH, descending=descending):
@@ -139,7 +139,7 @@ async def _written(cipher: LetterCipher, selection: DeliveryFilter, descending: 
 
 
 def _cells(row: ListRow) -> tuple[object, ...]:
-    """Return a row's cells, as `_COLUMNS` names them; only the address and the answer are other people's words."""
+    """Return a row's cells in the order of `_COLUMNS`; address and reply are untrusted."""
     return (
         row.id,
         row.status,
@@ -155,17 +155,17 @@ def _cells(row: ListRow) -> tuple[object, ...]:
 
 
 def _moment(moment: datetime) -> str:
-    """Return a moment as spreadsheets read it, in UTC (ISO 8601)."""
+    """In UTC (ISO 8601)."""
     return f"{moment.astimezone(UTC).isoformat(' ')[:19]}Z"
 
 
 def defused(text: str) -> str:
-    """Return a cell's text so that no spreadsheet runs it."""
+    """Return a cell's text so that no spreadsheet runs it as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _lines(rows: Iterable[Sequence[object]]) -> str:
-    """Return lines of CSV (RFC 4180)."""
+    """RFC 4180."""
     written = io.StringIO()
     csv.writer(written).writerows(rows)
     return written.getvalue()

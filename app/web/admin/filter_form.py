@@ -1,4 +1,4 @@
-"""The form by which deliveries are found: from what was typed to a selection, and back."""
+"""The filter form: from its fields to a filter, and back."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ Pairs = Iterable[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class FilterForm:
-    """The form as it stands. `selection` is None where something in it is wrong; `faults` says what, by field."""
+    """`selection` is None where a field is wrong; `faults` are the errors by field."""
 
     typed: dict[str, str]
     states: frozenset[str]
@@ -43,17 +43,17 @@ class FilterForm:
 
     @property
     def descending(self) -> bool:
-        """Whether the latest in time come first: as was asked for, else where all of them have ended."""
+        """Whether the latest come first: as chosen, else where all have ended."""
         order, selection = self.typed["order"], self.selection
         return order == "latest" if order else selection is not None and selection.has_ended
 
     @property
     def preset(self) -> str | None:
-        """The name among PRESETS of the states that are meant."""
+        """The name among PRESETS of the selected states."""
         return next((name for name, states in PRESETS.items() if self.states == set(states)), None)
 
     def query(self, **changed: Iterable[str]) -> str:
-        """Return the query of this list, with some of its names given other values, or none."""
+        """Return the query of this list, with some names set to other values or removed."""
         pairs = self.selection.query() if self.selection else []
         if self.typed["order"]:
             pairs.append(("order", self.typed["order"]))
@@ -62,7 +62,6 @@ class FilterForm:
 
 
 def filter_from_query(query: Pairs, zone: ZoneInfo) -> FilterForm:
-    """Return the form for the query of a page."""
     pairs = list(query)
     try:
         selection = read_filter(pairs, zone)
@@ -86,7 +85,7 @@ def filter_from_query(query: Pairs, zone: ZoneInfo) -> FilterForm:
 
 
 def filter_from_form(form: Pairs, zone: ZoneInfo, cipher: LetterCipher) -> FilterForm:
-    """Return what a form asks for; an address in it is only known by its HMAC from here on."""
+    """An address is replaced by its HMAC."""
     pairs = [(name, value.strip()) for name, value in form]
     values = dict(pairs)
     asked = [(name, _in_brackets(value) if name == "message_id" else value) for name, value in pairs]
@@ -115,17 +114,17 @@ def _refused(pairs: list[tuple[str, str]], faults: dict[str, FieldError]) -> Fil
 
 
 def _narrowed(chosen: frozenset[_Kind], every: type[_Kind]) -> frozenset[str]:
-    """Return what is ticked: nothing means everything."""
+    """Return the ticked values; none means all."""
     return frozenset(chosen) if len(chosen) < len(every) else frozenset()
 
 
 def _local(moment: datetime | None, zone: ZoneInfo) -> str:
-    """Return a moment as a field of the form holds it."""
+    """Return a moment in the format of the form's field."""
     return moment.astimezone(zone).replace(tzinfo=None, fold=0).isoformat(timespec="minutes") if moment else ""
 
 
 def _to(whom: str, cipher: LetterCipher) -> str:
-    """Return what an address, or a domain with or without its @, is found by; empty where it is neither."""
+    """Return the HMAC of an address or of a domain, with or without its @; empty where it is neither."""
     local, _, domain = whom.rpartition("@")
     address = read_address(whom if local else f"postmaster@{domain}")
     if isinstance(address, FieldError):

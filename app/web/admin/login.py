@@ -1,5 +1,3 @@
-"""Signing in and out."""
-
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -36,7 +34,7 @@ from app.wiring import Services
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
 _STRANGER = "an unknown name"
-"""What was typed is not kept: it is a password now and then."""
+"""A wrong user name is not logged: it may be a password."""
 
 _log = structlog.get_logger()
 
@@ -118,7 +116,7 @@ async def _let_in(request: Request, services: Services, username: str, mark: str
 
 
 async def _known_place(request: Request, services: Services, username: str) -> str:
-    """Return the browser or the network from which this account has signed in before, or an empty string."""
+    """Return the browser or network from which this account has signed in before, or an empty string."""
     if browser := known_browser(request, services.settings, username):
         return f"browser {browser}"
     client = client_of(request)

@@ -26,10 +26,10 @@ class _Tally:
 
 
 class LoginThrottle:
-    """Counts tries, and lets each after the free ones wait twice as long as the one before.
+    """After the free attempts, each one has to wait twice as long as the one before.
 
-    A try is counted before its password is verified: of a hundred sent at once, few are free. It
-    lives in memory, for one process; its size is bounded, and the oldest tallies go first.
+    An attempt is counted before its password is verified: of a hundred sent at once, few are free.
+    Kept in memory by each process, bounded in size: the oldest entries go first.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -38,18 +38,18 @@ class LoginThrottle:
         self._strangers = MovingWindowRateLimiter(Windows(clock))
 
     def wait(self, who: str) -> int:
-        """Count a try, or return the seconds until the next is allowed.
+        """Count an attempt, or return the seconds until the next is allowed.
 
-        A try that has to wait is not counted, so polling makes the wait no longer.
+        An attempt that has to wait is not counted, so polling makes the wait no longer.
         """
         return self._wait({who: 1})
 
     def wait_as_stranger(self, client: str, account: str) -> int:
-        """Count a try from a network that never signed in to this account, or return the seconds to wait.
+        """Count an attempt from a network that never signed in to this account, or return the seconds to wait.
 
-        All strangers together have a number of tries a minute at an account, and as many again
-        for the first tries of networks: a guesser who has tried before cannot use those up, so
-        the owner gets in from a new network with the right password.
+        All such networks together have a number of attempts a minute per account, and as many again for
+        first attempts: an attacker who has tried before cannot use those up, so that the owner gets in
+        from a new network with the right password.
         """
         networks = _networks(client)
         now = self._clock.monotonic()
@@ -63,15 +63,15 @@ class LoginThrottle:
         return wait
 
     def forget(self, who: str) -> None:
-        """Forget the tries before a login that worked."""
+        """After a successful login."""
         self._tallies.pop(who, None)
 
     def forget_stranger(self, client: str) -> None:
-        """Forget the tries of a network that turned out to be an owner's."""
+        """Forget the attempts of a network from which the owner has signed in."""
         self.forget(next(iter(_networks(client))))
 
     def _wait(self, whom: dict[str, int]) -> int:
-        """Count a try by each of these, which have so many times the free tries of one client."""
+        """Count an attempt by each of these, with their multiples of the free attempts."""
         now = self._clock.monotonic()
         tallies = {each: self._tally(each, now) for each in whom}
         wait = max(tally.opens_at for tally in tallies.values()) - now
@@ -100,7 +100,7 @@ def _delay(tries: int, free: int) -> float:
 
 
 def _networks(client: str) -> dict[str, int]:
-    """Return the networks of a client, with how many times a client's tries each has: of IPv6 the /64, /56 and /48."""
+    """Return a client's networks with their multiples of its attempts: of IPv6 the /64, /56 and /48."""
     if not client.endswith("/64"):
         return {client: 1}
     narrow = ipaddress.ip_network(client)

@@ -1,5 +1,3 @@
-"""Pausing all sending, and going on with it."""
-
 from http import HTTPStatus
 
 from fastapi import APIRouter
