@@ -13,7 +13,7 @@ CLOCKS = {f"datetime.{name}" for name in ("now", "utcnow", "today")} | {
     *(f"time.{name}" for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")),
 }
 ENVIRONMENT = {"os.environ", "os.getenv", "os.environb", "os.putenv"}
-UNUSED_WORDS = {"task", "handle", "util", "utils", "helper", "helpers", "manager", "misc", "data", "info"}
+UNUSED_WORDS = {"handle", "util", "utils", "helper", "helpers", "manager", "misc", "data", "info"}
 FORCED = {"data_received"}  # asyncio's own name
 MOST_LINES_OF_A_FILE = 400
 TABLES = {"tests/answers.py", "tests/guards/web.py", "tests/guards/delivery.py"}  # are looked up, not read through
