@@ -227,15 +227,15 @@ async def _existing(username: str) -> Account:
 
 async def _find(username: str) -> Account | None:
     # PostgreSQL raises for a NUL in a text.
-    return await Account.get_or_none(username=username) if _is_valid_name(username) else None
+    return await Account.get_or_none(username=username) if is_valid_name(username) else None
 
 
-def _is_valid_name(username: str) -> bool:
+def is_valid_name(username: str) -> bool:
     return 0 < len(username) <= _NAME_LIMIT and username.isprintable() and username == username.strip()
 
 
 def _check_name(username: str) -> None:
-    if not _is_valid_name(username):
+    if not is_valid_name(username):
         raise AccountError(f"{username!r} is not a valid account name: 1 to {_NAME_LIMIT} characters, all visible")
 
 

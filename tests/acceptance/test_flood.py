@@ -31,7 +31,7 @@ GROWTH = 24 * 1024
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    program = Program(tmp_path, RATE_LIMITS="off", PAUSED="on", BODY_TIME="PT5S")
+    program = Program(tmp_path, RATE_LIMITS="off", PAUSED="on", REQUEST_TIMEOUT="PT5S")
     assert program.run("migrate").returncode == 0
     with program.serve() as serving:
         yield serving
@@ -73,7 +73,7 @@ def test_garbage_by_the_thousand_leaves_the_memory_flat(server: Server) -> None:
 
 
 def test_500_clients_that_trickle_do_not_keep_out_a_writer(server: Server) -> None:
-    """Half of them never end their headers, half never their bodies; these are given up after BODY_TIME."""
+    """Half of them never end their headers, half never their bodies; these are given up after REQUEST_TIMEOUT."""
     head = HALVES[1].partition(b"\r\n\r\n")[0] + b"\r\n"
     with ExitStack() as open_ends:
         lorises = [open_ends.enter_context(_connected(server)) for _ in range(LORISES)]

@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.requests import Request
 
 from app.domain.status import Event
-from app.store.accounts import known_name, open_session, sign_out, verify_password
+from app.store.accounts import is_valid_name, known_name, open_session, sign_out, verify_password
 from app.store.audit_log import Operator, has_signed_in_from, record
 from app.store.second_factor import accept, accept_recovery, is_on
 from app.web.admin.base import operator_of, signed_in, to_login
@@ -120,7 +120,7 @@ async def _known_place(request: Request, services: Services, username: str) -> s
     if browser := known_browser(request, services.settings, username):
         return f"browser {browser}"
     client = client_of(request)
-    if await has_signed_in_from(username, client, services.clock.now() - KNOWN_FOR):
+    if is_valid_name(username) and await has_signed_in_from(username, client, services.clock.now() - KNOWN_FOR):
         return f"account {username} from {client}"
     return ""
 

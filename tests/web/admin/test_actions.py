@@ -70,7 +70,7 @@ async def test_all_that_match_are_many(desk: Desk, operator: httpx.AsyncClient) 
     assert fields["asked"] == "600"
     answer = await operator.post("/admin/actions", data=fields)
     going_on = await operator.get(answer.headers["location"])
-    assert "500 of 600 looked at, 500 changed" in going_on.text
+    assert "500 of 600 checked, 500 changed" in going_on.text
     assert 'data-refresh="1"' in going_on.text
     ended = asyncio.Event()
     async with BulkActions(desk.clock, ended.set):
