@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def test_sending_goes_on(
             for letters in (2, 3):
                 with local_postgres.stopped():
                     eventually(lambda: post_letter(server.base).status_code == 503)
+                    until = time.monotonic() + 3  # several heartbeats, which are written every half second
+                    eventually(lambda: time.monotonic() > until)  # noqa: B023 - called at once
                 eventually(lambda: post_letter(server.base).status_code == 303)
                 eventually(lambda: len(mails.arrived()) >= letters)  # noqa: B023 - asked at once
             metrics = httpx.get(f"{server.base}/metrics", **PLAIN).text
