@@ -79,7 +79,7 @@ class AlertMonitor:
                 await self._checks
 
     async def check(self) -> None:
-        """Check once: record alerts, send what is unsent, and ping. What fails stops no other part."""
+        """Check once: record alerts, send the unsent ones, and ping. A failure of one part does not stop the others."""
         now = self._clock.now()
         with self._errors["heartbeat alert"]:
             await self._check_heartbeat(now)

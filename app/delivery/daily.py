@@ -87,7 +87,7 @@ def times_of_day(now: datetime, hour: int, zone: tzinfo) -> tuple[datetime, date
 
 @dataclass(frozen=True, slots=True)
 class Cleanup:
-    """Deletes what is older than `retention`."""
+    """Deletes letters, attempts, quota counts, sessions and bulk actions past their time."""
 
     retention: timedelta
 

@@ -161,7 +161,7 @@ class Dispatcher:
         self._changed.set()
 
     async def ended(self) -> None:
-        """Wait until a stopped scan has ended; what is still queued is given back."""
+        """Wait until a stopped scan has ended; queued claims are given back."""
         async with self._lock:
             self._release_queue()
 

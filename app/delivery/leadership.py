@@ -46,7 +46,7 @@ class Leadership:
         return held or await workers.acquire_lease(workers.SCHEDULER, worker, self._clock.now())
 
     def check(self) -> None:
-        """Start or stop the scheduler by what is known without the database.
+        """Start or stop the scheduler by the lease's remaining time, without the database.
 
         A wrong clock must not purge letters either, so daily jobs wait until it passes, too.
         """

@@ -1,4 +1,4 @@
-"""Notifies the operator by mail or webhook, without the database: that may be what is stuck."""
+"""Notifies the operator by mail or webhook; needs no database, which may itself be the trouble."""
 
 import asyncio
 from collections.abc import Mapping

@@ -84,7 +84,7 @@ class RateLimiter:
         )
 
     def queue_limit(self, domain: str) -> int:
-        """Return how many letters to a domain that is not admitted may be queued: what is sent within seconds."""
+        """Return how many letters to a domain may be queued while it is not admitted: those sent within seconds."""
         now = self._clock.monotonic()
         if self._paused_until.get(domain, now) > now:
             return 0

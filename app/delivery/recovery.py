@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Settles what the server replied to, gives back what was never begun, and reclaims the rest.
+    """Settles answered claims by the journal, gives back claims that were not started, and reclaims the rest.
 
     Each step is fenced by the claims' tokens, so several workers may recover the same one at once,
     and one that is killed while it does leaves no harm.

@@ -59,7 +59,7 @@ class Worker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Finish what is in flight within the grace time, give back the other claims, and leave."""
+        """Finish deliveries in flight within the grace time, give back the other claims, and leave."""
         self.stop()
         if self._resigning:
             await self._resigning
